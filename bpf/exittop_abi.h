@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Memory that the BPF program writes and user space maps: the only header both sides include.
+ *
+ * One slot per vCPU, one writer per slot (the CPU that the vCPU runs on), so no atomics; a slot is a
+ * whole number of pages, so no cache line is shared between vCPUs. Within a slot, memory is handed
+ * out in blocks of 256 bytes: a block per exit reason that occurs, further blocks for what few
+ * reasons need (long times, counts beyond 32 bits).
+ */
+#ifndef EXITTOP_ABI_H
+#define EXITTOP_ABI_H
+
+#ifndef __bpf__
+#include <stdint.h>
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+#endif
+
+#ifdef __cplusplus
+#define EXITTOP_ASSERT(condition, text) static_assert(condition, text)
+#else
+#define EXITTOP_ASSERT(condition, text) _Static_assert(condition, text)
+#endif
+
+/*
+ * Histogram buckets: four linear steps to each power of two from 128 ns to 2^35 ns (34 s), steps of
+ * 32 ns below. A bucket is found through a table of 256 entries, entered with the time shifted right
+ * by 5, 11, 17, 23 or 29 bits: six powers of two (24 buckets) to each such level.
+ */
+#define EXITTOP_LEVELS 5
+#define EXITTOP_LEVEL_SHIFT 5  /* of level 0; each further level shifts by LEVEL_OCTAVES more */
+#define EXITTOP_LEVEL_OCTAVES 6
+#define EXITTOP_LEVEL_BUCKETS 24
+#define EXITTOP_NEAR_BUCKETS 52  /* levels 0 and 1: below 2^19 ns = 524 us, kept with the counts */
+#define EXITTOP_FAR_BUCKETS 64   /* from there to 2^35 ns, in a block of their own */
+#define EXITTOP_BUCKETS (EXITTOP_NEAR_BUCKETS + EXITTOP_FAR_BUCKETS)
+
+#define EXITTOP_BLOCK_SIZE 256
+#define EXITTOP_SLOT_BLOCKS 32
+#define EXITTOP_SLOT_SIZE (EXITTOP_SLOT_BLOCKS * EXITTOP_BLOCK_SIZE)
+
+/* What further blocks of a reason hold; the first two words of each pair are low halves. */
+enum exittop_extra_block {
+	EXITTOP_FAR,        /* counts of the far buckets */
+	EXITTOP_NEAR_CARRY, /* high halves of the near buckets' counts */
+	EXITTOP_FAR_CARRY,  /* high halves of the far buckets' counts */
+	EXITTOP_EXTRA_BLOCKS,
+};
+
+/* One exit reason of one vCPU: a block. */
+struct exit_cell {
+	u64 count;
+	u64 time_ns; /* kvm_exit to kvm_entry, completed exits */
+	u64 max_ns;
+	u64 vmm_ns;    /* part of time_ns outside KVM_RUN */
+	u64 halted_ns; /* part of time_ns waiting in HLT */
+	u32 code;      /* full exit code, flags included */
+	u8 extra[EXITTOP_EXTRA_BLOCKS]; /* block numbers, 0 = none yet */
+	u8 level;                       /* 1 = L1, 2 = L2 */
+	u32 near[EXITTOP_NEAR_BUCKETS];
+};
+EXITTOP_ASSERT(sizeof(struct exit_cell) == EXITTOP_BLOCK_SIZE, "a cell fills a block");
+
+struct exit_words {
+	u32 word[EXITTOP_FAR_BUCKETS];
+};
+EXITTOP_ASSERT(sizeof(struct exit_words) == EXITTOP_BLOCK_SIZE, "far buckets fill a block");
+EXITTOP_ASSERT(EXITTOP_NEAR_BUCKETS <= EXITTOP_FAR_BUCKETS, "carries of near buckets fit a block");
+
+/*
+ * Codes that have an entry in a slot's index, so that their cell is found without a search: those
+ * below DIRECT (all of VMX, SVM up to 0xbf), and 16 from SVM_EXIT_NPF on. Others are searched for.
+ */
+#define EXITTOP_DIRECT_CODES 192
+#define EXITTOP_NPF_CODE 0x400
+#define EXITTOP_NPF_CODES 16
+#define EXITTOP_INDEX_CODES 256 /* entries per guest level; the rest is never used */
+
+enum exittop_slot_state {
+	EXITTOP_SLOT_FREE,  /* all zero, or not yet handed out */
+	EXITTOP_SLOT_IN_USE,
+	EXITTOP_SLOT_ENDED, /* the vCPU is gone; user space takes the counts and frees the slot */
+};
+
+enum exittop_paging { EXITTOP_PAGING_UNKNOWN, EXITTOP_PAGING_TDP, EXITTOP_PAGING_SHADOW };
+
+#define EXITTOP_HEADER_BLOCKS 3
+#define EXITTOP_CELLS (EXITTOP_SLOT_BLOCKS - EXITTOP_HEADER_BLOCKS)
+/* The last block takes the exits of reasons that found no block of their own. */
+#define EXITTOP_REST_CELL (EXITTOP_SLOT_BLOCKS - 1)
+
+/* Stands for a code that could not be read, as the ISA is neither VMX nor SVM. */
+#define EXITTOP_CODE_UNREADABLE 0xfffffffeu
+
+struct vcpu_header {
+	/* Written at each exit and entry: one cache line. */
+	u64 exit_ns; /* clock at the exit being handled; 0 = in the guest, or none seen yet */
+	u64 vcpu;    /* address of struct kvm_vcpu; 0 = free or ended */
+	u64 vmcb01;  /* SVM: address of the VMCB of L1, fixed while the vCPU lives */
+	u32 cell;    /* block number of the exit being handled */
+	u32 isa;
+	u64 reserved_hot[4];
+
+	/* Written when the vCPU is first seen, and when it goes. */
+	u64 kvm; /* address of struct kvm */
+	u64 first_ns;
+	u64 ended_ns;
+	u32 state;   /* enum exittop_slot_state; written last */
+	u32 vcpu_id;
+	u32 pid;     /* of the process that runs the vCPU */
+	u32 tid;
+	u32 paging;  /* enum exittop_paging */
+	u32 blocks;  /* blocks handed out, those of the header included */
+	u32 cells;   /* how many of cell_blocks are in use */
+	u32 reserved;
+	char command[16];
+
+	/* The exit being handled: what of its time is already in vmm_ns and halted_ns of its cell. */
+	u64 split_exit_ns; /* exit_ns of the exit that these three speak of */
+	u64 split_vmm_ns;
+	u64 split_halted_ns;
+	u64 vmm_since_ns; /* clock when KVM_RUN returned to the VMM; 0 = it has not */
+
+	/* Rare: losses of this vCPU. */
+	u64 histogram_full;
+	u64 unknown_isa;
+	u64 exit_without_entry;
+	u64 entry_without_exit;
+
+	u64 reserved_cold[3];
+	u8 cell_blocks[32]; /* block numbers of the cells, in order of their first exit */
+	/* Block number of the cell of a code, by guest level (L1, L2); 0 = none yet. */
+	u8 index[2 * EXITTOP_INDEX_CODES];
+};
+EXITTOP_ASSERT(sizeof(struct vcpu_header) == EXITTOP_HEADER_BLOCKS * EXITTOP_BLOCK_SIZE,
+	       "the header fills whole blocks");
+
+struct vcpu_slot {
+	struct vcpu_header header;
+	u8 blocks[EXITTOP_SLOT_SIZE - EXITTOP_HEADER_BLOCKS * EXITTOP_BLOCK_SIZE];
+};
+EXITTOP_ASSERT(sizeof(struct vcpu_slot) == EXITTOP_SLOT_SIZE, "slots are whole pages");
+
+/*
+ * Where a vCPU's slot is: a cache of slot numbers, read and written without a lock, found by a hash
+ * of the vCPU's address; the slot's header says whose it is. What the cache has lost is found again
+ * in a hash map. Slot 0 is never handed out: its number means none.
+ */
+#define EXITTOP_CACHE_BITS 16
+#define EXITTOP_CACHE_WAYS 8 /* places tried, from the hash on */
+#define EXITTOP_CACHE_WORDS ((1 << EXITTOP_CACHE_BITS) + EXITTOP_CACHE_WAYS)
+
+/* Slots that can be asked for (--max-vcpus): 256 MiB. */
+#define EXITTOP_MAX_SLOTS 32768
+
+/* The program's .bss. */
+struct exittop_memory {
+	u64 armed_ns;   /* clock when all was attached; before that, a missing entry is no loss */
+	u64 changes;    /* vCPUs that came or went */
+	u64 table_full; /* exits not counted, as no slot was free */
+	u64 reserved[5];
+	u32 cache[EXITTOP_CACHE_WORDS];
+};
+
+#endif

@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// One or more tiny virtual machines on the KVM API, in one process, with no system inside.
+//
+// Each vCPU runs, in long mode with paging on, ROUNDS times: CPUID, OUT, INVLPG, a write of CR3,
+// and a write to one of 1024 pages; then HLT. So the number of exits is known: one CPUID, OUT (and
+// without nested paging INVLPG and CR3 write) per round, one HLT, one page fault per page first
+// touched. Every vCPU has a thread of its own; for each thread that ran one a line is printed
+// that says which, to be joined with what the kernel counted per thread.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OPTIONS_VARIABLE "MICRO_VM_OPTIONS"
+
+// Ports the guest writes to; each is one exit to this program.
+enum { PORT_ROUND = 0x10, PORT_SLOW = 0x11, PORT_HALTING = 0x12, PORT_DONE = 0x13 };
+
+// The guest's physical memory, mapped one to one. The pages touched start at TOUCHED, 4 MiB for
+// each vCPU, so that no vCPU's faults depend on another's.
+enum {
+    GDT = 0x1000,
+    IDT = 0x2000,
+    PML4 = 0x3000,
+    PDPT = 0x4000,
+    PAGE_DIRECTORY = 0x5000,
+    PAGE_TABLES = 0x10000,
+    CODE = 0x80000,
+    FLUSHED = 0x8f000, // the page INVLPG names, which nothing touches
+    STACKS = 0x90000,
+    TOUCHED = 0x200000,
+    TOUCHED_SIZE = 0x400000,
+    PAGE = 4096,
+    MAX_VCPUS = 32,
+};
+
+enum { CODE_SELECTOR = 0x08, DATA_SELECTOR = 0x10, NMI_VECTOR = 2 };
+
+struct options {
+    unsigned int vms, vcpus, slow_outs, slow_us, halts, halt_us, start_ms, end_ms;
+    uint64_t rounds;
+    bool one_after_another, switch_thread, quiet;
+};
+
+struct vm;
+
+struct vcpu {
+    struct vm *vm;
+    unsigned int id;
+    int fd;
+    struct kvm_run *run;
+    pthread_t thread;
+    uint64_t rounds_seen;
+    atomic_uint halts_seen; // odd: halted or about to be
+    atomic_bool done;
+};
+
+struct vm {
+    unsigned int number;
+    int fd;
+    uint8_t *memory;
+    size_t memory_size;
+    struct vcpu vcpus[MAX_VCPUS];
+};
+
+static struct options options = {.vms = 1, .vcpus = 1, .rounds = 2000, .slow_us = 1000,
+                                 .halt_us = 1000};
+static int kvm_fd;
+static int run_size;
+
+// r12: rounds, r13: the vCPU's pages, r14: offset in them, r15: CR3, r8: page to flush,
+// r9: slow OUTs, r10: halts, r11: 1 where HLT waits in the kernel and the end must be said.
+// CPUID writes to rax, rbx, rcx, rdx; INVLPG and the CR3 write are real work only for a shadow MMU.
+extern const uint8_t guest_code[], guest_nmi[], guest_code_end[];
+__asm__(".pushsection .rodata\n"
+        "guest_code:\n"
+        "    test %r12, %r12\n"
+        "    jz 2f\n"
+        "1:  xor %eax, %eax\n"
+        "    xor %ecx, %ecx\n"
+        "    cpuid\n"
+        "    out %al, $0x10\n"
+        "    invlpg (%r8)\n"
+        "    mov %r15, %cr3\n"
+        "    incb (%r13,%r14)\n"
+        "    add $4096, %r14\n"
+        "    and $0x3fffff, %r14\n"
+        "    dec %r12\n"
+        "    jnz 1b\n"
+        "2:  test %r9, %r9\n"
+        "    jz 3f\n"
+        "    out %al, $0x11\n"
+        "    dec %r9\n"
+        "    jmp 2b\n"
+        "3:  test %r10, %r10\n"
+        "    jz 4f\n"
+        "    out %al, $0x12\n"
+        "    hlt\n"
+        "    out %al, $0x12\n"
+        "    dec %r10\n"
+        "    jmp 3b\n"
+        "4:  test %r11, %r11\n"
+        "    jz 5f\n"
+        "    out %al, $0x13\n"
+        "5:  hlt\n"
+        "    jmp 5b\n"
+        "guest_nmi:\n"
+        "    iretq\n"
+        "guest_code_end:\n"
+        ".popsection\n");
+
+__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    fputs("micro_vm: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    exit(1);
+}
+
+static int checked_ioctl(int fd, unsigned long request, const char *name, void *argument)
+{
+    int result = ioctl(fd, request, argument);
+
+    if (result < 0)
+        fail("%s: %s", name, strerror(errno));
+    return result;
+}
+#define IOCTL(fd, request, argument) checked_ioctl(fd, request, #request, (void *)(argument))
+
+static void sleep_us(uint64_t microseconds)
+{
+    struct timespec time = {.tv_sec = (time_t)(microseconds / 1000000),
+                            .tv_nsec = (long)(microseconds % 1000000) * 1000};
+
+    while (nanosleep(&time, &time) && errno == EINTR)
+        ;
+}
+
+static void put64(uint8_t *memory, uint64_t address, uint64_t value)
+{
+    memcpy(memory + address, &value, sizeof(value));
+}
+
+static void write_page_tables(uint8_t *memory, size_t size)
+{
+    const uint64_t present_writable = 3;
+
+    put64(memory, PML4, PDPT | present_writable);
+    put64(memory, PDPT, PAGE_DIRECTORY | present_writable);
+    for (uint64_t page = 0; page < size / PAGE; page++) {
+        uint64_t table = PAGE_TABLES + page / 512 * PAGE;
+
+        put64(memory, PAGE_DIRECTORY + page / 512 * 8, table | present_writable);
+        put64(memory, table + page % 512 * 8, page * PAGE | present_writable);
+    }
+}
+
+static void write_descriptors(uint8_t *memory)
+{
+    uint64_t nmi = CODE + (uint64_t)(guest_nmi - guest_code);
+
+    put64(memory, GDT + CODE_SELECTOR, 0x00af9b000000ffff);
+    put64(memory, GDT + DATA_SELECTOR, 0x00cf93000000ffff);
+    put64(memory, IDT + NMI_VECTOR * 16,
+          (nmi & 0xffff) | CODE_SELECTOR << 16 | 0x8e00ull << 32 | (nmi >> 16 & 0xffff) << 48);
+}
+
+static void write_memory(struct vm *vm)
+{
+    write_page_tables(vm->memory, vm->memory_size);
+    write_descriptors(vm->memory);
+    memcpy(vm->memory + CODE, guest_code, (size_t)(guest_code_end - guest_code));
+}
+
+// The pages that will be touched, so that each costs the guest one fault, not one more for copying.
+static void populate(const struct vm *vm)
+{
+    uint64_t used = options.rounds * PAGE < TOUCHED_SIZE ? options.rounds * PAGE : TOUCHED_SIZE;
+
+    for (unsigned int id = 0; id < options.vcpus; id++)
+        for (uint64_t offset = 0; offset < used; offset += PAGE)
+            vm->memory[TOUCHED + (uint64_t)id * TOUCHED_SIZE + offset] = 1;
+}
+
+static void set_registers(const struct vcpu *vcpu)
+{
+    struct kvm_segment code = {.limit = 0xffffffff, .selector = CODE_SELECTOR, .type = 11,
+                               .present = 1, .s = 1, .l = 1, .g = 1};
+    struct kvm_segment data = {.limit = 0xffffffff, .selector = DATA_SELECTOR, .type = 3,
+                               .present = 1, .s = 1, .db = 1, .g = 1};
+    struct kvm_regs registers = {
+        .rip = CODE,
+        .rflags = 2,
+        .rsp = STACKS + (vcpu->id + 1) * PAGE,
+        .r8 = FLUSHED,
+        .r9 = options.slow_outs,
+        .r10 = options.halts,
+        .r11 = options.halts != 0,
+        .r12 = options.rounds,
+        .r13 = TOUCHED + (uint64_t)vcpu->id * TOUCHED_SIZE,
+        .r15 = PML4,
+    };
+    struct kvm_sregs special;
+
+    IOCTL(vcpu->fd, KVM_GET_SREGS, &special);
+    special.cs = code;
+    special.ds = special.es = special.fs = special.gs = special.ss = data;
+    special.gdt = (struct kvm_dtable){.base = GDT, .limit = 0x17};
+    special.idt = (struct kvm_dtable){.base = IDT, .limit = 0xfff};
+    special.cr0 = 0x80000033; // PG, NE, ET, MP, PE
+    special.cr3 = PML4;
+    special.cr4 = 0x20;       // PAE
+    special.efer = 0x500;     // LMA, LME
+    IOCTL(vcpu->fd, KVM_SET_SREGS, &special);
+    IOCTL(vcpu->fd, KVM_SET_REGS, &registers);
+}
+
+static void set_cpuid(const struct vcpu *vcpu)
+{
+    enum { MAX_LEAVES = 256 };
+    struct kvm_cpuid2 *cpuid =
+        calloc(1, sizeof(*cpuid) + MAX_LEAVES * sizeof(struct kvm_cpuid_entry2));
+
+    if (!cpuid)
+        fail("out of memory");
+    cpuid->nent = MAX_LEAVES;
+    IOCTL(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid);
+    IOCTL(vcpu->fd, KVM_SET_CPUID2, cpuid);
+    free(cpuid);
+}
+
+// Writing the local APIC's state back makes KVM enter the vCPU in its table of interrupt targets.
+static void enable_interrupt_delivery(const struct vcpu *vcpu)
+{
+    struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
+    struct kvm_lapic_state lapic;
+
+    IOCTL(vcpu->fd, KVM_GET_LAPIC, &lapic);
+    IOCTL(vcpu->fd, KVM_SET_LAPIC, &lapic);
+    IOCTL(vcpu->fd, KVM_SET_MP_STATE, &runnable);
+}
+
+static void create_vcpu(struct vm *vm, unsigned int id)
+{
+    struct vcpu *vcpu = &vm->vcpus[id];
+
+    *vcpu = (struct vcpu){.vm = vm, .id = id};
+    vcpu->fd = IOCTL(vm->fd, KVM_CREATE_VCPU, (unsigned long)id);
+    vcpu->run = mmap(NULL, (size_t)run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+    if (vcpu->run == MAP_FAILED)
+        fail("mmap of a vCPU: %s", strerror(errno));
+    set_cpuid(vcpu);
+    set_registers(vcpu);
+    if (options.halts)
+        enable_interrupt_delivery(vcpu);
+}
+
+static struct vm *create_vm(unsigned int number)
+{
+    struct vm *vm = calloc(1, sizeof(*vm));
+
+    if (!vm)
+        fail("out of memory");
+    vm->number = number;
+    vm->memory_size = TOUCHED + (size_t)options.vcpus * TOUCHED_SIZE;
+    vm->fd = IOCTL(kvm_fd, KVM_CREATE_VM, 0);
+    IOCTL(vm->fd, KVM_SET_TSS_ADDR, 0xfffbd000);
+    if (options.halts)
+        IOCTL(vm->fd, KVM_CREATE_IRQCHIP, 0);
+    vm->memory = mmap(NULL, vm->memory_size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (vm->memory == MAP_FAILED)
+        fail("memory of a VM: %s", strerror(errno));
+    // Small pages on every host, so that the number of faults is the same everywhere.
+    madvise(vm->memory, vm->memory_size, MADV_NOHUGEPAGE);
+    write_memory(vm);
+    populate(vm);
+    struct kvm_userspace_memory_region region = {
+        .memory_size = vm->memory_size, .userspace_addr = (uint64_t)(uintptr_t)vm->memory};
+    IOCTL(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
+    for (unsigned int id = 0; id < options.vcpus; id++)
+        create_vcpu(vm, id);
+    return vm;
+}
+
+static void destroy_vm(struct vm *vm)
+{
+    for (unsigned int id = 0; id < options.vcpus; id++) {
+        munmap(vm->vcpus[id].run, (size_t)run_size);
+        close(vm->vcpus[id].fd);
+    }
+    close(vm->fd);
+    munmap(vm->memory, vm->memory_size);
+    free(vm);
+}
+
+static void handle_out(struct vcpu *vcpu)
+{
+    switch (vcpu->run->io.port) {
+    case PORT_ROUND:
+        vcpu->rounds_seen++;
+        break;
+    case PORT_SLOW:
+        sleep_us(options.slow_us);
+        break;
+    case PORT_HALTING:
+        atomic_fetch_add(&vcpu->halts_seen, 1);
+        break;
+    case PORT_DONE:
+        vcpu->done = true;
+        break;
+    default:
+        fail("vm=%u vcpu=%u: OUT to port 0x%x", vcpu->vm->number, vcpu->id, vcpu->run->io.port);
+    }
+}
+
+// Runs the vCPU until it is done or has seen that many rounds.
+static void run_until(struct vcpu *vcpu, uint64_t rounds)
+{
+    while (!vcpu->done && vcpu->rounds_seen < rounds) {
+        if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
+            if (errno == EINTR || errno == EAGAIN)
+                continue;
+            fail("KVM_RUN: %s", strerror(errno));
+        }
+        switch (vcpu->run->exit_reason) {
+        case KVM_EXIT_IO:
+            handle_out(vcpu);
+            break;
+        case KVM_EXIT_HLT:
+            vcpu->done = true;
+            break;
+        case KVM_EXIT_INTR:
+            break;
+        default:
+            fail("vm=%u vcpu=%u: exit to user space %u, detail 0x%llx", vcpu->vm->number,
+                 vcpu->id, vcpu->run->exit_reason,
+                 (unsigned long long)vcpu->run->internal.suberror);
+        }
+    }
+    if (!options.quiet)
+        printf("vm=%u vcpu=%u tid=%d pid=%d\n", vcpu->vm->number, vcpu->id, gettid(), getpid());
+}
+
+static void *second_half(void *argument)
+{
+    run_until(argument, UINT64_MAX);
+    return NULL;
+}
+
+static void *vcpu_thread(void *argument)
+{
+    struct vcpu *vcpu = argument;
+    pthread_t other;
+
+    run_until(vcpu, options.switch_thread ? options.rounds / 2 : UINT64_MAX);
+    if (vcpu->done)
+        return NULL;
+    if (pthread_create(&other, NULL, second_half, vcpu))
+        fail("cannot start a thread");
+    pthread_join(other, NULL);
+    return NULL;
+}
+
+static bool all_done(const struct vm *vm)
+{
+    for (unsigned int id = 0; id < options.vcpus; id++)
+        if (!vm->vcpus[id].done)
+            return false;
+    return true;
+}
+
+// Wakes halted vCPUs by NMI, again and again: one that comes too early is lost on the vCPU.
+static void *waker_thread(void *argument)
+{
+    struct vm *vm = argument;
+
+    while (!all_done(vm)) {
+        sleep_us(options.halt_us);
+        for (unsigned int id = 0; id < options.vcpus; id++) {
+            struct kvm_msi nmi = {.address_lo = 0xfee00000 | id << 12, .data = 4 << 8};
+
+            if (atomic_load(&vm->vcpus[id].halts_seen) & 1)
+                IOCTL(vm->fd, KVM_SIGNAL_MSI, &nmi);
+        }
+    }
+    return NULL;
+}
+
+static void start(struct vm *vm)
+{
+    for (unsigned int id = 0; id < options.vcpus; id++)
+        if (pthread_create(&vm->vcpus[id].thread, NULL, vcpu_thread, &vm->vcpus[id]))
+            fail("cannot start a thread");
+}
+
+static void finish(struct vm *vm)
+{
+    pthread_t waker;
+
+    if (options.halts && pthread_create(&waker, NULL, waker_thread, vm))
+        fail("cannot start a thread");
+    for (unsigned int id = 0; id < options.vcpus; id++)
+        pthread_join(vm->vcpus[id].thread, NULL);
+    if (options.halts)
+        pthread_join(waker, NULL);
+}
+
+static void run_one_after_another(void)
+{
+    for (unsigned int number = 0; number < options.vms; number++) {
+        struct vm *vm = create_vm(number);
+
+        start(vm);
+        finish(vm);
+        destroy_vm(vm);
+    }
+}
+
+static void run_at_once(void)
+{
+    struct vm **vms = calloc(options.vms, sizeof(*vms));
+
+    if (!vms)
+        fail("out of memory");
+    for (unsigned int number = 0; number < options.vms; number++)
+        vms[number] = create_vm(number);
+    sleep_us(options.start_ms * 1000ull);
+    for (unsigned int number = 0; number < options.vms; number++)
+        start(vms[number]);
+    for (unsigned int number = 0; number < options.vms; number++)
+        finish(vms[number]);
+    fflush(stdout);
+    sleep_us(options.end_ms * 1000ull);
+    for (unsigned int number = 0; number < options.vms; number++)
+        destroy_vm(vms[number]);
+    free(vms);
+}
+
+static void usage(FILE *to)
+{
+    fputs("usage: micro_vm [OPTIONS] [-- ARGV...]\n"
+          "  --vms N            VMs in this process (1)\n"
+          "  --vcpus N          vCPUs of each, a thread each (1)\n"
+          "  --rounds N         rounds of work of each vCPU (2000)\n"
+          "  --sequential       one VM after another instead of all at once\n"
+          "  --switch-thread    each vCPU moves to another thread half-way\n"
+          "  --slow-outs N      OUTs that sleep here, after the rounds (0)\n"
+          "  --slow-us N        microseconds of each such sleep (1000)\n"
+          "  --halts N          HLTs that wait in the kernel until an NMI comes (0)\n"
+          "  --halt-us N        microseconds until it comes (1000)\n"
+          "  --start-ms N       wait before the vCPUs start (0)\n"
+          "  --end-ms N         keep the VMs that long after their work (0)\n"
+          "  --quiet            no lines about threads\n"
+          "  -- ARGV...         look like this command line to other programs\n",
+          to);
+}
+
+static uint64_t number_of(const char *text)
+{
+    char *end;
+    unsigned long long number = strtoull(text, &end, 10);
+
+    if (*end || end == text || number > UINT32_MAX)
+        fail("%s is no number", text);
+    return number;
+}
+
+static void parse_options(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"vms", required_argument, NULL, 'v'},       {"vcpus", required_argument, NULL, 'c'},
+        {"rounds", required_argument, NULL, 'r'},    {"sequential", no_argument, NULL, 'q'},
+        {"switch-thread", no_argument, NULL, 't'},   {"slow-outs", required_argument, NULL, 's'},
+        {"slow-us", required_argument, NULL, 'u'},   {"halts", required_argument, NULL, 'h'},
+        {"halt-us", required_argument, NULL, 'w'},   {"start-ms", required_argument, NULL, 'b'},
+        {"end-ms", required_argument, NULL, 'e'},    {"quiet", no_argument, NULL, 'n'},
+        {"help", no_argument, NULL, '?'},            {NULL, 0, NULL, 0},
+    };
+    unsigned int unused, *target;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "+", known, NULL)) != -1) {
+        target = &unused;
+        switch (option) {
+        case 'v': target = &options.vms; break;
+        case 'c': target = &options.vcpus; break;
+        case 's': target = &options.slow_outs; break;
+        case 'u': target = &options.slow_us; break;
+        case 'h': target = &options.halts; break;
+        case 'w': target = &options.halt_us; break;
+        case 'b': target = &options.start_ms; break;
+        case 'e': target = &options.end_ms; break;
+        case 'r': options.rounds = number_of(optarg); break;
+        case 'q': options.one_after_another = true; break;
+        case 't': options.switch_thread = true; break;
+        case 'n': options.quiet = true; break;
+        default:
+            usage(stderr);
+            exit(2);
+        }
+        if (target != &unused)
+            *target = (unsigned int)number_of(optarg);
+    }
+    if (options.vcpus < 1 || options.vcpus > MAX_VCPUS)
+        fail("--vcpus takes 1 to %d", MAX_VCPUS);
+}
+
+// Starts this program again under the command line given, its options in the environment.
+static void become(int argc, char **argv)
+{
+    char text[4096] = "";
+
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
+        strncat(text, argv[i], sizeof(text) - strlen(text) - 2);
+        strcat(text, " ");
+    }
+    setenv(OPTIONS_VARIABLE, text, 1);
+    execv("/proc/self/exe", argv + optind);
+    fail("exec: %s", strerror(errno));
+}
+
+// The options of a program started by become(), as an argument vector; NULL for any other.
+static char **handed_over(int *argc)
+{
+    static char *words[256] = {"micro_vm"};
+    char *text = getenv(OPTIONS_VARIABLE);
+
+    if (!text)
+        return NULL;
+    *argc = 1;
+    for (char *word = strtok(text, " "); word && *argc < 255; word = strtok(NULL, " "))
+        words[(*argc)++] = word;
+    return words;
+}
+
+int main(int argc, char **argv)
+{
+    int words_count;
+    char **words = handed_over(&words_count);
+
+    if (words) {
+        const char *slash = strrchr(argv[0], '/');
+
+        prctl(PR_SET_NAME, slash ? slash + 1 : argv[0]); // exec named it after /proc/self/exe
+        parse_options(words_count, words);
+    } else {
+        parse_options(argc, argv);
+        if (optind < argc)
+            become(argc, argv);
+    }
+    kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (kvm_fd < 0)
+        fail("/dev/kvm: %s", strerror(errno));
+    run_size = IOCTL(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+    if (options.one_after_another)
+        run_one_after_another();
+    else
+        run_at_once();
+    return 0;
+}

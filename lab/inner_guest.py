@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The small Linux that runs as a guest inside an emulated host: its files and its command line."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import kernel_image
+import kernels
+from initramfs import Initramfs
+
+# What a guest that lives for seconds does without. Its kernel is a distribution's, built for all
+# there is; set up in an emulator, these parts alone take longer than the whole workload.
+_LEFT_OUT = (
+    "trace_eval_init", "tracer_init_tracefs",           # the files of tracefs
+    "cubictcp_register", "kfunc_init", "bpf_key_sig_kfuncs_init", "bpf_prog_test_run_init",
+    "bpf_tcp_ca_kfunc_init", "bpf_kfunc_init", "cpumask_kfunc_init", "bpf_fs_kfuncs_init",
+    "bpf_rstat_kfunc_init",           # whoever reads the kernel's BTF
+    "slab_sysfs_init", "load_system_certificate_list", "acpi_init",
+)
+# noxsave: QEMU's emulated SVM does not intercept XSETBV, so KVM tells such a guest a wrong size of
+# its state, at which kernels of the 7 series fall over. pti=on, where the kernel heeds it beside
+# mitigations=off (up to 6.1), makes the address space change twice in each system call: what
+# shadow paging pays most for.
+_ARGUMENTS = ("console=ttyS0 loglevel=1 panic=-1 reboot=t mitigations=off pti=on nokaslr noxsave "
+              "tsc=reliable no_timer_check random.trust_cpu=on nowatchdog audit=0 "
+              "cryptomgr.notests pci=off initcall_blacklist=" + ",".join(_LEFT_OUT))
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much the guest does before it ends; see guests/guest_init.c."""
+    forks: int = 200
+    pings: int = 1000
+    touches: int = 100
+
+
+def files(kernel: kernels.Kernel, guests: Path) -> dict[str, Path | bytes]:
+    """What the host needs to run it, by the path it is to have there. `guests` holds the programs.
+
+    The kernel goes in unpacked: linux_vm starts it as it is, and nobody has to wait for it to
+    decompress itself.
+    """
+    initrd = Initramfs()
+    initrd.add_file("/init", (guests / "guest_init").read_bytes(), executable=True)
+    return {"/guests/linux_vm": guests / "linux_vm",
+            "/guests/vmlinux": kernel_image.vmlinux(kernel.vmlinuz),
+            "/guests/initrd": initrd.bytes()}
+
+
+def arguments(load: Load = Load()) -> str:
+    """The kernel's command line, and behind "--" what its init is to do."""
+    return f"{_ARGUMENTS} -- forks={load.forks} pings={load.pings} touches={load.touches}"
+
+
+def command(name: str = "linux", load: Load = Load()) -> str:
+    """The shell command that runs it, under a name that exittop can show."""
+    return (f"/guests/linux_vm -name guest={name} -kernel /guests/vmlinux -initrd /guests/initrd "
+            f"-append '{arguments(load)}'")

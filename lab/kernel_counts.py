@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reads the kernel's own count of VM exits, as kernel_counts.sh writes it in a job."""
+
+import re
+import sys
+from typing import NamedTuple
+
+from lab_error import LabError
+
+_ROW = re.compile(r"\{\s*(.*?)\s*\}\s*hitcount:\s*(\d+)")
+_ISA = re.compile(r"^isa: (\d)", re.MULTILINE)
+_TOTAL = re.compile(r"^\s*(Hits|Entries|Dropped):\s*(\d+)", re.MULTILINE)
+
+
+class ExitKey(NamedTuple):
+    """Whose exit, and why: thread, vCPU number, 1 for VMX or 2 for SVM, the hardware's reason."""
+    tid: int
+    vcpu: int
+    isa: int
+    reason: int
+
+
+def parse(text: str) -> dict[ExitKey, int]:
+    """The counts; LabError where the kernel itself lost some: then nothing can be compared."""
+    totals = {name: int(number) for name, number in _TOTAL.findall(text)}
+    if "Hits" not in totals or "Dropped" not in totals:
+        raise LabError("the kernel's own count is incomplete: it has no totals")
+    if totals["Dropped"]:
+        raise LabError(f"the kernel's own count lost {totals['Dropped']} exits")
+    host_isa = _ISA.search(text)
+    counts: dict[ExitKey, int] = {}
+    for keys, hits in _ROW.findall(text):
+        field = dict(re.findall(r"(\w+):\s*(-?\w+)", keys))
+        key = ExitKey(int(field["common_pid"]), int(field["vcpu_id"]),
+                      int(host_isa[1] if host_isa else field["isa"]),
+                      int(field["exit_reason"], 0) & 0xffffffff)
+        counts[key] = counts.get(key, 0) + int(hits)
+    if sum(counts.values()) != totals["Hits"]:
+        raise LabError(f"the kernel counted {totals['Hits']} exits but lists "
+                       f"{sum(counts.values())}")
+    return counts
+
+
+if __name__ == "__main__":
+    try:
+        for exit_key, count in sorted(parse(sys.stdin.read()).items()):
+            print(*exit_key, count)
+    except LabError as problem:
+        sys.exit(f"exittop: {problem}")

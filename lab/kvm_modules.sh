@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Shell functions for jobs: insert and remove kvm and the vendor's module. Read by init.sh.
+
+# Inserts a module of /modules and what it depends on, skipping what is there:
+#   load_module NAME [PARAMETER=VALUE ...]
+load_module() {
+    wanted=$1
+    shift
+    while read -r module; do
+        [ -d "/sys/module/$module/holders" ] && continue
+        if [ "$module" = "$wanted" ]; then
+            insmod "/modules/$module.ko" "$@" || return 1
+        else
+            insmod "/modules/$module.ko" || return 1
+        fi
+    done <"/modules/$wanted.order"
+}
+
+# Everything below the vendor's module, that one left out.
+load_kvm_core() {
+    while read -r module; do
+        [ "$module" = "$LAB_VENDOR_MODULE" ] && continue
+        [ -d "/sys/module/$module/holders" ] || insmod "/modules/$module.ko" || return 1
+    done <"/modules/$LAB_VENDOR_MODULE.order"
+}
+
+# KVM with nested paging on (1) or off (0): load_kvm 1|0 [PARAMETER=VALUE ...]
+load_kvm() {
+    paging=$1
+    shift
+    load_module "$LAB_VENDOR_MODULE" "$LAB_PAGING_PARAMETER=$paging" "$@"
+}
+
+# Only the vendor's module: kvm itself stays, as when an operator changes a parameter.
+unload_vendor() {
+    rmmod "$LAB_VENDOR_MODULE"
+}
+
+unload_kvm() {
+    unload_vendor && rmmod kvm
+}
+
+# The vendor's module again with nested paging on or off: reload_kvm 1|0 [PARAMETER=VALUE ...]
+reload_kvm() {
+    unload_vendor && load_kvm "$@"
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "json.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include "golden.h"
+#include "samples.h"
+
+namespace exittop {
+namespace {
+
+std::string replaced(std::string text, std::string_view from, std::string_view to) {
+    const std::size_t at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return at == std::string::npos ? text : text.replace(at, from.size(), to);
+}
+
+Snapshot plain_snapshot() {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.vms[1].name = "evil \"\\\n\u4e2d";  // Valid UTF-8 comes back as it was.
+    return snapshot;
+}
+
+TEST(Json, Golden) { test::expect_golden("dump.json", to_json(test::make_snapshot())); }
+
+TEST(Json, IsReadBack) {
+    Snapshot snapshot = plain_snapshot();
+    snapshot.lost.table_full = 7;
+    snapshot.vms[0].isa = static_cast<Isa>(9);
+    snapshot.vms[0].vcpus[0].exits[0].count = UINT64_MAX;
+    snapshot.vms[0].vcpus[0].exits[0].histogram.add(histogram_buckets - 1, UINT64_MAX);
+    const auto read = from_json(to_json(snapshot));
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(*read, snapshot);
+    const auto empty = from_json(to_json({}));
+    ASSERT_TRUE(empty) << empty.error();
+    EXPECT_EQ(*empty, Snapshot{});
+}
+
+TEST(Json, AnySnapshotIsReadBack) {
+    EXPECT_TRUE(rc::check("from_json(to_json(s)) == s", [] {
+        Snapshot snapshot = plain_snapshot();
+        snapshot.duration_s = *rc::gen::inRange(0, 1 << 30) / 1024.0;
+        std::uint32_t code = 0;
+        std::vector<ExitStats> exits;
+        for (int i = *rc::gen::inRange(0, 6); i > 0; --i) {
+            ExitStats stats;
+            stats.code = code += *rc::gen::inRange(1U, 1U << 28);
+            stats.count = *rc::gen::arbitrary<std::uint64_t>();
+            stats.time_ns = *rc::gen::arbitrary<std::uint64_t>();
+            stats.max_ns = *rc::gen::arbitrary<std::uint64_t>();
+            stats.histogram.add(*rc::gen::inRange<std::size_t>(0, histogram_buckets),
+                                *rc::gen::arbitrary<std::uint64_t>());
+            exits.push_back(stats);
+        }
+        snapshot.vms[0].vcpus[1].exits = exits;
+        const auto read = from_json(to_json(snapshot));
+        RC_ASSERT(read.has_value());
+        RC_ASSERT(*read == snapshot);
+    }));
+}
+
+TEST(Json, HostileTextIsAscii) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.vms[0].name = std::string("\x1b[31m\u009b\x7f\xff\0", 11) + std::string(9'000, 'A');
+    snapshot.host.parameters["\xff"] = "\xfe";
+    const std::string json = to_json(snapshot);
+    for (const char c : json) {
+        EXPECT_TRUE((static_cast<unsigned char>(c) >= 0x20 && c < 0x7f && c > 0) || c == '\n');
+    }
+    EXPECT_LT(json.size(), 6'000U);
+    const auto read = from_json(json);
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(read->vms[0].name.substr(0, 5), "\x1b[31m");
+}
+
+TEST(Json, OrderInTheFileDoesNotMatter) {
+    const std::string json = replaced(to_json(plain_snapshot()), R"("vcpus":[{"id":0)",
+                                      R"("vcpus":[{"exits":[],"id":7},{"id":0)");
+    const auto read = from_json(json);
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(read->vms[0].vcpus.back().id, 7U);
+}
+
+TEST(Json, KeysOfLaterVersionsAreLeftAlone) {
+    const auto read = from_json(replaced(to_json(plain_snapshot()), R"("host":{)",
+                                         R"("later":[{"x":1}],"host":{"too":null,)"));
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(*read, plain_snapshot());
+}
+
+TEST(Json, WhatOthersWroteMayLackOurExtras) {
+    const auto read = from_json(R"({"schema":"exittop/1","taken_at":"","duration_s":1,
+        "host":{"kernel":"","cpu":"","isa":"svm","paging":"npt","parameters":{}},
+        "vms":[{"id":"1","pid":1,"name":"a","uuid":"","vmm":"qemu","isa":"svm","paging":"npt",
+        "vcpus":[{"id":0,"exits":[{"reason":"hlt","code":120,"count":1,"time_ns":2,"max_ns":2,
+        "vmm_ns":0,"halted_ns":1,"histogram":[[32,1]]}]}]}],"lost":{}})");
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(read->vms[0].vcpus[0].exits[0].level, GuestLevel::l1);
+    EXPECT_FALSE(read->vms[0].ended);
+}
+
+TEST(Json, BadInputIsRefusedWithItsPlace) {
+    struct Case {
+        const char* from;
+        const char* to;
+        const char* error;
+    };
+    const Case cases[] = {
+        {"\"exittop/1\"", "\"exittop/2\"", "schema: must be \"exittop/1\""},
+        {"\"schema\"", "\"scheme\"", "the text: has no \"schema\""},
+        {"\"duration_s\":10.0", "\"duration_s\":-1", "duration_s: must be a number of seconds"},
+        {"\"duration_s\":10.0", "\"duration_s\":null", "duration_s: must be a number of seconds"},
+        {"\"duration_s\":10.0", "\"duration_s\":1e999", "not JSON: number overflow"},
+        {"\"pid\":4242", "\"pid\":-4", "vms[0].pid: must be a whole number from 0 to 4294967295"},
+        {"\"pid\":4242", "\"pid\":4294967296", "vms[0].pid: must be a whole number"},
+        {"\"pid\":4242", "\"pid\":1.5", "vms[0].pid: must be a whole number"},
+        {"\"pid\":4242", "\"pid\":\"1\"", "vms[0].pid: must be a whole number"},
+        {"\"pid\":4242", "\"pid\":1,\"pid\":2", "the key \"pid\" comes twice"},
+        {"\"count\":25000", "\"count\":-1", "vms[0].vcpus[0].exits[0].count: must be a whole"},
+        {"\"count\":25000", "\"count\":18446744073709551616", "exits[0].count: must be a whole"},
+        {"\"count\":25000,", "", "vms[0].vcpus[0].exits[0]: has no \"count\""},
+        {"\"code\":1,", "\"code\":10,", "vms[0].vcpus[0].exits: holds the same exit code twice"},
+        {"\"level\":1", "\"level\":3", "level: must be 1 or 2"},
+        {"[768,20000]", "[769,20000]", "histogram[0][0]: is not the end of a histogram bucket"},
+        {"[768,20000]", "[0,20000]", "histogram[0][0]: is not the end of a histogram bucket"},
+        {"[768,20000]", "[768]", "histogram[0]: must be [upper_ns, count]"},
+        {"[768,20000]", "7", "histogram[0]: must be an array"},
+        {"[768,20000]", "[1280,1],[768,20000]", "histogram[1][0]: must be above the one before"},
+        {"\"id\":1,\"tid\"", "\"id\":0,\"tid\"", "vms[0].vcpus: holds the same vCPU twice"},
+        {"\"id\":\"2\"", "\"id\":\"1\"", "vms: holds the same id twice"},
+        {"\"isa\":\"vmx\"", "\"isa\":\"arm\"", "host.isa: must be \"vmx\", \"svm\" or a number"},
+        {"\"paging\":\"ept\"", "\"paging\":\"x\"", "host.paging: must be"},
+        {"\"kvm_intel.ept\":\"Y\"", "\"kvm_intel.ept\":1", "host.parameters.kvm_intel.ept: must"},
+        {"\"ended\":false", "\"ended\":0", "vms[0].ended: must be true or false"},
+        {"\"table_full\":0", "\"tables\":0", "lost.tables: is not a cause"},
+        {"\"vms\":[", "\"vms\":[1,", "vms[0]: must be an object"},
+        {"\"lost\":{", "\"lost\":[", "not JSON: "},
+    };
+    const std::string good = to_json(plain_snapshot());
+    for (const Case& c : cases) {
+        const auto read = from_json(replaced(good, c.from, c.to));
+        ASSERT_FALSE(read) << c.to;
+        EXPECT_NE(read.error().find(c.error), std::string::npos) << c.to << " -> " << read.error();
+        EXPECT_EQ(read.error().find('\n'), std::string::npos);
+    }
+}
+
+TEST(Json, TextThatIsNoSnapshot) {
+    for (const char* text : {"", " ", "{", "[]", "null", "1", "\"x\"", "\xff\xfe", "{}x", "nan"}) {
+        EXPECT_FALSE(from_json(text)) << text;
+    }
+    EXPECT_NE(from_json(std::string(100'000, '[')).error().find("nested"), std::string::npos);
+    const std::string good = to_json(test::make_snapshot());
+    for (std::size_t cut = 0; cut < good.size() - 2; cut += 97) {
+        EXPECT_FALSE(from_json(std::string_view(good).substr(0, cut)));
+    }
+}
+
+}  // namespace
+}  // namespace exittop

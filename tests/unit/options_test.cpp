@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "options.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include "golden.h"
+
+namespace exittop {
+namespace {
+
+using namespace std::chrono_literals;
+using Words = std::vector<const char*>;
+
+std::expected<Options, ParseExit> parse_words(Words words) {
+    words.insert(words.begin(), "exittop");
+    return parse(words);
+}
+
+Options parsed(const Words& words) {
+    const auto options = parse_words(words);
+    EXPECT_TRUE(options) << options.error().text;
+    return options.value_or(Options{});
+}
+
+TEST(Options, DumpDefaults) {
+    const Options options = parsed({"dump"});
+    EXPECT_EQ(options.command, Subcommand::dump);
+    EXPECT_FALSE(options.duration);
+    EXPECT_TRUE(options.workload.empty());
+    EXPECT_EQ(options.format, Format::table);
+    EXPECT_EQ(options.sort, "count");
+    EXPECT_EQ(options.max_vcpus, 4096U);
+    EXPECT_FALSE(options.pid);
+    EXPECT_FALSE(options.histogram || options.per_vcpu || options.no_wait);
+}
+
+TEST(Options, DumpAll) {
+    const Options options = parsed({"dump", "--duration", "2.5", "--format=json", "--sort", "p99",
+                                    "--histogram", "--per-vcpu", "-p", "12", "--vm", "[ab]",
+                                    "--max-vcpus", "32768", "--no-wait", "--attach", "classic",
+                                    "--color", "never"});
+    EXPECT_EQ(options.duration, 2500ms);
+    EXPECT_EQ(options.format, Format::json);
+    EXPECT_EQ(options.sort, "p99");
+    EXPECT_TRUE(options.histogram && options.per_vcpu && options.no_wait);
+    EXPECT_EQ(options.pid, 12U);
+    EXPECT_EQ(options.vm_glob, "[ab]");
+    EXPECT_EQ(options.max_vcpus, 32768U);
+    EXPECT_EQ(options.attach, AttachChoice::classic);
+    EXPECT_EQ(options.color, ColorMode::never);
+}
+
+TEST(Options, WorkloadIsLeftAlone) {
+    const Options options = parsed({"dump", "--sort", "time", "--", "sh", "-c", "x", "--sort",
+                                    "no such", "--help", "--", ""});
+    EXPECT_EQ(options.sort, "time");
+    EXPECT_EQ(options.workload, (std::vector<std::string>{"sh", "-c", "x", "--sort", "no such",
+                                                          "--help", "--", ""}));
+}
+
+TEST(Options, LabArgumentsAreLeftAlone) {
+    const Options options = parsed({"lab", "amd", "--kernel", "6.1", "--help", "--", "-x"});
+    EXPECT_EQ(options.command, Subcommand::lab);
+    EXPECT_EQ(options.lab_arguments,
+              (std::vector<std::string>{"amd", "--kernel", "6.1", "--help", "--", "-x"}));
+    EXPECT_TRUE(parsed({"lab"}).lab_arguments.empty());
+}
+
+TEST(Options, OtherCommands) {
+    EXPECT_EQ(parsed({"check", "--attach", "raw"}).attach, AttachChoice::raw);
+    EXPECT_FALSE(parsed({"reasons"}).isa);
+    const Options reasons = parsed({"reasons", "0x30", "--isa", "vmx", "--format", "csv"});
+    EXPECT_EQ(reasons.reason, "0x30");
+    EXPECT_EQ(reasons.isa, Isa::vmx);
+    EXPECT_EQ(reasons.format, Format::csv);
+    EXPECT_EQ(parsed({"compare", "a", "[b]", "--", "-c"}).runs,
+              (std::vector<std::string>{"a", "[b]", "-c"}));
+}
+
+TEST(Options, Durations) {
+    EXPECT_EQ(parse_duration("10"), 10s);
+    EXPECT_EQ(parse_duration("0.001"), 1ms);
+    EXPECT_EQ(parse_duration("1e2"), 100s);
+    EXPECT_EQ(parse_duration(".5"), 500ms);
+    for (const char* text : {"", " ", "x", "1x", "1 ", " 1", "5s", "nan", "inf", "-inf", "-nan(1)",
+                             "0", "-0", "0.0", "-1", "1e-400", "1e400", "0x10", "+5", "1,5",
+                             "400000000", "99999999999999999999", "--", "\x1b[2J"}) {
+        const auto duration = parse_duration(text);
+        ASSERT_FALSE(duration) << text;
+        EXPECT_EQ(duration.error().find_first_of("\n\x1b"), std::string::npos);
+    }
+}
+
+TEST(Options, MistakesAreOneLine) {
+    struct Case {
+        Words words;
+        const char* text;
+    };
+    const std::vector<Case> cases = {
+        {{}, "exittop dump"},
+        {{"dmup"}, "did you mean 'exittop dump'?"},
+        {{"chekc"}, "did you mean 'exittop check'?"},
+        {{"reason"}, "did you mean 'exittop reasons'?"},
+        {{"frobnicate"}, "unknown command 'frobnicate'; see 'exittop --help'"},
+        {{""}, "unknown command ''"},
+        {{"\x1b[2J\n"}, "unknown command '\\x1b[2J\\x0a'"},
+        {{"--frob"}, "unknown option '--frob'"},
+        {{"dump", "--frob"}, "unexpected '--frob'; see 'exittop dump --help'"},
+        {{"dump", "ls"}, "exittop dump -- COMMAND"},
+        {{"dump", "--"}, "no command after '--'"},
+        {{"dump", "--duration", "1", "--", "ls"}, "not both"},
+        {{"dump", "--duration"}, "--duration needs a value"},
+        {{"dump", "--duration="}, "--duration needs a value"},
+        {{"dump", "--duration", "ten"}, "--duration 'ten' is no number of seconds"},
+        {{"dump", "--duration", "-1"}, "--duration '-1' is negative"},
+        {{"dump", "--duration", "-inf"}, "--duration '-inf' is no number of seconds"},
+        {{"dump", "--duration", "nan"}, "--duration 'nan' is no number of seconds"},
+        {{"dump", "--duration", "0"}, "--duration '0' is too short"},
+        {{"dump", "--duration", "1e9"}, "--duration '1e9' is more than ten years"},
+        {{"dump", "--format", "xml"}, "--format 'xml' is none of table, json, csv"},
+        {{"dump", "--sort", "size"}, "--sort 'size' is none of name, code, count"},
+        {{"dump", "--pid", "x"}, "--pid 'x' is no whole number"},
+        {{"dump", "-p", "-5"}, "--pid '-5' is no whole number"},
+        {{"dump", "-p", "0"}, "--pid '0' is no whole number"},
+        {{"dump", "--pid", "4294967297"}, "--pid '4294967297' is no whole number"},
+        {{"dump", "--max-vcpus", "32769"}, "from 1 to 32768"},
+        {{"dump", "--max-vcpus", "0"}, "from 1 to 32768"},
+        {{"dump", "--vm", ""}, "--vm needs a pattern"},
+        {{"dump", "--attach", "kprobe"}, "is none of auto, raw, classic"},
+        {{"dump", "--color", "red"}, "is none of auto, always, never"},
+        {{"check", "x"}, "check: unexpected 'x'"},
+        {{"check", "--"}, "check: unexpected '--'"},
+        {{"reasons", "a", "b"}, "reasons: unexpected 'b'"},
+        {{"reasons", "--isa", "arm"}, "--isa 'arm' is none of vmx, svm"},
+        {{"reasons", "--format", "json"}, "is none of table, csv"},
+        {{"compare"}, "compare: no run given"},
+    };
+    for (const Case& c : cases) {
+        const auto options = parse_words(c.words);
+        ASSERT_FALSE(options) << c.text;
+        const ParseExit& exit = options.error();
+        EXPECT_EQ(exit.status, 2);
+        EXPECT_TRUE(exit.to_stderr);
+        EXPECT_TRUE(exit.text.starts_with("exittop: ")) << exit.text;
+        EXPECT_EQ(std::ranges::count(exit.text, '\n'), 1) << exit.text;
+        EXPECT_TRUE(exit.text.ends_with('\n'));
+        EXPECT_NE(exit.text.find(c.text), std::string::npos) << exit.text;
+    }
+    EXPECT_FALSE(parse({}));
+}
+
+TEST(Options, HelpAndVersion) {
+    std::string all;
+    for (const Words& words : {Words{"--help"}, {"dump", "--help"}, {"check", "-h"},
+                               {"reasons", "--help"}, {"compare", "--help"}}) {
+        const auto options = parse_words(words);
+        ASSERT_FALSE(options);
+        EXPECT_EQ(options.error().status, 0);
+        EXPECT_FALSE(options.error().to_stderr);
+        all += options.error().text;
+    }
+    test::expect_golden("help.txt", all);
+    const auto version = parse_words({"--version"});
+    ASSERT_FALSE(version);
+    EXPECT_EQ(version.error().status, 0);
+    EXPECT_TRUE(version.error().text.starts_with("exittop "));
+}
+
+// What --help gives as examples must work: words up to a comment or a redirection.
+TEST(Options, ExamplesInHelpAreTrue) {
+    int examples = 0;
+    for (const char* command : {"dump", "reasons", "compare"}) {
+        std::istringstream help(parse_words({command, "--help"}).error().text);
+        for (std::string line; std::getline(help, line);) {
+            if (!line.starts_with("  exittop ")) continue;
+            line = line.substr(0, std::min(line.find("  ", 2), line.find(" >")));
+            std::istringstream stream(line);
+            std::vector<std::string> words;
+            for (std::string word; stream >> word;) words.push_back(word);
+            Words argv;
+            for (const std::string& word : words) argv.push_back(word.c_str());
+            const auto options = parse(argv);
+            EXPECT_TRUE(options) << line << ": " << options.error().text;
+            ++examples;
+        }
+    }
+    EXPECT_EQ(examples, 8);
+}
+
+TEST(Options, Color) {
+    EXPECT_TRUE(wants_color(ColorMode::automatic, true, false));
+    EXPECT_FALSE(wants_color(ColorMode::automatic, true, true));
+    EXPECT_FALSE(wants_color(ColorMode::automatic, false, false));
+    EXPECT_TRUE(wants_color(ColorMode::always, false, true));
+    EXPECT_FALSE(wants_color(ColorMode::never, true, false));
+}
+
+}  // namespace
+}  // namespace exittop

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "snapshot.h"
+
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "samples.h"
+
+namespace exittop {
+namespace {
+
+TEST(ExitStats, Add) {
+    ExitStats a = test::make_exits(10, {{1'000, 3}});
+    a.vmm_ns = 5;
+    a += test::make_exits(10, {{9'000, 1}});
+    EXPECT_EQ(a.count, 4U);
+    EXPECT_EQ(a.time_ns, 12'000U);
+    EXPECT_EQ(a.max_ns, 9'000U);
+    EXPECT_EQ(a.vmm_ns, 5U);
+    EXPECT_EQ(a.histogram.total(), 4U);
+}
+
+TEST(Snapshot, ExitsByReasonMergesVcpusNotLevels) {
+    const std::vector<ExitStats> exits = exits_by_reason(test::make_web_vm());
+    ASSERT_EQ(exits.size(), 6U);
+    EXPECT_EQ(exits[0].code, 1U);
+    EXPECT_EQ(exits[0].count, 32'000U);
+    EXPECT_EQ(exits[1].code, 10U);
+    EXPECT_EQ(exits[1].count, 424U);
+    EXPECT_EQ(exits.back().level, GuestLevel::l2);
+    EXPECT_EQ(exits.back().count, 77U);
+}
+
+TEST(Lost, EveryCauseIsNamedOnce) {
+    std::set<std::string> names;
+    Lost lost;
+    for (const LostCause& cause : lost_causes()) {
+        names.insert(cause.name);
+        lost.*cause.value += 1;
+    }
+    EXPECT_EQ(names.size(), lost_causes().size());
+    EXPECT_EQ(sizeof(Lost), lost_causes().size() * sizeof(std::uint64_t));
+    EXPECT_EQ(lost_total(lost), lost_causes().size());
+    EXPECT_EQ(lost_total({}), 0U);
+}
+
+TEST(Paging, Names) {
+    EXPECT_EQ(paging_name(Paging::ept), "ept");
+    EXPECT_EQ(paging_name(Paging::npt), "npt");
+    EXPECT_EQ(paging_name(Paging::shadow), "shadow");
+    EXPECT_EQ(paging_name(Paging::unknown), "unknown");
+}
+
+}  // namespace
+}  // namespace exittop

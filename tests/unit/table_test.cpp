@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "table.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "golden.h"
+#include "samples.h"
+
+namespace exittop {
+namespace {
+
+std::size_t widest_line(const std::string& text) {
+    std::istringstream lines(text);
+    std::size_t widest = 0;
+    for (std::string line; std::getline(lines, line);) {
+        widest = std::max(widest, display_width(line));
+    }
+    return widest;
+}
+
+TEST(Table, Default) {
+    const std::string table = dump_table(test::make_snapshot(), {});
+    test::expect_golden("dump.txt", table);
+    EXPECT_LE(widest_line(table), 80U);
+}
+
+TEST(Table, Wide) {
+    const std::string table = dump_table(test::make_snapshot(), {.width = 120});
+    test::expect_golden("dump_wide.txt", table);
+    for (const char* heading : {"KERNEL", "VMM", "HALTED"}) {
+        EXPECT_NE(table.find(heading), std::string::npos);
+    }
+}
+
+TEST(Table, PerVcpuSortedByName) {
+    test::expect_golden("dump_per_vcpu.txt",
+                        dump_table(test::make_snapshot(),
+                                   {.sort = find_field("name"), .per_vcpu = true}));
+}
+
+TEST(Table, Histogram) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.vms.resize(1);
+    const std::string table =
+        dump_table(snapshot, {.sort = find_field("time"), .histogram = true});
+    test::expect_golden("dump_histogram.txt", table);
+    EXPECT_LE(widest_line(table), 80U);
+}
+
+TEST(Table, LossesCannotBeMissed) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.vms.resize(1);
+    for (const LostCause& cause : lost_causes()) snapshot.lost.*cause.value = 1'234;
+    const std::string table = dump_table(snapshot, {});
+    test::expect_golden("dump_lost.txt", table);
+    EXPECT_NE(table.find("LOST"), std::string::npos);
+    EXPECT_LE(widest_line(table), 80U);
+    EXPECT_EQ(lost_lines({}, Color::on), "lost: nothing\n");
+}
+
+TEST(Table, NoVm) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.vms.clear();
+    test::expect_golden("dump_no_vm.txt", dump_table(snapshot, {}));
+}
+
+TEST(Table, EmptySnapshotAndEmptyVm) {
+    Snapshot snapshot;
+    snapshot.vms.emplace_back();
+    const std::string table = dump_table(snapshot, {.histogram = true, .per_vcpu = true});
+    EXPECT_NE(table.find("(no name)"), std::string::npos);
+    EXPECT_NE(dump_table(snapshot, {}).find("no exits"), std::string::npos);
+}
+
+TEST(Table, ColorOnlyAdds) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.lost.table_full = 1;
+    std::string colored = dump_table(snapshot, {.color = Color::on});
+    EXPECT_NE(colored.find("\x1b[1;31mLOST"), std::string::npos);
+    for (const char* code : {"\x1b[1m", "\x1b[1;31m", "\x1b[0m"}) {
+        const std::string sequence = code;
+        for (std::size_t at = 0; (at = colored.find(sequence, at)) != std::string::npos;) {
+            colored.erase(at, sequence.size());
+        }
+    }
+    EXPECT_EQ(colored, dump_table(snapshot, {}));
+}
+
+TEST(Table, HostileTextDoesNoHarm) {
+    Snapshot snapshot = test::make_snapshot();
+    const std::string hostile = "\x1b]0;x\x07\n\r\u202e\u009b\xff" + std::string(4096, 'A');
+    snapshot.host.kernel = hostile;
+    snapshot.host.cpu = hostile;
+    snapshot.vms[0].name = hostile;
+    snapshot.vms[0].vmm = hostile;
+    const std::string table = dump_table(snapshot, {.width = 200});
+    for (const char c : table) {
+        EXPECT_TRUE(static_cast<unsigned char>(c) >= 0x20 || c == '\n');
+    }
+    EXPECT_EQ(table.find("\u202e"), std::string::npos);
+    EXPECT_EQ(table.find("\u009b"), std::string::npos);
+    EXPECT_LE(widest_line(table), 200U);
+}
+
+TEST(HistogramLines, FitOneScreen) {
+    Histogram all;
+    for (std::size_t bucket = 0; bucket < histogram_buckets; ++bucket) all.add(bucket, bucket + 1);
+    const std::string lines = histogram_lines(all, 80);
+    test::expect_golden("histogram_all.txt", lines);
+    EXPECT_LE(std::ranges::count(lines, '\n'), 22);
+    EXPECT_LE(widest_line(lines), 80U);
+    EXPECT_EQ(histogram_lines({}, 80), "");
+}
+
+TEST(HistogramLines, HoldEveryCount) {
+    for (std::size_t bucket = 0; bucket < histogram_buckets; ++bucket) {
+        Histogram one;
+        one.add(bucket, 4'321);
+        const std::string lines = histogram_lines(one, 40);
+        EXPECT_EQ(std::ranges::count(lines, '\n'), 1) << bucket;
+        EXPECT_NE(lines.find("4,321 |@"), std::string::npos) << lines;
+    }
+}
+
+}  // namespace
+}  // namespace exittop

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Loads, attaches and maps the BPF program with libbpf.
+#include "bpf_program.h"
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <linux/membarrier.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdarg>
+#include <cstring>
+#include <ctime>
+#include <fstream>
+#include <limits>
+#include <sstream>
+#include <utility>
+
+#include "exittop.skel.h"
+#include "histogram.h"
+
+namespace exittop {
+namespace {
+
+/// What libbpf complained about first: it becomes part of the error, if there is one.
+std::string first_complaint;
+
+/// Of the verifier's log the line that says why: the last before its statistics. Of other messages
+/// all.
+std::string essence(const std::string& message) {
+    std::istringstream lines(message.substr(0, message.find("\nprocessed ")));
+    const bool verifier = message.find("\nprocessed ") != std::string::npos;
+    std::string last;
+    for (std::string line; std::getline(lines, line);) {
+        const bool statistics = line.starts_with("verification time") ||
+                                line.starts_with("stack depth");
+        if (!line.empty() && !statistics) last = line;
+    }
+    return verifier ? "the verifier says: " + last : last;
+}
+
+int keep_complaint(libbpf_print_level level, const char* format, va_list arguments) {
+    if (level != LIBBPF_WARN) return 0;
+    va_list again;
+    va_copy(again, arguments);
+    const int length = std::vsnprintf(nullptr, 0, format, arguments);
+    std::string message(static_cast<std::size_t>(std::max(length, 0)), '\0');
+    std::vsnprintf(message.data(), message.size() + 1, format, again);
+    va_end(again);
+    const bool verifier = message.find("\nprocessed ") != std::string::npos;
+    if (first_complaint.empty() || verifier) first_complaint = essence(message);
+    return length;
+}
+
+struct BtfDeleter {
+    void operator()(btf* object) const { btf__free(object); }
+};
+using BtfPointer = std::unique_ptr<btf, BtfDeleter>;
+
+struct LinkDeleter {
+    void operator()(bpf_link* link) const { bpf_link__destroy(link); }
+};
+
+struct SkeletonDeleter {
+    void operator()(exittop_bpf* skeleton) const { exittop_bpf__destroy(skeleton); }
+};
+using Skeleton = std::unique_ptr<exittop_bpf, SkeletonDeleter>;
+
+/// What the kernel's BTF says of KVM. The rest of what differs is in kvm_compat.bpf.h.
+struct KernelFacts {
+    bool kvm_btf = false;        ///< The next two are known.
+    bool reason_passed = false;  ///< kvm_exit passes the reason (before 5.16).
+    bool guest_bit_0 = false;    ///< HF_GUEST_MASK is bit 0 (6.4 and later).
+    bool vendor_btf = false;     ///< struct vcpu_svm or struct vcpu_vmx is known.
+    bool rdonly_cast = false;
+};
+
+BtfPointer module_btf(const char* name, btf* vmlinux) {
+    if (access(fmt::format("/sys/kernel/btf/{}", name).c_str(), R_OK) != 0) return nullptr;
+    return BtfPointer(btf__load_module_btf(name, vmlinux));
+}
+
+bool has(const btf* object, const char* name, std::uint32_t kind) {
+    return object && btf__find_by_name_kind(object, name, kind) > 0;
+}
+
+/// Number of arguments of a tracepoint, or 0 if BTF does not tell: btf_trace_NAME is a typedef of a
+/// pointer to a function that takes a context before them.
+unsigned tracepoint_arguments(const btf* object, const char* name) {
+    const int id = btf__find_by_name_kind(object, fmt::format("btf_trace_{}", name).c_str(),
+                                          BTF_KIND_TYPEDEF);
+    if (id <= 0) return 0;
+    const btf_type* pointer = btf__type_by_id(object, btf__type_by_id(object, unsigned(id))->type);
+    const btf_type* function = btf__type_by_id(object, pointer->type);
+    return btf_is_func_proto(function) ? btf_vlen(function) - 1u : 0;
+}
+
+KernelFacts kernel_facts(btf* vmlinux) {
+    KernelFacts facts;
+    facts.rdonly_cast = has(vmlinux, "bpf_rdonly_cast", BTF_KIND_FUNC);
+    // A KVM that is built in has its types in vmlinux.
+    const BtfPointer module = module_btf("kvm", vmlinux);
+    const btf* kvm = module ? module.get() : vmlinux;
+    if (const unsigned arguments = tracepoint_arguments(kvm, "kvm_exit")) {
+        facts.kvm_btf = true;
+        facts.reason_passed = arguments == 3;
+        facts.guest_bit_0 = has(kvm, "kvm_get_nr_pending_nmis", BTF_KIND_FUNC);
+    }
+    facts.vendor_btf = has(vmlinux, "vcpu_svm", BTF_KIND_STRUCT) ||
+                       has(vmlinux, "vcpu_vmx", BTF_KIND_STRUCT) ||
+                       has(module_btf("kvm_amd", vmlinux).get(), "vcpu_svm", BTF_KIND_STRUCT) ||
+                       has(module_btf("kvm_intel", vmlinux).get(), "vcpu_vmx", BTF_KIND_STRUCT);
+    return facts;
+}
+
+/// What to try, best first. Without BTF of kvm only the attempt tells whether kvm_exit still has
+/// three arguments: the kernel refuses a program that reads beyond them.
+std::vector<AttachVariant> variants_to_try(const KernelFacts& facts, AttachChoice choice) {
+    std::vector<AttachVariant> variants;
+    if (choice != AttachChoice::classic) {
+        if (!facts.kvm_btf || facts.reason_passed) {
+            variants.push_back(AttachVariant::raw_reason);
+        } else if (facts.vendor_btf) {
+            variants.push_back(facts.rdonly_cast ? AttachVariant::raw : AttachVariant::btf);
+        }
+    }
+    if (choice != AttachChoice::raw) variants.push_back(AttachVariant::classic);
+    return variants;
+}
+
+/// Memory that a map shares with the kernel.
+class Mapping {
+public:
+    Mapping() = default;
+    Mapping(int map, std::size_t size)
+        : data_(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0)), size_(size) {}
+    Mapping(Mapping&& other) noexcept { swap(other); }
+    Mapping& operator=(Mapping&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    ~Mapping() {
+        if (*this) munmap(data_, size_);
+    }
+    explicit operator bool() const { return data_ != MAP_FAILED; }
+    [[nodiscard]] void* data() const { return data_; }
+
+private:
+    void swap(Mapping& other) {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+    }
+    void* data_ = MAP_FAILED;
+    std::size_t size_ = 0;
+};
+
+std::uint64_t monotonic_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return std::uint64_t(now.tv_sec) * 1'000'000'000u + std::uint64_t(now.tv_nsec);
+}
+
+Error kernel_error(const std::string& what, int code) {
+    if (code == -EPERM) {
+        return {ExitStatus::lacking,
+                what + ": not permitted; run as root (or with CAP_BPF and CAP_PERFMON)"};
+    }
+    std::string text = fmt::format("{}: {}", what, std::strerror(-code));
+    if (!first_complaint.empty()) text += fmt::format(" ({})", first_complaint);
+    return {ExitStatus::failed, text};
+}
+
+}  // namespace
+
+std::string attach_variant_name(AttachVariant variant) {
+    switch (variant) {
+        case AttachVariant::raw: return "raw tracepoints, reason by CO-RE and plain loads";
+        case AttachVariant::btf: return "BTF tracepoints, reason by CO-RE";
+        case AttachVariant::raw_reason: return "raw tracepoints, reason passed";
+        case AttachVariant::classic: return "classic tracepoints";
+    }
+    return "unknown";
+}
+
+struct BpfProgram::State {
+    AttachVariant variant = AttachVariant::classic;
+    std::uint32_t max_vcpus = 0;
+    Skeleton skeleton;
+    Mapping slots;
+    std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links;
+
+    [[nodiscard]] std::vector<bpf_program*> programs_in_order() const;
+    std::expected<void, Error> open(const KernelFacts& facts);
+    std::expected<void, Error> attach();
+    std::expected<void, Error> fill_free_slots();
+};
+
+/// The programs of this variant in the order in which they are attached: first what ends a vCPU, so
+/// that no slot is left behind, and the exit before the entry, so that no entry lacks its exit.
+std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
+    auto& programs = skeleton->progs;
+    std::vector<bpf_program*> order = {programs.destroy, programs.fpu_raw, programs.wakeup_raw};
+    const auto add = [&](bpf_program* exit, bpf_program* entry) {
+        order.push_back(exit);
+        order.push_back(entry);
+    };
+    switch (variant) {
+        case AttachVariant::raw: add(programs.exit_raw, programs.entry_raw); break;
+        case AttachVariant::btf: add(programs.exit_btf, programs.entry_btf); break;
+        case AttachVariant::raw_reason: add(programs.exit_raw_reason, programs.entry_raw); break;
+        case AttachVariant::classic: add(programs.exit_classic, programs.entry_classic); break;
+    }
+    return order;
+}
+
+std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
+    skeleton.reset(exittop_bpf__open());
+    if (!skeleton) return std::unexpected(kernel_error("cannot open the BPF object", -errno));
+    skeleton->rodata->has_rdonly_cast = facts.rdonly_cast && variant == AttachVariant::raw;
+    skeleton->rodata->hf_guest_mask = facts.guest_bit_0 ? 1u << 0 : 1u << 5;
+    for (unsigned i = 0; i < 256; ++i) {
+        skeleton->rodata->bucket_table[i] = bucket_table_entry(static_cast<std::uint8_t>(i));
+    }
+    // Slot 0 is never handed out.
+    const std::uint32_t slot_count = max_vcpus + 1;
+    bpf_map__set_max_entries(skeleton->maps.slots, slot_count);
+    bpf_map__set_max_entries(skeleton->maps.vcpu_slots, max_vcpus);
+    bpf_map__set_max_entries(skeleton->maps.free_slots, max_vcpus);
+
+    const std::vector<bpf_program*> wanted = programs_in_order();
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, skeleton->obj) {
+        bpf_program__set_autoload(program, std::ranges::find(wanted, program) != wanted.end());
+    }
+    if (const int code = exittop_bpf__load(skeleton.get())) {
+        return std::unexpected(kernel_error("cannot load the BPF program", code));
+    }
+    slots = Mapping(bpf_map__fd(skeleton->maps.slots), slot_count * sizeof(vcpu_slot));
+    if (!slots) return std::unexpected(kernel_error("cannot map the BPF program's slots", -errno));
+    skeleton->bss->memory.armed_ns = std::numeric_limits<std::uint64_t>::max();
+    return fill_free_slots();
+}
+
+std::expected<void, Error> BpfProgram::State::fill_free_slots() {
+    const int queue = bpf_map__fd(skeleton->maps.free_slots);
+    for (std::uint32_t number = 1; number <= max_vcpus; ++number) {
+        if (const int code = bpf_map_update_elem(queue, nullptr, &number, BPF_ANY)) {
+            return std::unexpected(kernel_error("cannot fill the queue of free slots", code));
+        }
+    }
+    return {};
+}
+
+std::expected<void, Error> BpfProgram::State::attach() {
+    for (bpf_program* program : programs_in_order()) {
+        bpf_link* link = bpf_program__attach(program);
+        if (!link) {
+            return std::unexpected(kernel_error(
+                fmt::format("cannot attach {}", bpf_program__section_name(program)), -errno));
+        }
+        links.emplace_back(link);
+    }
+    skeleton->bss->memory.armed_ns = monotonic_ns();
+    return {};
+}
+
+BpfProgram::BpfProgram(std::unique_ptr<State> state) : state_(std::move(state)) {}
+BpfProgram::BpfProgram(BpfProgram&&) noexcept = default;
+BpfProgram& BpfProgram::operator=(BpfProgram&&) noexcept = default;
+BpfProgram::~BpfProgram() = default;
+
+std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uint32_t max_vcpus) {
+    libbpf_set_print(keep_complaint);
+    const BtfPointer vmlinux(btf__load_vmlinux_btf());
+    if (!vmlinux) {
+        return std::unexpected(Error{ExitStatus::lacking,
+                                     "this kernel has no BTF (/sys/kernel/btf/vmlinux): use one "
+                                     "built with CONFIG_DEBUG_INFO_BTF"});
+    }
+    const KernelFacts facts = kernel_facts(vmlinux.get());
+    Error error{ExitStatus::failed, "no way to attach to kvm_exit on this kernel"};
+    for (const AttachVariant variant : variants_to_try(facts, choice)) {
+        first_complaint.clear();
+        auto state = std::make_unique<State>();
+        state->variant = variant;
+        state->max_vcpus = max_vcpus;
+        auto done = state->open(facts);
+        if (done) done = state->attach();
+        if (done) return BpfProgram(std::move(state));
+        error = done.error();
+    }
+    return std::unexpected(error);
+}
+
+std::expected<BpfProgram, Error> BpfProgram::load_detached(std::uint32_t max_vcpus) {
+    libbpf_set_print(keep_complaint);
+    auto state = std::make_unique<State>();
+    state->variant = AttachVariant::raw_reason;
+    state->max_vcpus = max_vcpus;
+    if (auto done = state->open({}); !done) {
+        return std::unexpected(done.error());
+    }
+    state->skeleton->bss->memory.armed_ns = monotonic_ns();
+    return BpfProgram(std::move(state));
+}
+
+void BpfProgram::detach() {
+    state_->links.clear();
+    // Tracepoint programs run inside an RCU read-side section: wait until the last one is through.
+    syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+AttachVariant BpfProgram::variant() const { return state_->variant; }
+
+exittop_memory& BpfProgram::memory() {
+    return reinterpret_cast<exittop_memory&>(state_->skeleton->bss->memory);
+}
+
+std::span<vcpu_slot> BpfProgram::slots() {
+    return {static_cast<vcpu_slot*>(state_->slots.data()), state_->max_vcpus + 1};
+}
+
+void BpfProgram::release_slot(std::uint32_t number) {
+    std::memset(&slots()[number], 0, sizeof(vcpu_slot));
+    bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.free_slots), nullptr, &number, BPF_ANY);
+}
+
+std::vector<ProgramFacts> BpfProgram::programs() const {
+    std::vector<ProgramFacts> result;
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, state_->skeleton->obj) {
+        const int fd = bpf_program__fd(program);
+        bpf_prog_info info{};
+        std::uint32_t length = sizeof info;
+        if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) != 0) continue;
+        result.push_back({bpf_program__name(program), info.verified_insns, info.jited_prog_len,
+                          info.recursion_misses,
+                          program == state_->skeleton->progs.fpu_raw ||
+                              program == state_->skeleton->progs.wakeup_raw});
+    }
+    return result;
+}
+
+std::size_t BpfProgram::memory_bytes() const {
+    std::size_t bytes = 0;
+    bpf_map* map = nullptr;
+    bpf_object__for_each_map(map, state_->skeleton->obj) {
+        std::ifstream facts(fmt::format("/proc/self/fdinfo/{}", bpf_map__fd(map)));
+        for (std::string line; std::getline(facts, line);) {
+            if (line.starts_with("memlock:")) bytes += std::stoul(line.substr(8));
+        }
+    }
+    return bytes;
+}
+
+int BpfProgram::test_run(const std::string& program, std::span<const std::uint64_t> arguments) {
+    const bpf_program* found =
+        bpf_object__find_program_by_name(state_->skeleton->obj, program.c_str());
+    if (!found) return -ENOENT;
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = arguments.data(),
+                .ctx_size_in = std::uint32_t(arguments.size_bytes()));
+    return bpf_prog_test_run_opts(bpf_program__fd(found), &options);
+}
+
+}  // namespace exittop

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The BPF program, loaded and attached. The only user of libbpf and of the skeleton.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "error.h"
+#include "exittop_abi.h"
+#include "options.h"
+
+namespace exittop {
+
+/// How the program is attached to kvm_exit and kvm_entry. In the order of preference.
+enum class AttachVariant {
+    raw,         ///< Raw tracepoints, reason by CO-RE, plain loads by bpf_rdonly_cast (6.2 and later).
+    btf,         ///< BTF-typed tracepoints, reason by CO-RE (5.16 to 6.1).
+    raw_reason,  ///< Raw tracepoints that pass the reason (up to 5.15).
+    classic,     ///< Classic tracepoints with their fixed records: where BTF does not help.
+};
+std::string attach_variant_name(AttachVariant variant);
+
+/// One program of the object as the kernel sees it.
+struct ProgramFacts {
+    std::string name;
+    std::uint32_t verified_instructions = 0;  ///< Instructions the verifier walked.
+    std::uint32_t jited_bytes = 0;
+    std::uint64_t missed = 0;  ///< Times the kernel did not run it (recursion).
+    bool splits_time = false;  ///< Tells VMM and halted time apart; counts nothing.
+};
+
+/// Owns the loaded object, its links and the mapped memory; all of it goes with the value.
+class BpfProgram {
+public:
+    /// Loads for up to `max_vcpus` vCPUs and attaches, by the way that this kernel's BTF asks for.
+    /// kvm and its vendor module have to be loaded: where the exit reason is, is in their BTF.
+    static std::expected<BpfProgram, Error> start(AttachChoice choice, std::uint32_t max_vcpus);
+    /// Loads raw_reason, which any kernel takes, and attaches nothing: test_run() feeds it.
+    static std::expected<BpfProgram, Error> load_detached(std::uint32_t max_vcpus);
+
+    BpfProgram(BpfProgram&&) noexcept;
+    BpfProgram& operator=(BpfProgram&&) noexcept;
+    ~BpfProgram();
+
+    /// Detaches, and returns when no program runs any more: the memory is final then.
+    void detach();
+
+    [[nodiscard]] AttachVariant variant() const;
+    [[nodiscard]] exittop_memory& memory();
+    /// All slots by number; number 0 is never in use.
+    [[nodiscard]] std::span<vcpu_slot> slots();
+    /// Clears a slot whose counts have been taken, and hands it back to the program.
+    void release_slot(std::uint32_t number);
+    [[nodiscard]] std::vector<ProgramFacts> programs() const;
+    /// Kernel memory of the maps, in bytes.
+    [[nodiscard]] std::size_t memory_bytes() const;
+
+    /// Runs a program once with made-up arguments (BPF_PROG_TEST_RUN), for tests and benchmarks.
+    /// Named as in exittop.bpf.c. 0, or -errno.
+    int test_run(const std::string& program, std::span<const std::uint64_t> arguments);
+
+private:
+    struct State;
+    explicit BpfProgram(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace exittop

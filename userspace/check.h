@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// `exittop check`: what this host offers, what is missing, what to do about it.
+#pragma once
+
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "error.h"
+#include "host.h"
+
+namespace exittop {
+
+enum class Finding { ok, note, missing };
+
+/// One line of the report.
+struct CheckLine {
+    Finding finding;
+    std::string subject;
+    std::string text;  ///< What was found; for what is missing also what to do.
+};
+
+/// Everything that counting needs and that can be seen without counting; all ok or note: it can.
+std::vector<CheckLine> check_host(const Host& host);
+
+/// The first thing missing, as the error that stops a command; nothing if the host has all but,
+/// perhaps, a vendor module, which may come later.
+std::expected<void, Error> require_host(const Host& host);
+
+/// Whether this process may load BPF programs (root, or CAP_BPF with CAP_PERFMON).
+bool may_load_bpf();
+
+std::string check_text(const std::vector<CheckLine>& lines);
+
+}  // namespace exittop

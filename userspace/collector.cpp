@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "collector.h"
+
+#include <fmt/chrono.h>
+
+#include <atomic>
+#include <ctime>
+#include <utility>
+
+namespace exittop {
+namespace {
+
+std::string utc_now() {
+    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+}
+
+}  // namespace
+
+std::expected<Collector, Error> Collector::start(const Host& host, AttachChoice attach,
+                                                 std::uint32_t max_vcpus) {
+    auto program = BpfProgram::start(attach, max_vcpus);
+    if (!program) return std::unexpected(program.error());
+    return Collector(host, std::move(*program));
+}
+
+Collector::Collector(const Host& host, BpfProgram program)
+    : host_(&host),
+      program_(std::move(program)),
+      vms_([&host](std::uint32_t pid, const std::string& command) {
+          return identify(host.arguments(pid), command, pid);
+      }) {}
+
+void Collector::poll() {
+    const std::atomic_ref changes(program_.memory().changes);
+    const std::uint64_t now = changes.load(std::memory_order_acquire);
+    if (now == seen_changes_) return;
+    seen_changes_ = now;
+    vms_.update(program_.slots(), [this](std::uint32_t slot) { program_.release_slot(slot); });
+}
+
+Snapshot Collector::snapshot() {
+    vms_.update(program_.slots(), [this](std::uint32_t slot) { program_.release_slot(slot); });
+    VmTable::Contents contents = vms_.contents(program_.slots());
+    Snapshot snapshot;
+    snapshot.taken_at = utc_now();
+    snapshot.duration_s = running_time().count();
+    snapshot.host = host_->facts();
+    snapshot.vms = std::move(contents.vms);
+    snapshot.lost = contents.lost;
+    snapshot.lost.table_full = program_.memory().table_full;
+    for (const ProgramFacts& program : program_.programs()) {
+        // Since Linux 7.0 a task may be preempted within a raw tracepoint; the kernel does not run the
+        // same program for others on that CPU then. kvm_exit and kvm_entry are safe: interrupts are
+        // off there.
+        auto& missed = program.splits_time ? snapshot.lost.split_missed
+                                           : snapshot.lost.program_missed;
+        missed += program.missed;
+    }
+    return snapshot;
+}
+
+void Collector::stop() {
+    program_.detach();
+    stopped_ = std::chrono::steady_clock::now();
+}
+
+std::chrono::duration<double> Collector::running_time() const {
+    const auto end = stopped_.time_since_epoch().count() ? stopped_
+                                                         : std::chrono::steady_clock::now();
+    return end - started_;
+}
+
+}  // namespace exittop

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What each command does: wires host, collector and outputs together.
+#pragma once
+
+#include "options.h"
+
+namespace exittop {
+
+/// Runs the command that the options name. The status for exit(2).
+int run(const Options& options);
+
+}  // namespace exittop

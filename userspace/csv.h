@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Snapshots as CSV (RFC 4180): a line per VM (or vCPU), guest level and reason.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "snapshot.h"
+
+namespace exittop {
+
+/// One heading line, then a line per reason of each VM, with vcpu "all", or of each vCPU. What was
+/// lost comes last: for each cause that occurred, a line without a VM whose reason is "lost:" and
+/// the cause ("lost:table_full"), and whose count is that of the events.
+///
+/// Text is sanitised as for terminals, so no field holds a line break. A name that begins with
+/// = + - or @ gets a ' in front: spreadsheets would take it for a formula.
+std::string to_csv(const Snapshot& snapshot, bool per_vcpu);
+
+/// A field quoted where RFC 4180 wants it.
+std::string csv_field(std::string_view text);
+
+}  // namespace exittop

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "dump.h"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <chrono>
+#include <csignal>
+#include <thread>
+#include <utility>
+
+#include "collector.h"
+#include "files.h"
+#include "text.h"
+#include "workload.h"
+
+namespace exittop {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How often VMs are looked after: a VM that lives shorter than this may go by its command's name.
+constexpr auto poll_interval = 100ms;
+
+/// Counting that begins when the host is ready for it and ends on one of several causes.
+class Counting {
+public:
+    Counting(const Host& host, const Options& options) : host_(host), options_(options) {}
+
+    std::expected<Counted, Error> run() {
+        if (auto begun = begin(); !begun) return std::unexpected(begun.error());
+        if (!options_.workload.empty()) {
+            auto workload = Workload::start(options_.workload);
+            if (!workload) return std::unexpected(workload.error());
+            workload_.emplace(std::move(*workload));
+        }
+        while (!is_over()) {
+            if (const auto number = signals_.wait(poll_interval)) handle(*number);
+            if (collector_) {
+                collector_->poll();
+            } else if (auto begun = begin(); !begun) {
+                return std::unexpected(begun.error());
+            }
+        }
+        return result();
+    }
+
+private:
+    /// Attaches if the vendor module is there, else says once that it waits.
+    std::expected<void, Error> begin() {
+        if (host_.vendor_module()) {
+            auto started = Collector::start(host_, options_.attach, options_.max_vcpus);
+            if (!started) return std::unexpected(started.error());
+            collector_.emplace(std::move(*started));
+            report(fmt::format("counting; {} of kernel memory for up to {} vCPUs",
+                               print_bytes(collector_->program().memory_bytes()),
+                               options_.max_vcpus));
+            return {};
+        }
+        if (options_.no_wait) {
+            return std::unexpected(Error{ExitStatus::lacking,
+                                         "neither kvm_intel nor kvm_amd is loaded: load one, or "
+                                         "leave out --no-wait"});
+        }
+        if (!std::exchange(said_waiting_, true)) report("waiting for kvm_intel or kvm_amd");
+        return {};
+    }
+
+    void handle(int number) {
+        if (number == SIGCHLD) return;
+        // A terminal sends Ctrl-C to the command as well; it ends, and the counting with it.
+        if (workload_ && number != SIGINT) workload_->signal(number);
+        if (!workload_) stopped_ = true;
+    }
+
+    bool is_over() {
+        if (workload_) {
+            status_ = workload_->exit_status();
+            return status_.has_value();
+        }
+        return stopped_ || (collector_ && options_.duration &&
+                            collector_->running_time() >= *options_.duration);
+    }
+
+    std::expected<Counted, Error> result() {
+        if (!collector_) {
+            return std::unexpected(Error{ExitStatus::lacking,
+                                         "nothing was counted: neither kvm_intel nor kvm_amd was "
+                                         "loaded meanwhile"});
+        }
+        collector_->stop();
+        return Counted{collector_->snapshot(), status_.value_or(0)};
+    }
+
+    const Host& host_;
+    const Options& options_;
+    Signals signals_;
+    std::optional<Collector> collector_;
+    std::optional<Workload> workload_;
+    std::optional<int> status_;
+    bool stopped_ = false;
+    bool said_waiting_ = false;
+};
+
+}  // namespace
+
+std::expected<Counted, Error> count_exits(const Host& host, const Options& options) {
+    return Counting(host, options).run();
+}
+
+std::vector<CheckLine> check_counting(const Host& host, const Options& options) {
+    std::vector<CheckLine> lines;
+    const HostFacts facts = host.facts();
+    for (const auto& [name, value] : facts.parameters) {
+        for (const char* shown : {"kvm_intel.ept", "kvm_intel.nested", "kvm_intel.enable_apicv",
+                                  "kvm_amd.npt", "kvm_amd.nested", "kvm_amd.avic", "kvm.tdp_mmu",
+                                  "kvm.halt_poll_ns"}) {
+            if (name == shown) lines.push_back({Finding::ok, "parameter", name + " = " + value});
+        }
+    }
+    if (!host.vendor_module()) return lines;
+
+    auto collector = Collector::start(host, options.attach, options.max_vcpus);
+    if (!collector) {
+        lines.push_back({Finding::missing, "attach", collector.error().text});
+        return lines;
+    }
+    lines.push_back({Finding::ok, "paging", paging_name(facts.paging) + " for new VMs"});
+    lines.push_back({Finding::ok, "attach", attach_variant_name(collector->program().variant())});
+    for (const ProgramFacts& program : collector->program().programs()) {
+        lines.push_back({Finding::ok, "program",
+                         fmt::format("{}: {} instructions verified, {} bytes of machine code",
+                                     program.name, program.verified_instructions,
+                                     program.jited_bytes)});
+    }
+    lines.push_back({Finding::ok, "memory",
+                     fmt::format("{} for up to {} vCPUs (--max-vcpus)",
+                                 print_bytes(collector->program().memory_bytes()),
+                                 options.max_vcpus)});
+    std::this_thread::sleep_for(1s);
+    const Snapshot snapshot = collector->snapshot();
+    if (snapshot.vms.empty()) {
+        lines.push_back({Finding::note, "VMs", "none exited within a second"});
+    }
+    for (const Vm& vm : snapshot.vms) {
+        lines.push_back({Finding::ok, "VM",
+                         fmt::format("{} (pid {}, {}, {}, {})", sanitise(vm.name, name_columns),
+                                     vm.pid, sanitise(vm.vmm, name_columns),
+                                     print_number_of(vm.vcpus.size(), "vCPU"),
+                                     paging_name(vm.paging))});
+    }
+    return lines;
+}
+
+bool matches(const Vm& vm, std::optional<std::uint32_t> pid, const std::string& glob) {
+    if (pid && vm.pid != *pid) return false;
+    return glob.empty() || fnmatch(glob.c_str(), vm.name.c_str(), 0) == 0;
+}
+
+}  // namespace exittop

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// `exittop dump`: counts for a time, while a command runs, or until a signal, and says what it saw.
+#pragma once
+
+#include <expected>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "error.h"
+#include "host.h"
+#include "options.h"
+#include "snapshot.h"
+
+namespace exittop {
+
+struct Counted {
+    Snapshot snapshot;
+    int workload_status = 0;  ///< Of the command that was run, 0 without one.
+};
+
+/// Waits for the vendor module unless told not to, counts, and detaches.
+std::expected<Counted, Error> count_exits(const Host& host, const Options& options);
+
+/// Attaches once to see what works: variant, memory, and the VMs that exit within a moment.
+std::vector<CheckLine> check_counting(const Host& host, const Options& options);
+
+/// Whether a VM is one that --pid and --vm ask for.
+bool matches(const Vm& vm, std::optional<std::uint32_t> pid, const std::string& glob);
+
+}  // namespace exittop

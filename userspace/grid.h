@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Aligned columns of text: the first one gives way where the terminal is narrow.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "text.h"
+
+namespace exittop {
+
+struct GridColumn {
+    std::string heading;
+    Align align = Align::right;
+};
+
+struct GridRow {
+    std::vector<std::string> cells;  ///< Sanitised, one for each column.
+    bool strong = false;             ///< A total: stands out where there is colour.
+};
+
+struct GridStyle {
+    std::size_t width = 80;  ///< Columns of the terminal; numbers are never cut to fit into it.
+    std::size_t indent = 0;
+    Color color = Color::off;
+};
+
+/// Heading and rows, each ended by a newline, without blanks at the end of lines.
+std::string draw_grid(const std::vector<GridColumn>& columns, const std::vector<GridRow>& rows,
+                      const GridStyle& style);
+
+}  // namespace exittop

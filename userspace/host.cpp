@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "host.h"
+
+#include <algorithm>
+#include <sstream>
+#include <system_error>
+
+#include "files.h"
+
+namespace exittop {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Names in a folder, sorted; none if it cannot be read.
+std::vector<std::string> names_in(const fs::path& folder) {
+    std::vector<std::string> names;
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+        names.push_back(entry.path().filename());
+    }
+    std::ranges::sort(names);
+    return names;
+}
+
+bool is_there(const fs::path& path) {
+    std::error_code ignored;
+    return fs::exists(path, ignored);
+}
+
+/// A module's boolean parameter: bools read "Y", ints "1" (kvm_amd.npt was an int before 5.13).
+bool is_on(const std::map<std::string, std::string>& parameters, const std::string& name) {
+    const auto found = parameters.find(name);
+    return found != parameters.end() && (found->second == "Y" || found->second == "1");
+}
+
+}  // namespace
+
+fs::path Host::module(const std::string& name) const { return root_ / "sys/module" / name; }
+
+bool Host::has_kvm() const { return is_there(module("kvm")); }
+
+std::optional<std::string> Host::vendor_module() const {
+    for (const char* name : {"kvm_intel", "kvm_amd"}) {
+        if (!is_there(module(name))) continue;
+        // A module that is still being loaded is "coming"; one that is built in has no state.
+        const auto state = read_line(module(name) / "initstate");
+        if (!state || *state == "live") return name;
+    }
+    return std::nullopt;
+}
+
+std::vector<std::string> Host::other_vendors() const {
+    std::vector<std::string> names = names_in(root_ / "sys/module");
+    std::erase_if(names, [](const std::string& name) {
+        return !name.starts_with("kvm_") || name == "kvm_intel" || name == "kvm_amd";
+    });
+    return names;
+}
+
+bool Host::has_btf() const { return is_there(root_ / "sys/kernel/btf/vmlinux"); }
+
+std::string Host::lockdown() const {
+    // "none [integrity] confidentiality": the one in force is in brackets.
+    const std::string line = read_line(root_ / "sys/kernel/security/lockdown").value_or("");
+    const auto begin = line.find('[');
+    const auto end = line.find(']');
+    if (begin == std::string::npos || end == std::string::npos || end < begin) return "";
+    return line.substr(begin + 1, end - begin - 1);
+}
+
+HostFacts Host::facts() const {
+    HostFacts facts;
+    facts.kernel = read_line(root_ / "proc/sys/kernel/osrelease").value_or("unknown");
+
+    std::istringstream cpuinfo(read_file(root_ / "proc/cpuinfo").value_or(""));
+    for (std::string line; std::getline(cpuinfo, line);) {
+        const auto colon = line.find(": ");
+        if (!line.starts_with("model name") || colon == std::string::npos) continue;
+        facts.cpu = line.substr(colon + 2);
+        break;
+    }
+
+    for (const std::string name : {"kvm", "kvm_amd", "kvm_intel"}) {
+        const fs::path folder = module(name) / "parameters";
+        for (const std::string& parameter : names_in(folder)) {
+            if (const auto value = read_line(folder / parameter)) {
+                facts.parameters[name + "." + parameter] = *value;
+            }
+        }
+    }
+
+    const auto vendor = vendor_module();
+    if (vendor == "kvm_intel") {
+        facts.isa = Isa::vmx;
+        facts.paging = is_on(facts.parameters, "kvm_intel.ept") ? Paging::ept : Paging::shadow;
+    } else if (vendor == "kvm_amd") {
+        facts.isa = Isa::svm;
+        facts.paging = is_on(facts.parameters, "kvm_amd.npt") ? Paging::npt : Paging::shadow;
+    }
+    return facts;
+}
+
+bool Host::has_process(std::uint32_t pid) const {
+    return is_there(root_ / "proc" / std::to_string(pid));
+}
+
+std::vector<std::string> Host::arguments(std::uint32_t pid) const {
+    const auto text = read_file(root_ / "proc" / std::to_string(pid) / "cmdline", 131072);
+    std::vector<std::string> result;
+    std::istringstream stream(text.value_or(""));
+    for (std::string argument; std::getline(stream, argument, '\0');) result.push_back(argument);
+    return result;
+}
+
+}  // namespace exittop

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What this host is and what it has: kernel, CPU, KVM and its modules, processes. Reads /proc and
+// /sys below a root that tests replace.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "snapshot.h"
+
+namespace exittop {
+
+class Host {
+public:
+    explicit Host(std::filesystem::path root = "/") : root_(std::move(root)) {}
+
+    /// kvm is there (loaded or built in).
+    [[nodiscard]] bool has_kvm() const;
+    /// "kvm_intel" or "kvm_amd" once it is loaded in full, else nothing.
+    [[nodiscard]] std::optional<std::string> vendor_module() const;
+    /// Modules that use kvm but are neither kvm_intel nor kvm_amd, for instance "kvm_pvm".
+    [[nodiscard]] std::vector<std::string> other_vendors() const;
+    [[nodiscard]] bool has_btf() const;
+    /// "none", "integrity", "confidentiality"; empty if the kernel has no lockdown.
+    [[nodiscard]] std::string lockdown() const;
+
+    /// Kernel, CPU, and as of now the modules' parameters and the paging mode for new VMs.
+    [[nodiscard]] HostFacts facts() const;
+
+    [[nodiscard]] bool has_process(std::uint32_t pid) const;
+    /// Command line of a process, by argument; empty if it is gone. At most 128 KiB.
+    [[nodiscard]] std::vector<std::string> arguments(std::uint32_t pid) const;
+
+private:
+    [[nodiscard]] std::filesystem::path module(const std::string& name) const;
+    std::filesystem::path root_;
+};
+
+}  // namespace exittop

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The only file that knows the JSON library; it throws on bad input, which ends here.
+#include "json.h"
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+#include <limits>
+#include <set>
+#include <tuple>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "fields.h"
+#include "text.h"
+
+namespace exittop {
+
+namespace {
+
+using Json = nlohmann::ordered_json;  // Keys in the order in which people read them.
+using InputJson = nlohmann::json;     // Finds a key fast, however many there are.
+
+constexpr std::string_view schema = "exittop/1";
+constexpr std::size_t largest_text = std::size_t{512} << 20;
+constexpr int deepest = 16;  // The schema itself has nine levels.
+
+constexpr std::initializer_list<Paging> pagings = {Paging::unknown, Paging::ept, Paging::npt,
+                                                   Paging::shadow};
+
+// ---- Writing
+
+Json isa_json(Isa isa) {
+    if (isa == Isa::vmx || isa == Isa::svm) return isa_name(isa);
+    return static_cast<std::uint32_t>(isa);
+}
+
+Json histogram_json(const Histogram& histogram) {
+    Json pairs = Json::array();
+    for (std::size_t i = histogram.first_bucket(); i < histogram.end_bucket(); ++i) {
+        if (histogram.at(i) > 0) pairs.push_back(Json::array({bucket_upper(i), histogram.at(i)}));
+    }
+    return pairs;
+}
+
+Json exit_json(const ExitStats& stats, Isa isa) {
+    Json object = {{"reason", exit_reason_name(isa, stats.code)},
+                   {"code", stats.code},
+                   {"level", static_cast<int>(stats.level)}};
+    for (const Field& field : fields()) {
+        if (field.stored != nullptr) object[std::string(field.data_name)] = stats.*field.stored;
+    }
+    object["histogram"] = histogram_json(stats.histogram);
+    return object;
+}
+
+Json vcpu_json(const Vcpu& vcpu, Isa isa) {
+    Json exits = Json::array();
+    for (const ExitStats& stats : vcpu.exits) exits.push_back(exit_json(stats, isa));
+    return {{"id", vcpu.id}, {"tid", vcpu.tid}, {"exits", std::move(exits)}};
+}
+
+Json vm_json(const Vm& vm) {
+    Json vcpus = Json::array();
+    for (const Vcpu& vcpu : vm.vcpus) vcpus.push_back(vcpu_json(vcpu, vm.isa));
+    return {{"id", vm.id},
+            {"pid", vm.pid},
+            {"name", cut_bytes(vm.name, name_bytes)},
+            {"uuid", vm.uuid},
+            {"vmm", cut_bytes(vm.vmm, name_bytes)},
+            {"isa", isa_json(vm.isa)},
+            {"paging", paging_name(vm.paging)},
+            {"ended", vm.ended},
+            {"vcpus", std::move(vcpus)}};
+}
+
+Json host_json(const HostFacts& host) {
+    Json parameters = Json::object();
+    for (const auto& [name, value] : host.parameters) parameters[name] = value;
+    return {{"kernel", host.kernel},
+            {"cpu", host.cpu},
+            {"isa", isa_json(host.isa)},
+            {"paging", paging_name(host.paging)},
+            {"parameters", std::move(parameters)}};
+}
+
+Json lost_json(const Lost& lost) {
+    Json object = Json::object();
+    for (const LostCause& cause : lost_causes()) object[cause.name] = lost.*cause.value;
+    return object;
+}
+
+// ---- Reading. What is wrong is thrown as BadInput and caught in from_json.
+
+struct BadInput {
+    std::string what;
+};
+
+// A value together with the way to it, for messages: "vms[0].vcpus[1].id".
+class Node {
+public:
+    Node(const InputJson& json, std::string path) : json_(json), path_(std::move(path)) {}
+
+    [[noreturn]] void fail(std::string_view what) const {
+        throw BadInput{fmt::format("{}: {}", path_.empty() ? "the text" : path_, what)};
+    }
+
+    [[nodiscard]] bool has(const char* key) const { return json_.contains(key); }
+
+    [[nodiscard]] Node at(const char* key) const {
+        if (!json_.is_object()) fail("must be an object");
+        const auto found = json_.find(key);
+        if (found == json_.end()) fail(fmt::format("has no \"{}\"", key));
+        return {*found, path_.empty() ? key : fmt::format("{}.{}", path_, key)};
+    }
+
+    [[nodiscard]] std::vector<Node> elements() const {
+        if (!json_.is_array()) fail("must be an array");
+        std::vector<Node> nodes;
+        nodes.reserve(json_.size());
+        for (const InputJson& element : json_) {
+            nodes.emplace_back(element, fmt::format("{}[{}]", path_, nodes.size()));
+        }
+        return nodes;
+    }
+
+    [[nodiscard]] std::map<std::string, Node> members() const {
+        if (!json_.is_object()) fail("must be an object");
+        std::map<std::string, Node> nodes;
+        for (const auto& [key, value] : json_.items()) {
+            nodes.emplace(key, Node(value, fmt::format("{}.{}", path_, sanitise(key, 40))));
+        }
+        return nodes;
+    }
+
+    [[nodiscard]] std::string text() const {
+        if (!json_.is_string()) fail("must be a string");
+        return json_.get<std::string>();
+    }
+
+    [[nodiscard]] bool boolean() const {
+        if (!json_.is_boolean()) fail("must be true or false");
+        return json_.get<bool>();
+    }
+
+    template <typename Number = std::uint64_t>
+    [[nodiscard]] Number number() const {
+        constexpr std::uint64_t most = std::numeric_limits<Number>::max();
+        if (!json_.is_number_unsigned() || json_.get<std::uint64_t>() > most) {
+            fail(fmt::format("must be a whole number from 0 to {}", most));
+        }
+        return static_cast<Number>(json_.get<std::uint64_t>());
+    }
+
+    [[nodiscard]] double seconds() const {
+        const double value = json_.is_number() ? json_.get<double>() : -1.0;
+        if (!std::isfinite(value) || value < 0.0) fail("must be a number of seconds");
+        return value;
+    }
+
+    [[nodiscard]] bool is_text() const { return json_.is_string(); }
+
+private:
+    const InputJson& json_;
+    std::string path_;
+};
+
+Isa read_isa(const Node& node) {
+    if (!node.is_text()) return static_cast<Isa>(node.number<std::uint32_t>());
+    const std::string name = node.text();
+    for (const Isa isa : {Isa::vmx, Isa::svm}) {
+        if (isa_name(isa) == name) return isa;
+    }
+    node.fail("must be \"vmx\", \"svm\" or a number");
+}
+
+Paging read_paging(const Node& node) {
+    const std::string name = node.text();
+    for (const Paging paging : pagings) {
+        if (paging_name(paging) == name) return paging;
+    }
+    node.fail("must be \"ept\", \"npt\", \"shadow\" or \"unknown\"");
+}
+
+GuestLevel read_level(const Node& node) {
+    const auto level = node.number<std::uint8_t>();
+    if (level != 1 && level != 2) node.fail("must be 1 or 2");
+    return static_cast<GuestLevel>(level);
+}
+
+// The bucket that ends at `upper`. bucket_of() leads to the one before, as ends are exclusive.
+std::size_t read_bucket(const Node& node) {
+    const std::uint64_t upper = node.number();
+    const std::size_t bucket = upper > 0 ? bucket_of(upper - 1) : 0;
+    if (bucket_upper(bucket) != upper) node.fail("is not the end of a histogram bucket");
+    return bucket;
+}
+
+Histogram read_histogram(const Node& node) {
+    Histogram histogram;
+    for (const Node& pair : node.elements()) {
+        const std::vector<Node> parts = pair.elements();
+        if (parts.size() != 2) pair.fail("must be [upper_ns, count]");
+        const std::size_t bucket = read_bucket(parts[0]);
+        if (bucket < histogram.end_bucket()) parts[0].fail("must be above the one before");
+        histogram.add(bucket, parts[1].number());
+    }
+    return histogram;
+}
+
+ExitStats read_exit(const Node& node) {
+    ExitStats stats;
+    (void)node.at("reason").text();  // The code says it all; names change with versions.
+    stats.code = node.at("code").number<std::uint32_t>();
+    if (node.has("level")) stats.level = read_level(node.at("level"));
+    for (const Field& field : fields()) {
+        if (field.stored == nullptr) continue;
+        stats.*field.stored = node.at(std::string(field.data_name).c_str()).number();
+    }
+    stats.histogram = read_histogram(node.at("histogram"));
+    return stats;
+}
+
+// Puts values into the order of their keys and refuses two with the same key.
+template <typename T, typename Key>
+void order_unique(std::vector<T>& values, Key key, const Node& node, std::string_view what) {
+    std::ranges::sort(values, {}, key);
+    if (std::ranges::adjacent_find(values, {}, key) != values.end()) {
+        node.fail(fmt::format("holds the same {} twice", what));
+    }
+}
+
+Vcpu read_vcpu(const Node& node) {
+    Vcpu vcpu;
+    vcpu.id = node.at("id").number<std::uint32_t>();
+    if (node.has("tid")) vcpu.tid = node.at("tid").number<std::uint32_t>();
+    const Node exits = node.at("exits");
+    for (const Node& element : exits.elements()) vcpu.exits.push_back(read_exit(element));
+    const auto key = [](const ExitStats& stats) { return std::tuple(stats.level, stats.code); };
+    order_unique(vcpu.exits, key, exits, "exit code");
+    return vcpu;
+}
+
+Vm read_vm(const Node& node) {
+    Vm vm;
+    vm.id = node.at("id").text();
+    vm.pid = node.at("pid").number<std::uint32_t>();
+    vm.name = node.at("name").text();
+    vm.uuid = node.at("uuid").text();
+    vm.vmm = node.at("vmm").text();
+    vm.isa = read_isa(node.at("isa"));
+    vm.paging = read_paging(node.at("paging"));
+    if (node.has("ended")) vm.ended = node.at("ended").boolean();
+    const Node vcpus = node.at("vcpus");
+    for (const Node& element : vcpus.elements()) vm.vcpus.push_back(read_vcpu(element));
+    order_unique(vm.vcpus, &Vcpu::id, vcpus, "vCPU");
+    return vm;
+}
+
+HostFacts read_host(const Node& node) {
+    HostFacts host;
+    host.kernel = node.at("kernel").text();
+    host.cpu = node.at("cpu").text();
+    host.isa = read_isa(node.at("isa"));
+    host.paging = read_paging(node.at("paging"));
+    for (const auto& [name, value] : node.at("parameters").members()) {
+        host.parameters[name] = value.text();
+    }
+    return host;
+}
+
+Lost read_lost(const Node& node) {
+    Lost lost;
+    for (const auto& [name, value] : node.members()) {
+        const auto cause = std::ranges::find(lost_causes(), name, &LostCause::name);
+        // A loss that cannot be shown must not pass for none.
+        if (cause == lost_causes().end()) value.fail("is not a cause that this version knows");
+        lost.*cause->value = value.number();
+    }
+    return lost;
+}
+
+Snapshot read_snapshot(const Node& node) {
+    const Node version = node.at("schema");
+    if (version.text() != schema) version.fail(fmt::format("must be \"{}\"", schema));
+    Snapshot snapshot;
+    snapshot.taken_at = node.at("taken_at").text();
+    snapshot.duration_s = node.at("duration_s").seconds();
+    snapshot.host = read_host(node.at("host"));
+    const Node vms = node.at("vms");
+    std::set<std::string> ids;
+    for (const Node& element : vms.elements()) {
+        snapshot.vms.push_back(read_vm(element));
+        if (!ids.insert(snapshot.vms.back().id).second) vms.fail("holds the same id twice");
+    }
+    snapshot.lost = read_lost(node.at("lost"));
+    return snapshot;
+}
+
+// Parses with a watch on what the library lets pass: depth, and keys that come twice.
+InputJson parse_strictly(std::string_view text) {
+    std::vector<std::set<std::string>> open_objects;
+    const auto watch = [&open_objects](int depth, InputJson::parse_event_t event,
+                                       const InputJson& parsed) {
+        if (depth > deepest) throw BadInput{fmt::format("nested deeper than {} levels", deepest)};
+        if (event == InputJson::parse_event_t::object_start) open_objects.emplace_back();
+        if (event == InputJson::parse_event_t::object_end) open_objects.pop_back();
+        if (event == InputJson::parse_event_t::key) {
+            const auto key = parsed.get<std::string>();
+            if (!open_objects.back().insert(key).second) {
+                throw BadInput{fmt::format("the key \"{}\" comes twice", sanitise(key, 40))};
+            }
+        }
+        return true;
+    };
+    return InputJson::parse(text, watch);
+}
+
+// The library's message without its own classification in front.
+std::string parser_message(std::string_view what) {
+    const std::size_t end = what.find("] ");
+    return "not JSON: " + sanitise(end == what.npos ? what : what.substr(end + 2), 200);
+}
+
+}  // namespace
+
+std::string to_json(const Snapshot& snapshot) {
+    Json vms = Json::array();
+    for (const Vm& vm : snapshot.vms) vms.push_back(vm_json(vm));
+    const Json object = {{"schema", schema},
+                         {"taken_at", snapshot.taken_at},
+                         {"duration_s", snapshot.duration_s},
+                         {"host", host_json(snapshot.host)},
+                         {"vms", std::move(vms)},
+                         {"lost", lost_json(snapshot.lost)}};
+    constexpr bool ascii_only = true;  // A file shown by `cat` must not drive the terminal either.
+    return object.dump(-1, ' ', ascii_only, Json::error_handler_t::replace) + "\n";
+}
+
+std::expected<Snapshot, std::string> from_json(std::string_view text) {
+    if (text.size() > largest_text) return std::unexpected("larger than 512 MiB");
+    try {
+        const InputJson json = parse_strictly(text);
+        return read_snapshot(Node(json, ""));
+    } catch (const BadInput& bad) {
+        return std::unexpected(bad.what);
+    } catch (const InputJson::exception& error) {
+        return std::unexpected(parser_message(error.what()));
+    }
+}
+
+}  // namespace exittop

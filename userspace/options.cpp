@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Reads the command line. The library splits options from values and writes the help; what values
+// mean is decided here, so that every mistake is told in one line of the same kind.
+#include "options.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <iterator>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "exittop_abi.h"
+#include "fields.h"
+#include "text.h"
+
+namespace exittop {
+
+namespace {
+
+constexpr int usage_status = 2;
+constexpr std::size_t shown_columns = 60;  // Of what the user typed, in messages.
+constexpr double longest_seconds = 10.0 * 366 * 86400;
+
+struct SubcommandText {
+    Subcommand command;
+    const char* name;
+    const char* summary;
+    const char* usage;
+    const char* examples;
+};
+
+constexpr std::array subcommands = {
+    SubcommandText{
+        Subcommand::dump, "dump", "Attach, count, print once, detach.",
+        "exittop dump [OPTIONS] [-- COMMAND [ARGS...]]",
+        "Counts for --duration, or while COMMAND runs (and exits with its status), or\n"
+        "until Ctrl-C.\n"
+        "\n"
+        "Examples:\n"
+        "  exittop dump --duration 10            what all VMs did in ten seconds\n"
+        "  exittop dump --vm 'web*' --histogram  of some VMs, until Ctrl-C\n"
+        "  exittop dump --format json -- sleep 5 as JSON, while a command runs\n"},
+    SubcommandText{Subcommand::check, "check",
+                   "What this host offers, what is missing, what to do.",
+                   "exittop check [OPTIONS]", ""},
+    SubcommandText{Subcommand::reasons, "reasons",
+                   "Every exit reason: what it means, what can be done about it.",
+                   "exittop reasons [OPTIONS] [NAME|NUMBER]",
+                   "Examples:\n"
+                   "  exittop reasons EPT_MISCONFIG\n"
+                   "  exittop reasons 48 --isa vmx\n"},
+    SubcommandText{Subcommand::compare, "compare", "Runs side by side.",
+                   "exittop compare [OPTIONS] RUN...",
+                   "A RUN is a file that `exittop dump --format json` wrote. Ratios are to the\n"
+                   "first.\n"
+                   "\n"
+                   "Example:\n"
+                   "  exittop dump --duration 10 --format json > before.json\n"
+                   "  exittop dump --duration 10 --format json > after.json\n"
+                   "  exittop compare before.json after.json\n"},
+    SubcommandText{Subcommand::lab, "lab", "The same tables from an emulated host: no VM needed.",
+                   "exittop lab [amd|intel] [OPTIONS]", ""},
+};
+
+template <typename T>
+struct Choice {
+    const char* word;
+    T value;
+};
+constexpr std::array formats = {Choice{"table", Format::table}, Choice{"json", Format::json},
+                                Choice{"csv", Format::csv}};
+constexpr std::array reason_formats = {Choice{"table", Format::table}, Choice{"csv", Format::csv}};
+constexpr std::array attach_choices = {Choice{"auto", AttachChoice::automatic},
+                                       Choice{"raw", AttachChoice::raw},
+                                       Choice{"classic", AttachChoice::classic}};
+constexpr std::array color_modes = {Choice{"auto", ColorMode::automatic},
+                                    Choice{"always", ColorMode::always},
+                                    Choice{"never", ColorMode::never}};
+constexpr std::array isas = {Choice{"vmx", Isa::vmx}, Choice{"svm", Isa::svm}};
+
+// What is wrong with the command line; thrown through the library, caught in parse().
+struct UsageError {
+    std::string what;
+};
+
+std::string in_quotes(std::string_view typed) {
+    return fmt::format("'{}'", sanitise(typed, shown_columns));
+}
+
+std::string comma_list(auto&& words) { return fmt::format("{}", fmt::join(words, ", ")); }
+
+template <typename T, std::size_t size>
+T choose(const std::array<Choice<T>, size>& choices, std::string_view option,
+         std::string_view typed) {
+    const auto found = std::ranges::find(choices, typed, &Choice<T>::word);
+    if (found != choices.end()) return found->value;
+    std::vector<std::string_view> words;
+    for (const Choice<T>& choice : choices) words.emplace_back(choice.word);
+    throw UsageError{
+        fmt::format("{} {} is none of {}", option, in_quotes(typed), comma_list(words))};
+}
+
+std::string choose_sort(std::string_view typed) {
+    if (find_field(typed) != nullptr) return std::string(typed);
+    std::vector<std::string_view> keys;
+    for (const Field& field : fields()) keys.push_back(field.key);
+    throw UsageError{fmt::format("--sort {} is none of {}", in_quotes(typed), comma_list(keys))};
+}
+
+std::uint32_t whole_number(std::string_view option, std::string_view typed, std::uint32_t most) {
+    std::uint32_t number = 0;
+    const auto [end, error] = std::from_chars(typed.data(), typed.data() + typed.size(), number);
+    if (error == std::errc{} && end == typed.data() + typed.size() && number >= 1 &&
+        number <= most) {
+        return number;
+    }
+    throw UsageError{
+        fmt::format("{} {} is no whole number from 1 to {}", option, in_quotes(typed), most)};
+}
+
+std::chrono::nanoseconds duration_value(std::string_view typed) {
+    const auto duration = parse_duration(typed);
+    if (!duration) throw UsageError{"--duration " + duration.error()};
+    return *duration;
+}
+
+// Options whose values may begin with a dash ("--duration -1"): the library would take the value
+// for an option, and its message would not be about the value.
+std::string joined_with_value(std::string_view option, std::string_view value) {
+    constexpr std::array options = {"--duration", "-p", "--pid", "--max-vcpus"};
+    constexpr std::string_view number_starts = "0123456789.in";
+    if (std::ranges::find(options, option) == options.end()) return {};
+    if (value.size() < 2 || value[0] != '-' || !number_starts.contains(value[1])) return {};
+    return fmt::format("{}{}{}", option, option.starts_with("--") ? "=" : "", value);
+}
+
+// The words in the order in which the library wants them: the last one first.
+std::vector<std::string> words_for_library(std::span<const char* const> arguments) {
+    std::vector<std::string> words;
+    for (const char* argument : arguments) {
+        const std::string joined =
+            words.empty() ? std::string{} : joined_with_value(words.back(), argument);
+        if (joined.empty()) {
+            words.emplace_back(argument);
+        } else {
+            words.back() = joined;
+        }
+    }
+    std::ranges::reverse(words);
+    return words;
+}
+
+class HelpFormat : public CLI::Formatter {
+public:
+    explicit HelpFormat(std::string usage) : usage_(std::move(usage)) { column_width(29); }
+
+    std::string make_usage(const CLI::App*, std::string) const override {
+        return "Usage: " + usage_ + "\n";
+    }
+
+private:
+    std::string usage_;
+};
+
+// One subcommand's command line: the options it has, and where their values go.
+class CommandLine {
+public:
+    CommandLine(const SubcommandText& text, Options& options)
+        : app_(text.summary), options_(options) {
+        app_.formatter(std::make_shared<HelpFormat>(text.usage));
+        app_.set_help_flag("-h,--help", "Print this help.");
+        app_.footer(text.examples);
+        app_.allow_extras();  // What is too much is reported by parse_subcommand().
+        options_.command = text.command;
+        add("--color", "auto|always|never", "auto: on terminals, unless NO_COLOR is set.",
+            [this](const std::string& typed) {
+                options_.color = choose(color_modes, "--color", typed);
+            });
+        switch (text.command) {
+            case Subcommand::dump: add_dump(); break;
+            case Subcommand::check: add_attach(); break;
+            case Subcommand::reasons: add_reasons(); break;
+            case Subcommand::compare:
+            case Subcommand::lab: break;
+        }
+    }
+
+    CLI::App& app() { return app_; }
+
+private:
+    template <typename Store>
+    void add(const char* names, const char* value, const char* help, Store store) {
+        app_.add_option_function<std::string>(names, store, help)
+            ->type_name(value)
+            ->take_last()
+            ->allow_extra_args(false);
+    }
+
+    void add_attach() {
+        add("--attach", "auto|raw|classic", "Tracepoints; auto: by the kernel's BTF.",
+            [this](const std::string& typed) {
+                options_.attach = choose(attach_choices, "--attach", typed);
+            });
+        add("--max-vcpus", "N", "vCPUs to make room for, 8 KiB each (4096).",
+            [this](const std::string& typed) {
+                options_.max_vcpus = whole_number("--max-vcpus", typed, EXITTOP_MAX_SLOTS);
+            });
+    }
+
+    void add_dump() {
+        add("--duration", "SECONDS", "How long to count; decimals are allowed.",
+            [this](const std::string& typed) { options_.duration = duration_value(typed); });
+        add("--format", "table|json|csv", "How to print (table).",
+            [this](const std::string& typed) {
+                options_.format = choose(formats, "--format", typed);
+            });
+        add("--sort", "FIELD", "count (default), time, mean, max, p99, name, ...",
+            [this](const std::string& typed) { options_.sort = choose_sort(typed); });
+        app_.add_flag("--histogram", options_.histogram, "Also print distributions of times.");
+        app_.add_flag("--per-vcpu", options_.per_vcpu, "Split by vCPU.");
+        add("-p,--pid", "PID", "Only VMs of this process.", [this](const std::string& typed) {
+            constexpr std::uint32_t largest_pid = 1U << 22;  // PID_MAX_LIMIT
+            options_.pid = whole_number("--pid", typed, largest_pid);
+        });
+        add("--vm", "GLOB", "Only VMs whose name matches: 'web*'.",
+            [this](const std::string& typed) {
+                if (typed.empty()) throw UsageError{"--vm needs a pattern; '*' matches all VMs"};
+                options_.vm_glob = typed;
+            });
+        app_.add_flag("--no-wait", options_.no_wait,
+                      "Fail, not wait, without kvm_intel or kvm_amd.");
+        add_attach();
+    }
+
+    void add_reasons() {
+        add("NAME|NUMBER", "", "Its name or number (0x for hex); none: all.",
+            [this](const std::string& typed) { options_.reason = typed; });
+        add("--isa", "vmx|svm", "Only Intel's or only AMD's reasons.",
+            [this](const std::string& typed) { options_.isa = choose(isas, "--isa", typed); });
+        add("--format", "table|csv", "How to print (table).", [this](const std::string& typed) {
+            options_.format = choose(reason_formats, "--format", typed);
+        });
+    }
+
+    CLI::App app_;
+    Options& options_;
+};
+
+// The library's "--duration: 1 required SECONDS missing" in plain words, others as they are.
+std::string library_message(const CLI::ParseError& error) {
+    const std::string message = error.what();
+    const std::size_t colon = message.find(": ");
+    if (error.get_name() == "ArgumentMismatch" && colon != std::string::npos) {
+        return sanitise(message.substr(0, colon), shown_columns) + " needs a value";
+    }
+    return sanitise(message, 100);
+}
+
+std::string help_hint(const SubcommandText& text) {
+    return fmt::format("see 'exittop {} --help'", text.name);
+}
+
+[[noreturn]] void fail_unexpected(const SubcommandText& text, const std::string& word) {
+    if (text.command == Subcommand::dump && !word.starts_with('-')) {
+        throw UsageError{fmt::format("dump: unexpected {}; to count while a command runs: "
+                                     "exittop dump -- COMMAND",
+                                     in_quotes(word))};
+    }
+    throw UsageError{
+        fmt::format("{}: unexpected {}; {}", text.name, in_quotes(word), help_hint(text))};
+}
+
+// What stands after "--": never an option of ours, whatever it looks like.
+void take_rest(const SubcommandText& text, std::span<const char* const> rest, Options& options) {
+    if (text.command == Subcommand::dump) {
+        if (rest.empty()) throw UsageError{"dump: no command after '--'; " + help_hint(text)};
+        options.workload.assign(rest.begin(), rest.end());
+    } else if (text.command == Subcommand::compare) {
+        options.runs.insert(options.runs.end(), rest.begin(), rest.end());
+    } else {
+        fail_unexpected(text, "--");
+    }
+}
+
+void check_together(const SubcommandText& text, const Options& options) {
+    if (!options.workload.empty() && options.duration) {
+        throw UsageError{"dump: either --duration or a command after '--', not both"};
+    }
+    if (text.command == Subcommand::compare && options.runs.empty()) {
+        throw UsageError{"compare: no run given; " + help_hint(text)};
+    }
+}
+
+Options parse_subcommand(const SubcommandText& text, std::span<const char* const> arguments) {
+    Options options;
+    const auto is_separator = [](const char* word) { return std::string_view(word) == "--"; };
+    const auto separator = std::ranges::find_if(arguments, is_separator);
+
+    CommandLine line(text, options);
+    try {
+        line.app().parse(words_for_library({arguments.begin(), separator}));
+    } catch (const CLI::CallForHelp&) {
+        throw ParseExit{line.app().help(), 0, false};
+    } catch (const CLI::ParseError& error) {
+        throw UsageError{fmt::format("{}: {}; {}", text.name, library_message(error),
+                                     help_hint(text))};
+    }
+    for (const std::string& word : line.app().remaining()) {
+        // As a positional of the library's, a file named "[a,b]" would become two.
+        const bool is_run = text.command == Subcommand::compare && !word.starts_with('-');
+        if (!is_run) fail_unexpected(text, word);
+        options.runs.push_back(word);
+    }
+    if (separator != arguments.end()) {
+        take_rest(text, {std::next(separator), arguments.end()}, options);
+    }
+    check_together(text, options);
+    return options;
+}
+
+// How many letters one word has that the other has not: 0 for swapped ones, 1 for a missing one.
+std::size_t letters_apart(std::string a, std::string b) {
+    std::ranges::sort(a);
+    std::ranges::sort(b);
+    std::string apart;
+    std::ranges::set_symmetric_difference(a, b, std::back_inserter(apart));
+    return apart.size();
+}
+
+[[noreturn]] void fail_unknown(std::string_view word) {
+    std::string hint = "see 'exittop --help'";
+    std::size_t least = 3;
+    const std::string typed(word.substr(0, shown_columns));
+    for (const SubcommandText& text : subcommands) {
+        const std::size_t apart = letters_apart(typed, text.name);
+        if (apart >= least) continue;
+        least = apart;
+        hint = fmt::format("did you mean 'exittop {}'?", text.name);
+    }
+    const char* kind = word.starts_with('-') ? "option" : "command";
+    throw UsageError{fmt::format("unknown {} {}; {}", kind, in_quotes(word), hint)};
+}
+
+std::string main_help() {
+    std::string out = "Why virtual machines leave guest mode: how often, why, and what it costs.\n"
+                      "Usage: exittop COMMAND [OPTIONS]\n\nCommands:\n";
+    for (const SubcommandText& text : subcommands) {
+        out += fmt::format("  {:<10}{}\n", text.name, text.summary);
+    }
+    return out +
+           "\n"
+           "Try: exittop check, then exittop dump --duration 10; without a VM: exittop lab.\n"
+           "`exittop COMMAND --help` tells more.\n"
+           "\n"
+           "Exit status: 0 done; 1 failed; 2 usage; 77 the host lacks something.\n";
+}
+
+Options parse_words(std::span<const char* const> words) {
+    if (words.empty()) {
+        throw UsageError{"the live view is not there yet: use 'exittop dump', or see "
+                         "'exittop --help'"};
+    }
+    const std::string_view first = words[0];
+    if (first == "-h" || first == "--help") throw ParseExit{main_help(), 0, false};
+    if (first == "--version") throw ParseExit{"exittop " EXITTOP_VERSION "\n", 0, false};
+    const auto text = std::ranges::find(subcommands, first, &SubcommandText::name);
+    if (text == subcommands.end()) fail_unknown(first);
+
+    const std::span<const char* const> arguments = words.subspan(1);
+    if (text->command != Subcommand::lab) return parse_subcommand(*text, arguments);
+    Options options;
+    options.command = Subcommand::lab;
+    options.lab_arguments.assign(arguments.begin(), arguments.end());
+    return options;
+}
+
+}  // namespace
+
+std::expected<std::chrono::nanoseconds, std::string> parse_duration(std::string_view text) {
+    const auto wrong = [text](std::string_view what) {
+        return std::unexpected(fmt::format("{} {}", in_quotes(text), what));
+    };
+    double seconds = 0.0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    if (error == std::errc::result_out_of_range) return wrong("is out of range");
+    if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(seconds)) {
+        return wrong("is no number of seconds");
+    }
+    if (seconds < 0.0) return wrong("is negative");
+    if (seconds < 1e-9) return wrong("is too short: nothing can be counted in no time");
+    if (seconds > longest_seconds) return wrong("is more than ten years");
+    return std::chrono::nanoseconds(std::llround(seconds * 1e9));
+}
+
+bool wants_color(ColorMode mode, bool is_terminal, bool no_color) {
+    if (mode == ColorMode::automatic) return is_terminal && !no_color;
+    return mode == ColorMode::always;
+}
+
+std::expected<Options, ParseExit> parse(std::span<const char* const> argv) {
+    try {
+        return parse_words(argv.empty() ? argv : argv.subspan(1));
+    } catch (const UsageError& error) {
+        return std::unexpected(ParseExit{"exittop: " + error.what + "\n", usage_status, true});
+    } catch (const ParseExit& help) {
+        return std::unexpected(help);
+    }
+}
+
+}  // namespace exittop

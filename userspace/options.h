@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The command line: what the user asked for, checked.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "exit_reason.h"
+
+namespace exittop {
+
+enum class Subcommand { dump, check, reasons, compare, lab };
+enum class Format { table, json, csv };
+enum class AttachChoice { automatic, raw, classic };
+enum class ColorMode { automatic, always, never };
+
+struct Options {
+    Subcommand command = Subcommand::dump;
+    /// dump: how long to count; nothing: until Ctrl-C, or while `workload` runs.
+    std::optional<std::chrono::nanoseconds> duration;
+    /// dump: the command to run and count for, with its arguments; empty: none.
+    std::vector<std::string> workload;
+    /// dump, reasons: how to print.
+    Format format = Format::table;
+    /// dump, compare: the field to sort by, a key of fields().
+    std::string sort = "count";
+    /// dump: also print the distribution of times of each reason.
+    bool histogram = false;
+    /// dump: split by vCPU.
+    bool per_vcpu = false;
+    /// dump: only VMs of this process.
+    std::optional<std::uint32_t> pid;
+    /// dump: only VMs whose name matches this pattern; empty: all.
+    std::string vm_glob;
+    /// dump, check: vCPUs there is room for.
+    std::uint32_t max_vcpus = 4096;
+    /// dump: fail, instead of waiting, where KVM's vendor module is not loaded.
+    bool no_wait = false;
+    /// dump, check: which tracepoints to use; automatic decides by what the kernel's BTF says.
+    AttachChoice attach = AttachChoice::automatic;
+    /// Where it prints: colour; automatic: on terminals, unless NO_COLOR is set.
+    ColorMode color = ColorMode::automatic;
+    /// reasons: a name or number; empty: all.
+    std::string reason;
+    /// reasons: only of this ISA; nothing: of both.
+    std::optional<Isa> isa;
+    /// compare: files that `exittop dump --format json` wrote, at least one.
+    std::vector<std::string> runs;
+    /// lab: everything after the word, untouched.
+    std::vector<std::string> lab_arguments;
+};
+
+/// A command line that leads to a text and an end: help, version, or what is wrong with it.
+struct ParseExit {
+    std::string text;  ///< Ended by a newline.
+    int status = 0;    ///< 0 for help and version, 2 for usage.
+    bool to_stderr = false;
+};
+
+/// Reads a whole argv, the program's name included.
+[[nodiscard]] std::expected<Options, ParseExit> parse(std::span<const char* const> argv);
+
+/// Seconds as people write them ("10", "0.5"), or what is wrong with the text.
+[[nodiscard]] std::expected<std::chrono::nanoseconds, std::string> parse_duration(
+    std::string_view text);
+
+/// Whether to write colour, given where it goes to and whether NO_COLOR is set and not empty.
+bool wants_color(ColorMode mode, bool is_terminal, bool no_color);
+
+}  // namespace exittop

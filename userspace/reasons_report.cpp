@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Picks rows of the table of exit reasons and lays them out: beside the name where the terminal is
+// wide enough for that, below it where it is not.
+#include "reasons_report.h"
+
+#include <algorithm>
+#include <iterator>
+#include <numeric>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "csv.h"
+
+namespace exittop {
+namespace {
+
+constexpr std::size_t narrowest_width = 40;
+constexpr std::size_t narrowest_text = 44;  ///< Below it the text goes under the name.
+constexpr std::size_t gap = 2;
+constexpr std::size_t most_suggestions = 5;
+constexpr std::size_t longest_term = 40;  ///< Columns of an unknown name that are shown.
+constexpr std::string_view arrow = "-> ";
+
+std::vector<Isa> isas_of(const ReasonQuery& query) {
+    return query.isa ? std::vector{*query.isa} : std::vector{Isa::vmx, Isa::svm};
+}
+
+ReasonRows all_rows(const std::vector<Isa>& isas) {
+    ReasonRows rows;
+    for (const Isa isa : isas) {
+        for (const ExitReason& reason : exit_reasons(isa)) rows.push_back(&reason);
+    }
+    return rows;
+}
+
+/// Letters and digits in lower case: what is left of a name when its style is taken off.
+std::string essence(std::string_view name) {
+    std::string result;
+    for (const char c : name) {
+        if (c >= 'A' && c <= 'Z') {
+            result += static_cast<char>(c - 'A' + 'a');
+        } else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
+            result += c;
+        }
+    }
+    return result;
+}
+
+/// Levenshtein's distance: how many letters must be added, dropped or changed.
+std::size_t edit_distance(std::string_view from, std::string_view to) {
+    std::vector<std::size_t> row(to.size() + 1);
+    std::iota(row.begin(), row.end(), std::size_t{0});
+    for (std::size_t i = 0; i < from.size(); ++i) {
+        std::size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (std::size_t j = 0; j < to.size(); ++j) {
+            const std::size_t changed = diagonal + (from[i] == to[j] ? 0 : 1);
+            diagonal = row[j + 1];
+            row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
+        }
+    }
+    return row.back();
+}
+
+/// How unlike the wanted name is: beginnings come first, then parts of each other, then
+/// misspellings; nothing where they have too little in common.
+std::optional<std::size_t> unlikeness(const std::string& wanted, const std::string& name) {
+    constexpr std::size_t shortest_wanted = 2;
+    constexpr std::size_t shortest_name = 3;  // "io" is a part of too much
+    constexpr std::size_t inside = 50;
+    constexpr std::size_t misspelt = 2 * inside;
+    if (wanted.size() >= shortest_wanted && name.contains(wanted)) {
+        return name.size() - wanted.size() + (name.starts_with(wanted) ? 0 : inside);
+    }
+    if (name.size() >= shortest_name && wanted.contains(name)) {
+        return wanted.size() - name.size() + inside;
+    }
+    const std::size_t distance = edit_distance(wanted, name);
+    if (distance > std::max<std::size_t>(1, wanted.size() / 3)) return std::nullopt;
+    return misspelt + distance;
+}
+
+std::vector<std::string_view> names_like(std::string_view what, const std::vector<Isa>& isas) {
+    const std::string wanted = essence(what.substr(0, longest_term));
+    std::vector<std::pair<std::size_t, std::string_view>> found;
+    for (const ExitReason* reason : all_rows(isas)) {
+        if (const auto rank = unlikeness(wanted, essence(reason->name))) {
+            found.emplace_back(*rank, reason->name);
+        }
+    }
+    std::ranges::stable_sort(found, {}, [](const auto& entry) { return entry.first; });
+    std::vector<std::string_view> names;
+    for (const auto& [rank, name] : found) {
+        if (names.size() == most_suggestions) break;
+        if (std::ranges::find(names, name) == names.end()) names.push_back(name);
+    }
+    return names;
+}
+
+Error unknown_reason(const ReasonQuery& query) {
+    const std::vector<Isa> isas = isas_of(query);
+    const bool is_number = exit_code_by_name(Isa::unknown, query.what).has_value();
+    std::string text = fmt::format("no {}exit reason has the {} '{}'",
+                                   query.isa ? isa_name(*query.isa) + " " : "",
+                                   is_number ? "number" : "name",
+                                   sanitise(query.what, longest_term));
+    const auto names = is_number ? std::vector<std::string_view>{} : names_like(query.what, isas);
+    if (names.empty()) {
+        text += "; 'exittop reasons' lists them all";
+    } else {
+        text += fmt::format("; like it: {}", fmt::join(names, ", "));
+    }
+    return {ExitStatus::usage, text};
+}
+
+/// Lines of whole words, each at most `width` columns; the table's texts are plain ASCII.
+std::vector<std::string> wrap(std::string_view text, std::size_t width) {
+    std::vector<std::string> lines;
+    while (text.size() > width) {
+        const std::size_t blank = text.rfind(' ', width);
+        const bool breaks = blank != std::string_view::npos && blank > 0;
+        const std::size_t length = breaks ? blank : width;
+        lines.emplace_back(text.substr(0, length));
+        text.remove_prefix(length + (breaks ? 1 : 0));
+    }
+    lines.emplace_back(text);
+    return lines;
+}
+
+std::vector<std::string> text_lines(const ExitReason& reason, std::size_t width) {
+    std::vector<std::string> lines = wrap(reason.meaning, width);
+    if (reason.advice.empty()) return lines;
+    std::string_view lead = arrow;
+    for (const std::string& line : wrap(reason.advice, width - arrow.size())) {
+        lines.push_back(std::string(lead) + line);
+        lead = "   ";
+    }
+    return lines;
+}
+
+/// Numbers as the manuals write them: VMX decimal, SVM hexadecimal.
+std::string code_text(const ExitReason& reason) {
+    return reason.isa == Isa::svm ? fmt::format("{:#05x}", reason.code)
+                                  : fmt::to_string(reason.code);
+}
+
+struct ReasonLayout {
+    std::size_t code_width = 4;
+    std::size_t name_width = 4;
+    std::size_t text_indent = 4;
+    std::size_t text_width = 0;
+    bool beside = true;  ///< Text starts on the line of the name.
+};
+
+ReasonLayout layout_for(const ReasonRows& rows, std::size_t width) {
+    ReasonLayout layout;
+    for (const ExitReason* reason : rows) {
+        layout.code_width = std::max(layout.code_width, code_text(*reason).size());
+        layout.name_width = std::max(layout.name_width, reason->name.size());
+    }
+    const std::size_t left = layout.code_width + gap + layout.name_width + gap;
+    layout.beside = width >= left + narrowest_text;
+    if (layout.beside) layout.text_indent = left;
+    layout.text_width = width - layout.text_indent;
+    return layout;
+}
+
+std::string draw_reason(const ExitReason& reason, const ReasonLayout& layout, Color color) {
+    std::string out = pad(code_text(reason), layout.code_width, Align::right);
+    out.append(gap, ' ');
+    out += strong(reason.name, color);
+    std::size_t blanks = layout.text_indent;
+    if (layout.beside) {
+        blanks = layout.name_width - reason.name.size() + gap;
+    } else {
+        out += '\n';
+    }
+    for (const std::string& line : text_lines(reason, layout.text_width)) {
+        out.append(blanks, ' ').append(line) += '\n';
+        blanks = layout.text_indent;
+    }
+    return out;
+}
+
+std::string_view vendor(Isa isa) {
+    return isa == Isa::vmx ? "VMX (Intel)" : "SVM (AMD)";
+}
+
+std::string draw_section(const ReasonRows& rows, std::size_t width, Color color) {
+    const ReasonLayout layout = layout_for(rows, width);
+    const auto count = print_number_of(rows.size(), "exit reason");
+    std::string out =
+        strong(fmt::format("{}: {}", vendor(rows.front()->isa), count), color) + '\n';
+    for (const ExitReason* reason : rows) out += draw_reason(*reason, layout, color);
+    return out;
+}
+
+}  // namespace
+
+std::expected<ReasonRows, Error> select_reasons(const ReasonQuery& query) {
+    if (query.what.empty()) return all_rows(isas_of(query));
+    ReasonRows rows;
+    for (const Isa isa : isas_of(query)) {
+        const auto code = exit_code_by_name(isa, query.what);
+        const ExitReason* reason = code ? find_exit_reason(isa, *code) : nullptr;
+        if (reason != nullptr) rows.push_back(reason);
+    }
+    if (rows.empty()) return std::unexpected(unknown_reason(query));
+    return rows;
+}
+
+std::string reasons_table(const ReasonRows& rows, std::size_t width, Color color) {
+    width = std::max(width, narrowest_width);
+    std::string out;
+    for (const Isa isa : {Isa::vmx, Isa::svm}) {
+        ReasonRows section;
+        std::ranges::copy_if(rows, std::back_inserter(section),
+                             [isa](const ExitReason* reason) { return reason->isa == isa; });
+        if (section.empty()) continue;
+        if (!out.empty()) out += '\n';
+        out += draw_section(section, width, color);
+    }
+    return out;
+}
+
+std::string reasons_csv(const ReasonRows& rows) {
+    std::string out = "isa,code,name,meaning,advice\n";
+    for (const ExitReason* reason : rows) {
+        out += fmt::format("{},{},{},{},{}\n", isa_name(reason->isa), reason->code,
+                           csv_field(reason->name), csv_field(reason->meaning),
+                           csv_field(reason->advice));
+    }
+    return out;
+}
+
+}  // namespace exittop

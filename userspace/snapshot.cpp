@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Sums over snapshots, and the names of what they hold.
+#include "snapshot.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace exittop {
+
+std::string paging_name(Paging paging) {
+    switch (paging) {
+        case Paging::ept: return "ept";
+        case Paging::npt: return "npt";
+        case Paging::shadow: return "shadow";
+        case Paging::unknown: break;
+    }
+    return "unknown";
+}
+
+ExitStats& ExitStats::operator+=(const ExitStats& other) {
+    count = saturating_add(count, other.count);
+    time_ns = saturating_add(time_ns, other.time_ns);
+    max_ns = std::max(max_ns, other.max_ns);
+    vmm_ns = saturating_add(vmm_ns, other.vmm_ns);
+    halted_ns = saturating_add(halted_ns, other.halted_ns);
+    histogram += other.histogram;
+    return *this;
+}
+
+const std::vector<LostCause>& lost_causes() {
+    static const std::vector<LostCause> causes = {
+        {"table_full", "not counted: vCPUs beyond --max-vcpus", &Lost::table_full},
+        {"reasons_full", "not counted: a vCPU had too many reasons", &Lost::reasons_full},
+        {"histogram_full", "counted and timed, missing in p50, p99", &Lost::histogram_full},
+        {"unknown_isa", "counted without a reason: unknown ISA", &Lost::unknown_isa},
+        {"unknown_code", "counted under a number without a name", &Lost::unknown_code},
+        {"exit_without_entry", "counted, but not timed: no entry followed",
+         &Lost::exit_without_entry},
+        {"entry_without_exit", "not counted: exits that KVM did not trace",
+         &Lost::entry_without_exit},
+        {"program_missed", "not counted: the kernel skipped the program", &Lost::program_missed},
+        {"split_missed", "counted and timed; VMM, halted time too low",
+         &Lost::split_missed},
+    };
+    return causes;
+}
+
+std::uint64_t lost_total(const Lost& lost) {
+    std::uint64_t sum = 0;
+    for (const LostCause& cause : lost_causes()) sum = saturating_add(sum, lost.*cause.value);
+    return sum;
+}
+
+std::vector<ExitStats> exits_by_reason(const Vm& vm) {
+    std::map<std::pair<GuestLevel, std::uint32_t>, ExitStats> sums;
+    for (const Vcpu& vcpu : vm.vcpus) {
+        for (const ExitStats& stats : vcpu.exits) {
+            const auto [place, is_new] = sums.try_emplace({stats.level, stats.code}, stats);
+            if (!is_new) place->second += stats;
+        }
+    }
+    std::vector<ExitStats> merged;
+    merged.reserve(sums.size());
+    for (auto& [key, stats] : sums) merged.push_back(std::move(stats));
+    return merged;
+}
+
+}  // namespace exittop

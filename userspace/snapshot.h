@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What exittop knows at one moment: host, VMs, vCPUs, exits, losses. A plain value, and the only
+// thing that outputs see: each of them is a pure function of it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "exit_reason.h"
+#include "histogram.h"
+
+namespace exittop {
+
+/// How guest-physical memory is translated: TDP (EPT on Intel, NPT on AMD) or shadow paging.
+enum class Paging { unknown, ept, npt, shadow };
+std::string paging_name(Paging paging);
+
+/// Which guest ran when it exited: the VM's own (L1) or one nested inside it (L2).
+enum class GuestLevel : std::uint8_t { l1 = 1, l2 = 2 };
+
+/// Exits of one reason. Times run from kvm_exit to the next kvm_entry of the vCPU, in nanoseconds;
+/// vmm and halted are parts of time, what is left of it was spent in the kernel.
+struct ExitStats {
+    std::uint32_t code = 0;  ///< Full exit code, flags included.
+    GuestLevel level = GuestLevel::l1;
+    std::uint64_t count = 0;
+    std::uint64_t time_ns = 0;
+    std::uint64_t max_ns = 0;
+    std::uint64_t vmm_ns = 0;
+    std::uint64_t halted_ns = 0;
+    Histogram histogram;  ///< Of completed exits: count may be one ahead while an exit is handled.
+
+    ExitStats& operator+=(const ExitStats& other);  ///< Same code and level.
+    bool operator==(const ExitStats&) const = default;
+};
+
+struct Vcpu {
+    std::uint32_t id = 0;   ///< KVM's vcpu_id.
+    std::uint32_t tid = 0;  ///< Thread that ran it when it was first seen.
+    std::vector<ExitStats> exits;  ///< Ascending by (level, code), no duplicates.
+    bool operator==(const Vcpu&) const = default;
+};
+
+struct Vm {
+    std::string id;    ///< Unique within a snapshot and stable while the VM lives.
+    std::uint32_t pid = 0;
+    std::string name;  ///< From the VMM's command line: raw bytes, sanitise before printing.
+    std::string uuid;
+    std::string vmm;   ///< "qemu", "firecracker", ...; else the command.
+    Isa isa = Isa::unknown;
+    Paging paging = Paging::unknown;
+    bool ended = false;  ///< It went away while exittop counted.
+    std::vector<Vcpu> vcpus;  ///< Ascending by id.
+    bool operator==(const Vm&) const = default;
+};
+
+struct HostFacts {
+    std::string kernel;
+    std::string cpu;
+    Isa isa = Isa::unknown;
+    Paging paging = Paging::unknown;
+    std::map<std::string, std::string> parameters;  ///< "kvm_amd.npt" -> "1".
+    bool operator==(const HostFacts&) const = default;
+};
+
+/// What could not be counted in full, by cause. The names in lost_causes() are those that users see.
+struct Lost {
+    std::uint64_t table_full = 0;          ///< Exits of vCPUs beyond --max-vcpus: not counted.
+    std::uint64_t reasons_full = 0;        ///< Exits of a vCPU with too many reasons: not counted.
+    std::uint64_t histogram_full = 0;      ///< Counted and timed, missing in the histogram.
+    std::uint64_t unknown_isa = 0;         ///< Counted without a reason.
+    std::uint64_t unknown_code = 0;        ///< Counted under a number that has no name.
+    std::uint64_t exit_without_entry = 0;  ///< Counted, but its time is not known.
+    std::uint64_t entry_without_exit = 0;  ///< An exit that the kernel did not trace.
+    std::uint64_t program_missed = 0;      ///< The kernel did not run the program that counts.
+    std::uint64_t split_missed = 0;        ///< Nor, here, the one that tells the VMM's time apart.
+    bool operator==(const Lost&) const = default;
+};
+
+struct LostCause {
+    const char* name;  ///< "table_full": key in JSON, label in metrics.
+    const char* meaning;
+    std::uint64_t Lost::*value;
+};
+/// All causes, in the order of the struct.
+const std::vector<LostCause>& lost_causes();
+std::uint64_t lost_total(const Lost& lost);
+
+struct Snapshot {
+    std::string taken_at;     ///< ISO 8601, UTC, when the counting ended.
+    double duration_s = 0.0;  ///< How long was counted.
+    HostFacts host;
+    std::vector<Vm> vms;      ///< Running ones and those that ended meanwhile, by name, then id.
+    Lost lost;
+    bool operator==(const Snapshot&) const = default;
+};
+
+/// Exits of all vCPUs of a VM by (level, code), ascending.
+std::vector<ExitStats> exits_by_reason(const Vm& vm);
+
+}  // namespace exittop

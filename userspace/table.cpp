@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The table: a header for the host, a block per VM (or vCPU), what was lost at the very end, where
+// it is read last.
+#include "table.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "grid.h"
+
+namespace exittop {
+
+namespace {
+
+constexpr std::size_t wide = 100;
+constexpr std::size_t indent = 2;
+constexpr std::size_t histogram_rows = 22;  // With its heading, one fits a screen of 24 lines.
+
+constexpr std::array narrow_columns = {"name", "count", "share", "rate", "time",
+                                       "mean", "p50",   "p99",   "max"};
+constexpr std::array wide_columns = {"name",   "count", "share", "rate", "time", "kernel", "vmm",
+                                     "halted", "mean",  "p50",   "p99",  "max"};
+
+std::vector<const Field*> columns_for(std::size_t width) {
+    std::vector<const Field*> columns;
+    const auto append = [&columns](const auto& keys) {
+        for (const char* key : keys) columns.push_back(find_field(key));
+    };
+    if (width >= wide) {
+        append(wide_columns);
+    } else {
+        append(narrow_columns);
+    }
+    return columns;
+}
+
+std::string join(const std::vector<std::string>& parts) {
+    return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+// "1,234 exits, 123/s"
+std::string print_exits(const ExitStats& sum, double duration_s) {
+    const std::string exits = print_number_of(sum.count, "exit");
+    if (!(duration_s > 0.0)) return exits;
+    const Field* rate = find_field("rate");
+    const Value value = rate->value(sum, {.duration_s = duration_s});
+    return fmt::format("{}, {}/s", exits, print_value(value, rate->unit));
+}
+
+// Where the time of the exits went: "time in exits 12.3s: 40.1% kernel, 12.0% VMM, 47.9% halted".
+std::string print_split(const ExitStats& sum) {
+    if (sum.time_ns == 0) return {};
+    const auto part = [&sum](const char* key) {
+        const auto ns = std::get<std::uint64_t>(find_field(key)->value(sum, {}));
+        return print_percent(static_cast<double>(ns) / static_cast<double>(sum.time_ns));
+    };
+    return fmt::format("time in exits {}: {} kernel, {} VMM, {} halted", print_ns(sum.time_ns),
+                       part("kernel"), part("vmm"), part("halted"));
+}
+
+GridRow make_row(const std::vector<const Field*>& columns, const ExitStats& stats,
+                 const FieldContext& context) {
+    GridRow row;
+    for (const Field* field : columns) {
+        row.cells.push_back(print_value(field->value(stats, context), field->unit));
+    }
+    return row;
+}
+
+std::string draw_histograms(const std::vector<ExitStats>& exits, Isa isa, std::size_t width) {
+    std::string out;
+    for (const ExitStats& stats : exits) {
+        if (stats.histogram.empty()) continue;
+        out += fmt::format("\n{:{}}{}: time per exit\n", "", indent, reason_label(isa, stats));
+        out += histogram_lines(stats.histogram, width);
+    }
+    return out;
+}
+
+// The reasons of one VM or vCPU, sorted, with their total.
+std::string draw_reasons(std::vector<ExitStats> exits, Isa isa, double duration_s,
+                         const TableOptions& options) {
+    const ExitStats sum = sum_of(exits);
+    if (exits.empty()) return fmt::format("{:{}}no exits\n", "", indent);
+    const FieldContext context{isa, sum.count, duration_s};
+    const Field* sort = options.sort != nullptr ? options.sort : find_field("count");
+    sort_exits(exits, *sort, context);
+
+    const std::vector<const Field*> fields_shown = columns_for(options.width);
+    std::vector<GridColumn> columns;
+    for (const Field* field : fields_shown) {
+        columns.push_back({std::string(field->heading), alignment(field->unit)});
+    }
+    std::vector<GridRow> rows;
+    for (const ExitStats& stats : exits) rows.push_back(make_row(fields_shown, stats, context));
+    rows.push_back(make_row(fields_shown, sum, context));
+    rows.back().cells.front() = "total";
+    rows.back().strong = true;
+    std::string out = draw_grid(columns, rows, {options.width, indent, options.color});
+    if (options.histogram) out += draw_histograms(exits, isa, options.width);
+    return out;
+}
+
+std::string vm_facts(const Vm& vm, const HostFacts& host) {
+    std::vector<std::string> facts = {sanitise(vm.vmm.empty() ? "VMM unknown" : vm.vmm, 20),
+                                      fmt::format("pid {}", vm.pid),
+                                      print_number_of(vm.vcpus.size(), "vCPU")};
+    if (vm.isa != host.isa) facts.push_back(isa_name(vm.isa));
+    facts.push_back(vm.paging == Paging::unknown ? "paging unknown" : paging_name(vm.paging));
+    if (vm.ended) facts.emplace_back("ended");
+    return join(facts);
+}
+
+std::string vm_heading(const Vm& vm, const ExitStats& sum, const Snapshot& snapshot,
+                       const TableOptions& options) {
+    const std::string name = sanitise(vm.name.empty() ? "(no name)" : vm.name, name_columns);
+    const std::string facts = fmt::format("({})", vm_facts(vm, snapshot.host));
+    const std::string exits = print_exits(sum, snapshot.duration_s);
+    const std::size_t needed =
+        display_width(name) + display_width(facts) + display_width(exits) + 7;
+    const std::string gap = needed > options.width ? fmt::format("\n{:{}}", "", indent) : "  ";
+    std::string out = strong("VM " + name, options.color) + gap + facts + "  " + exits + "\n";
+    const std::string split = print_split(sum);
+    if (!split.empty()) out += fmt::format("{:{}}{}\n", "", indent, split);
+    return out;
+}
+
+std::string draw_vm(const Vm& vm, const Snapshot& snapshot, const TableOptions& options) {
+    std::vector<ExitStats> exits = exits_by_reason(vm);
+    std::string out = vm_heading(vm, sum_of(exits), snapshot, options);
+    if (!options.per_vcpu) {
+        return out + draw_reasons(std::move(exits), vm.isa, snapshot.duration_s, options);
+    }
+    for (const Vcpu& vcpu : vm.vcpus) {
+        out += fmt::format("\n{:{}}{}  (tid {})  {}\n", "", indent,
+                           strong(fmt::format("vCPU {}", vcpu.id), options.color), vcpu.tid,
+                           print_exits(sum_of(vcpu.exits), snapshot.duration_s));
+        out += draw_reasons(vcpu.exits, vm.isa, snapshot.duration_s, options);
+    }
+    return out;
+}
+
+std::string header_lines(const Snapshot& snapshot, std::size_t width) {
+    ExitStats sum;
+    std::size_t vcpus = 0;
+    for (const Vm& vm : snapshot.vms) {
+        sum += sum_of(exits_by_reason(vm));
+        vcpus += vm.vcpus.size();
+    }
+    const HostFacts& host = snapshot.host;
+    std::vector<std::string> facts = {"Linux " + sanitise(host.kernel, name_columns)};
+    if (host.isa != Isa::unknown) facts.push_back(isa_name(host.isa));
+    if (host.paging != Paging::unknown) facts.push_back(paging_name(host.paging));
+    if (!host.cpu.empty()) facts.push_back(sanitise(host.cpu, name_columns));
+    const std::string counted =
+        fmt::format("{}, {} counted for {}: {}", print_number_of(snapshot.vms.size(), "VM"),
+                    print_number_of(vcpus, "vCPU"), print_seconds(snapshot.duration_s),
+                    print_exits(sum, snapshot.duration_s));
+    return fit(join(facts), width) + "\n" + counted + "\n";
+}
+
+// Rows of a histogram: powers of two, whose first buckets these are. Below 128 ns there are fewer
+// than four buckets to a power of two.
+std::size_t first_bucket_of_row(std::size_t row) {
+    return row < 3 ? row : 4 * (row - 2);
+}
+
+std::size_t row_of_bucket(std::size_t bucket) {
+    if (bucket < 3) return bucket;
+    return bucket == 3 ? 2 : bucket / 4 + 2;
+}
+
+struct HistogramRow {
+    std::string label;
+    std::uint64_t count = 0;
+};
+
+HistogramRow make_histogram_row(const Histogram& histogram, std::size_t row, std::size_t merged) {
+    const std::size_t first = first_bucket_of_row(row);
+    const std::size_t end = std::min(first_bucket_of_row(row + merged), histogram_buckets);
+    HistogramRow made;
+    for (std::size_t bucket = first; bucket < end; ++bucket) {
+        made.count = saturating_add(made.count, histogram.at(bucket));
+    }
+    made.label = fmt::format("[{}, {})", print_ns(bucket_lower(first)),
+                             end == histogram_buckets ? "..." : print_ns(bucket_lower(end)));
+    return made;
+}
+
+std::string draw_bar(std::uint64_t count, std::uint64_t most, std::size_t width) {
+    const double share = static_cast<double>(count) / static_cast<double>(most);
+    auto length = static_cast<std::size_t>(std::lround(share * static_cast<double>(width)));
+    if (count > 0) length = std::max<std::size_t>(length, 1);  // Few is not none.
+    return std::string(length, '@') + std::string(width - length, ' ');
+}
+
+}  // namespace
+
+std::string histogram_lines(const Histogram& histogram, std::size_t width) {
+    if (histogram.empty()) return {};
+    const std::size_t first = row_of_bucket(histogram.first_bucket());
+    const std::size_t last = row_of_bucket(histogram.end_bucket() - 1);
+    const std::size_t merged = (last - first) / histogram_rows + 1;
+
+    std::vector<HistogramRow> rows;
+    for (std::size_t row = first; row <= last; row += merged) {
+        rows.push_back(make_histogram_row(histogram, row, merged));
+    }
+    std::size_t label_width = 0;
+    std::size_t count_width = 0;
+    for (const HistogramRow& row : rows) {
+        label_width = std::max(label_width, row.label.size());
+        count_width = std::max(count_width, group_digits(row.count).size());
+    }
+    const std::size_t used = 2 * indent + label_width + 2 + count_width + 3;
+    const std::size_t bar_width = width > used + 10 ? std::min<std::size_t>(width - used, 64) : 10;
+    const std::uint64_t most = std::ranges::max(rows, {}, &HistogramRow::count).count;
+    std::string out;
+    for (const HistogramRow& row : rows) {
+        out += fmt::format("{:{}}{:<{}}  {:>{}} |{}|\n", "", 2 * indent, row.label, label_width,
+                           group_digits(row.count), count_width,
+                           draw_bar(row.count, most, bar_width));
+    }
+    return out;
+}
+
+std::string lost_lines(const Lost& lost, Color color) {
+    if (lost_total(lost) == 0) return "lost: nothing\n";
+    std::vector<GridRow> rows;
+    for (const LostCause& cause : lost_causes()) {
+        if (const std::uint64_t count = lost.*cause.value; count > 0) {
+            rows.push_back({{cause.name, group_digits(count), cause.meaning}, false});
+        }
+    }
+    const std::vector<GridColumn> columns = {
+        {"CAUSE", Align::left}, {"EVENTS", Align::right}, {"MEANING", Align::left}};
+    return alarming("LOST: not all of the above is complete", color) + "\n" +
+           draw_grid(columns, rows, {80, indent, color});
+}
+
+std::string dump_table(const Snapshot& snapshot, const TableOptions& options) {
+    std::string out = header_lines(snapshot, options.width);
+    if (snapshot.vms.empty()) {
+        out += "\nNo VM ran on this host meanwhile. `exittop lab` shows this table without one.\n";
+    }
+    for (const Vm& vm : snapshot.vms) out += "\n" + draw_vm(vm, snapshot, options);
+    return out + "\n" + lost_lines(snapshot.lost, options.color);
+}
+
+}  // namespace exittop

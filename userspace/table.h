@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What `exittop dump` prints for people: per VM, its exit reasons with what they cost.
+#pragma once
+
+#include <string>
+
+#include "fields.h"
+#include "snapshot.h"
+#include "text.h"
+
+namespace exittop {
+
+struct TableOptions {
+    const Field* sort = nullptr;  ///< Nothing: by count.
+    bool histogram = false;       ///< Also the distribution of times of each reason.
+    bool per_vcpu = false;        ///< A table per vCPU instead of one per VM.
+    std::size_t width = 80;       ///< From 100 on, the parts of the time get columns of their own.
+    Color color = Color::off;
+};
+
+std::string dump_table(const Snapshot& snapshot, const TableOptions& options);
+
+/// Lines that say what was lost, by cause; one short line if it was nothing.
+std::string lost_lines(const Lost& lost, Color color);
+
+/// Distribution of exit times: a line per power of two, with a bar.
+std::string histogram_lines(const Histogram& histogram, std::size_t width);
+
+}  // namespace exittop

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Text for terminals: other people's bytes made harmless, columns counted, numbers with units.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace exittop {
+
+/// Whether escape sequences for colour are written. Colour only adds to what the words say.
+enum class Color { off, on };
+enum class Align { left, right };
+
+/// Longest name of a VM that is kept, and the columns it gets in a table.
+inline constexpr std::size_t name_bytes = 1024;
+inline constexpr std::size_t name_columns = 64;
+
+/// Printable UTF-8 that does to a terminal nothing but show: control characters become "\x1b",
+/// invalid bytes U+FFFD, and what is invisible or reorders text (zero width, bidi) "<U+202E>".
+/// Two combining marks per character are kept, so that names stay names.
+std::string sanitise(std::string_view bytes);
+/// The same, cut to `columns` with an ellipsis.
+std::string sanitise(std::string_view bytes, std::size_t columns);
+
+/// Columns that sanitised text takes on a terminal; wide characters take two.
+std::size_t display_width(std::string_view text);
+/// Sanitised text cut to `columns`, the last of them an ellipsis where something was cut.
+std::string fit(std::string_view text, std::size_t columns);
+/// Sanitised text with blanks up to `columns`; longer text stays as it is.
+std::string pad(std::string_view text, std::size_t columns, Align align);
+
+/// At most `limit` bytes of raw text, cut before a UTF-8 sequence rather than within it.
+std::string_view cut_bytes(std::string_view bytes, std::size_t limit);
+
+/// Text in bold (headings, names) or bold red (warnings) where colour is on.
+std::string strong(std::string_view text, Color color);
+std::string alarming(std::string_view text, Color color);
+
+/// "1,234,567"
+std::string group_digits(std::uint64_t value);
+/// Three digits and a unit: "812ns", "2.41us", "24.1ms", "3.05s", "12.5min", "30.2h", "45.1d".
+std::string print_ns(std::uint64_t ns);
+/// A rate: "0.25", "13.9", "1,567".
+std::string print_rate(double per_second);
+/// Seconds that were counted, as a person would say them: "10 s", "2.5 s".
+std::string print_seconds(double seconds);
+/// A ratio as "45.2%"; what is less than 0.05% but not nothing is "<0.1%".
+std::string print_percent(double ratio);
+/// Memory: "512 B", "33.6 MiB".
+std::string print_bytes(std::uint64_t bytes);
+/// "1 vCPU", "2 vCPUs".
+std::string print_number_of(std::uint64_t number, std::string_view noun);
+
+}  // namespace exittop

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// One reader per VMM: what it calls the option that names a VM, and how its values are written.
+#include "vm_identity.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "text.h"
+
+namespace exittop {
+
+namespace {
+
+using Arguments = std::span<const std::string>;
+
+constexpr std::size_t uuid_longest = 36;
+
+std::string_view base_name(std::string_view path) {
+    const std::size_t slash = path.rfind('/');
+    return slash == path.npos ? path : path.substr(slash + 1);
+}
+
+// The value of "--name VALUE" or "--name=VALUE"; of several, the last, as VMMs take it.
+std::string_view option_value(Arguments argv, std::string_view option) {
+    std::string_view value;
+    for (std::size_t i = 1; i < argv.size(); ++i) {
+        const std::string_view argument = argv[i];
+        if (argument == option && i + 1 < argv.size()) value = argv[++i];
+        if (argument.starts_with(option) && argument.substr(option.size()).starts_with('=')) {
+            value = argument.substr(option.size() + 1);
+        }
+    }
+    return value;
+}
+
+// QEMU takes one dash or two.
+std::string_view qemu_option(Arguments argv, const std::string& option) {
+    const std::string_view value = option_value(argv, "-" + option);
+    return value.empty() ? option_value(argv, "--" + option) : value;
+}
+
+// The value of `key` in "key=value,other=value", where ",," stands for a comma. The first part may
+// come without a key: it is the value of `implied`.
+std::string keyed_value(std::string_view list, std::string_view key, std::string_view implied) {
+    std::vector<std::string> parts(1);
+    for (std::size_t i = 0; i < list.size(); ++i) {
+        const bool comma = list[i] == ',';
+        if (comma && i + 1 < list.size() && list[i + 1] == ',') {
+            ++i;
+        } else if (comma) {
+            parts.emplace_back();
+            continue;
+        }
+        parts.back() += list[i];
+    }
+    for (const std::string& part : parts) {
+        const std::size_t equals = part.find('=');
+        if (equals != part.npos && std::string_view(part).substr(0, equals) == key) {
+            return part.substr(equals + 1);
+        }
+    }
+    return parts.front().find('=') == std::string::npos && key == implied ? parts.front() : "";
+}
+
+std::string checked_uuid(std::string_view text) {
+    const auto allowed = [](char c) {
+        return std::string_view("0123456789abcdefABCDEF-").contains(c);
+    };
+    const bool good = text.size() <= uuid_longest && std::ranges::all_of(text, allowed);
+    return good ? std::string(text) : std::string{};
+}
+
+// The VM that a control socket is for: "/run/libvirt/ch/web-socket", "/srv/web.sock". Where all
+// sockets have the same name ("/run/vc/vm/ID/clh-api.sock"), the folder has the VM's.
+std::string socket_name(std::string_view path) {
+    static constexpr std::array endings = {".sock", ".socket", "-socket", "-api", "_api"};
+    static constexpr std::array common = {"api", "clh",     "ch",     "cloud-hypervisor", "vm",
+                                          "vmm", "control", "crosvm", "crosvm_control",   ""};
+    std::string_view name = base_name(path);
+    const std::string_view folder =
+        base_name(path.substr(0, path.size() - std::min(path.size(), name.size() + 1)));
+    for (const std::string_view ending : endings) {
+        if (name.ends_with(ending)) name.remove_suffix(ending.size());
+    }
+    return std::string(std::ranges::find(common, name) == common.end() ? name : folder);
+}
+
+VmIdentity read_qemu(Arguments argv) {
+    std::string_view uuid = qemu_option(argv, "uuid");
+    // Proxmox gives it as SMBIOS data only.
+    const std::string smbios = keyed_value(qemu_option(argv, "smbios"), "uuid", "");
+    if (uuid.empty()) uuid = smbios;
+    return {keyed_value(qemu_option(argv, "name"), "guest", "guest"), checked_uuid(uuid), "qemu"};
+}
+
+VmIdentity read_firecracker(Arguments argv) {
+    return {std::string(option_value(argv, "--id")), "", "firecracker"};
+}
+
+VmIdentity read_cloud_hypervisor(Arguments argv) {
+    const std::string socket = keyed_value(option_value(argv, "--api-socket"), "path", "path");
+    const std::string uuid = keyed_value(option_value(argv, "--platform"), "uuid", "");
+    return {socket_name(socket), checked_uuid(uuid), "cloud-hypervisor"};
+}
+
+VmIdentity read_crosvm(Arguments argv) {
+    const std::string_view name = option_value(argv, "--name");
+    if (!name.empty()) return {std::string(name), "", "crosvm"};
+    const std::string_view socket = option_value(argv, "--socket");
+    return {socket_name(socket.empty() ? option_value(argv, "-s") : socket), "", "crosvm"};
+}
+
+VmIdentity read_kvmtool(Arguments argv) {
+    return {std::string(option_value(argv, "--name")), "", "kvmtool"};
+}
+
+// Which reader is for a program, by its file's name: distributions and wrappers add to it
+// ("qemu-system-x86_64", ".qemu-system-x86_64-wrapped", "firecracker-v1.7.0").
+using Reader = VmIdentity (*)(Arguments);
+Reader find_reader(std::string_view program) {
+    if (program.contains("qemu-system-") || program.contains("qemu-kvm") || program == "kvm" ||
+        program == "qemu") {
+        return read_qemu;
+    }
+    if (program.starts_with("firecracker")) return read_firecracker;
+    if (program.starts_with("cloud-hyperviso")) return read_cloud_hypervisor;  // 15 bytes of comm
+    if (program.starts_with("crosvm")) return read_crosvm;
+    if (program.starts_with("lkvm") || program == "kvmtool") return read_kvmtool;
+    return nullptr;
+}
+
+}  // namespace
+
+VmIdentity identify(std::span<const std::string> argv, std::string_view command,
+                    std::uint32_t pid) {
+    Reader reader = argv.empty() ? nullptr : find_reader(base_name(argv[0]));
+    if (reader == nullptr) reader = find_reader(command);
+
+    VmIdentity identity;
+    if (reader != nullptr) identity = reader(argv);
+    if (identity.vmm.empty()) identity.vmm = command;
+    identity.name = cut_bytes(identity.name, name_bytes);
+    if (identity.name.empty()) {
+        identity.name = fmt::format("{}-{}", command.empty() ? "vm" : command, pid);
+    }
+    return identity;
+}
+
+}  // namespace exittop
