@@ -107,8 +107,8 @@ static __noinline u32 slot_create(u64 vcpu)
 	header->tid = (u32)pid_tgid;
 	header->vmcb01 = svm_vmcb01(vcpu);
 	header->blocks = EXITTOP_HEADER_BLOCKS;
-	if (&tdp_enabled) {
-		bpf_probe_read_kernel(&tdp, sizeof(tdp), &tdp_enabled);
+	if (tdp_enabled_address) {
+		bpf_probe_read_kernel(&tdp, sizeof(tdp), (void *)tdp_enabled_address);
 		header->paging = tdp ? EXITTOP_PAGING_TDP : EXITTOP_PAGING_SHADOW;
 	}
 	bpf_get_current_comm(header->command, sizeof(header->command));
@@ -222,12 +222,13 @@ static __noinline u32 cell_search(struct vcpu_slot *slot, u32 code, u32 isa, boo
 }
 
 /* The code of a vCPU's last exit, read from what KVM and the CPU keep of it. */
-static __always_inline u32 exit_code(struct vcpu_slot *slot, u64 vcpu, u32 isa, bool in_l2)
+static __always_inline u32 exit_code(struct vcpu_slot *slot, u64 vcpu, u32 isa, bool in_l2,
+				     const enum read_by by)
 {
 	if (isa == KVM_ISA_SVM)
-		return svm_exit_code(vcpu, slot->header.vmcb01, in_l2);
+		return svm_exit_code(vcpu, slot->header.vmcb01, in_l2, by);
 	if (isa == KVM_ISA_VMX)
-		return vmx_exit_code(vcpu);
+		return vmx_exit_code(vcpu, by);
 	slot->header.unknown_isa++;
 	return EXITTOP_CODE_UNREADABLE;
 }
@@ -367,7 +368,7 @@ static __always_inline int handle_exit(u64 vcpu, u32 code, u32 isa, bool in_l2)
 }
 
 /* kvm_exit since Linux 5.16 (commit 0a62a0319abb): the reason is to be read from the vCPU. */
-static __always_inline int handle_exit_read(u64 vcpu, u32 isa, bool typed)
+static __always_inline int handle_exit_read(u64 vcpu, u32 isa, const enum read_by by)
 {
 	struct vcpu_slot *slot = slot_of(vcpu, true);
 	bool in_l2;
@@ -376,8 +377,8 @@ static __always_inline int handle_exit_read(u64 vcpu, u32 isa, bool typed)
 		__sync_fetch_and_add(&memory.table_full, 1);
 		return 0;
 	}
-	in_l2 = HF_IN_L2(vcpu_hflags((struct kvm_vcpu *)vcpu, typed));
-	count_exit(slot, exit_code(slot, vcpu, isa, in_l2), isa, in_l2);
+	in_l2 = ran_l2(vcpu, by);
+	count_exit(slot, exit_code(slot, vcpu, isa, in_l2, by), isa, in_l2);
 	return 0;
 }
 
@@ -465,14 +466,14 @@ static __always_inline int handle_destroy(u64 vcpu)
 SEC("raw_tp/kvm_exit")
 int exit_raw(u64 *ctx)
 {
-	return handle_exit_read(ctx[0], ctx[1], false);
+	return handle_exit_read(ctx[0], ctx[1], READ_BY_CAST);
 }
 
 /* kvm_exit(vcpu, isa) on 5.16 to 6.1: a typed vcpu saves a call of a helper. */
 SEC("tp_btf/kvm_exit")
 int exit_btf(u64 *ctx)
 {
-	return handle_exit_read(ctx[0], ctx[1], true);
+	return handle_exit_read(ctx[0], ctx[1], READ_BY_BTF);
 }
 
 /* kvm_exit(reason, vcpu, isa) up to 5.15. */
@@ -481,8 +482,7 @@ int exit_raw_reason(u64 *ctx)
 {
 	u64 vcpu = ctx[1];
 
-	return handle_exit(vcpu, ctx[0], ctx[2],
-			   HF_IN_L2(vcpu_hflags((struct kvm_vcpu *)vcpu, false)));
+	return handle_exit(vcpu, ctx[0], ctx[2], ran_l2(vcpu, READ_BY_HELPER));
 }
 
 /* Where BTF does not tell where the reason is. L2 cannot be told from L1 here. */

@@ -16,10 +16,13 @@
 #define KVM_ISA_SVM 2
 
 /*
+ * How a program reads kernel memory, by the way it is attached; a constant of each shim.
+ *
  * Linux 6.2 has bpf_rdonly_cast() (commit a35b9af4ec2c): any kernel address can be read with a plain
- * load that faults to 0, instead of a call of bpf_probe_read_kernel().
+ * load that faults to 0, a fifth of what a call of bpf_probe_read_kernel() costs. Before that, a
+ * tracepoint with BTF gives at least a vCPU that can be read as such.
  */
-const volatile bool has_rdonly_cast = false;
+enum read_by { READ_BY_CAST, READ_BY_BTF, READ_BY_HELPER };
 extern void *bpf_rdonly_cast(void *object, u32 btf_id) __ksym __weak;
 
 /*
@@ -29,14 +32,12 @@ extern void *bpf_rdonly_cast(void *object, u32 btf_id) __ksym __weak;
  */
 const volatile u32 hf_guest_mask = 1 << 5;
 
-/* Whether the CPU ran L2 rather than L1. */
-#define HF_IN_L2(hflags) (((hflags)&hf_guest_mask) != 0)
-
 /*
- * kvm.ko's own variable: TDP on or off, as the vendor module that is loaded now decided. It has no
- * BTF, so it is an untyped symbol; in kvm.ko on all kernels from 5.10 to 7.3.
+ * Address of tdp_enabled, kvm.ko's own variable: TDP on or off, as the vendor module that is loaded
+ * now decided. It has no BTF; the loader takes it from /proc/kallsyms, where all kernels from 5.10 to
+ * 7.3 have it. (libbpf finds such symbols too, but spends four fifths of the start on it.)
  */
-extern const void tdp_enabled __ksym __weak;
+const volatile u64 tdp_enabled_address = 0;
 
 /* Low half of a word. The verifier lets a typed pointer be cut to 32 bits, but not be shifted. */
 static __always_inline u32 low_half(u64 word)
@@ -48,12 +49,12 @@ static __always_inline u32 low_half(u64 word)
 }
 
 /* The word at a kernel address; 0 if it cannot be read. */
-static __always_inline u64 load_u64(u64 address)
+static __always_inline u64 load_u64(u64 address, const enum read_by by)
 {
 	u64 value = 0;
 
 	/* The cast takes type ids of vmlinux alone; a list_head begins with a word of this size. */
-	if (has_rdonly_cast) {
+	if (by == READ_BY_CAST) {
 		struct list_head *word = bpf_rdonly_cast((void *)address,
 							 bpf_core_type_id_kernel(struct list_head));
 		return (u64)word->next;
@@ -62,14 +63,16 @@ static __always_inline u64 load_u64(u64 address)
 	return value;
 }
 
-/* vcpu->arch.hflags: a plain load where `vcpu` is a typed pointer or can be made one. */
-static __always_inline u32 vcpu_hflags(struct kvm_vcpu *vcpu, bool typed)
+/* Whether the CPU ran L2, rather than L1, when it left the guest. */
+static __always_inline bool ran_l2(u64 vcpu, const enum read_by by)
 {
-	if (has_rdonly_cast)
-		vcpu = bpf_rdonly_cast(vcpu, bpf_core_type_id_kernel(struct kvm_vcpu));
-	else if (!typed)
-		return BPF_CORE_READ(vcpu, arch.hflags);
-	return vcpu->arch.hflags;
+	struct kvm_vcpu *typed = (void *)vcpu;
+
+	if (by == READ_BY_HELPER)
+		return BPF_CORE_READ(typed, arch.hflags) & hf_guest_mask;
+	if (by == READ_BY_CAST)
+		typed = bpf_rdonly_cast(typed, bpf_core_type_id_kernel(struct kvm_vcpu));
+	return typed->arch.hflags & hf_guest_mask;
 }
 
 /*
@@ -89,9 +92,9 @@ static __always_inline u32 vmx_exit_reason_offset(void)
 }
 
 /* The full exit reason of the last exit, flags included. */
-static __always_inline u32 vmx_exit_code(u64 vcpu)
+static __always_inline u32 vmx_exit_code(u64 vcpu, const enum read_by by)
 {
-	return low_half(load_u64(vcpu + vmx_exit_reason_offset()));
+	return low_half(load_u64(vcpu + vmx_exit_reason_offset(), by));
 }
 
 /* Address of the VMCB that L1 runs on: allocated with the vCPU, never replaced. 0 without kvm_amd. */
@@ -111,16 +114,18 @@ static __always_inline u64 svm_vmcb01(u64 vcpu)
  * The exit code in the current VMCB. It was a u32 with its high half behind it and is a u64 now
  * (Linux 7.0): the low half is what names it either way.
  */
-static __always_inline u32 svm_exit_code(u64 vcpu, u64 vmcb01, bool in_l2)
+static __always_inline u32 svm_exit_code(u64 vcpu, u64 vmcb01, bool in_l2,
+					 const enum read_by by)
 {
 	u64 vmcb = vmcb01;
 
 	if (!bpf_core_type_exists(struct vcpu_svm))
 		return 0;
 	if (in_l2)
-		vmcb = load_u64(vcpu + bpf_core_field_offset(struct vcpu_svm, vmcb));
+		vmcb = load_u64(vcpu + bpf_core_field_offset(struct vcpu_svm, vmcb), by);
 	return low_half(load_u64(vmcb + bpf_core_field_offset(struct vmcb, control) +
-				 bpf_core_field_offset(struct vmcb_control_area, exit_code)));
+				 bpf_core_field_offset(struct vmcb_control_area, exit_code),
+				 by));
 }
 
 /*

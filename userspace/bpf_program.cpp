@@ -19,6 +19,7 @@
 #include <fstream>
 #include <limits>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "exittop.skel.h"
@@ -78,6 +79,7 @@ struct KernelFacts {
     bool guest_bit_0 = false;    ///< HF_GUEST_MASK is bit 0 (6.4 and later).
     bool vendor_btf = false;     ///< struct vcpu_svm or struct vcpu_vmx is known.
     bool rdonly_cast = false;
+    std::uint64_t tdp_enabled_address = 0;  ///< 0 if it is hidden or not there.
 };
 
 BtfPointer module_btf(const char* name, btf* vmlinux) {
@@ -100,8 +102,23 @@ unsigned tracepoint_arguments(const btf* object, const char* name) {
     return btf_is_func_proto(function) ? btf_vlen(function) - 1u : 0;
 }
 
+/// Address of a variable of kvm, built in or a module, or 0.
+std::uint64_t kvm_symbol(std::string_view name) {
+    // "ffffffffc0a1b2c3 b NAME\t[kvm]"; addresses are 0 for those who may not see them.
+    std::ifstream symbols("/proc/kallsyms");
+    for (std::string line; std::getline(symbols, line);) {
+        std::string_view rest(line);
+        rest.remove_prefix(std::min<std::size_t>(rest.size(), rest.find(' ') + 3));
+        if (!rest.starts_with(name)) continue;
+        rest.remove_prefix(name.size());
+        if (rest.empty() || rest == "\t[kvm]") return std::stoull(line, nullptr, 16);
+    }
+    return 0;
+}
+
 KernelFacts kernel_facts(btf* vmlinux) {
     KernelFacts facts;
+    facts.tdp_enabled_address = kvm_symbol("tdp_enabled");
     facts.rdonly_cast = has(vmlinux, "bpf_rdonly_cast", BTF_KIND_FUNC);
     // A KVM that is built in has its types in vmlinux.
     const BtfPointer module = module_btf("kvm", vmlinux);
@@ -221,7 +238,7 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
 std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     skeleton.reset(exittop_bpf__open());
     if (!skeleton) return std::unexpected(kernel_error("cannot open the BPF object", -errno));
-    skeleton->rodata->has_rdonly_cast = facts.rdonly_cast && variant == AttachVariant::raw;
+    skeleton->rodata->tdp_enabled_address = facts.tdp_enabled_address;
     skeleton->rodata->hf_guest_mask = facts.guest_bit_0 ? 1u << 0 : 1u << 5;
     for (unsigned i = 0; i < 256; ++i) {
         skeleton->rodata->bucket_table[i] = bucket_table_entry(static_cast<std::uint8_t>(i));

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Counts on one real kernel: exittop's equal the kernel's own, for every VM, vCPU and reason.
+
+One emulated host, in which KVM runs with nested paging and then without:
+  - exittop starts before the vendor's module is loaded, and counts by itself when it is;
+  - the module is reloaded with nested paging off while exittop counts;
+  - in each mode: one VM; two processes at once; two VMs in one process; two vCPUs; a VM that ends
+    before another; a vCPU that changes its thread; HLT and slow exits; hostile names;
+  - 200 VMs one after another, on fewer slots than VMs.
+"""
+
+import json
+import sys
+
+import harness
+from counts import Mismatch, compare, lost
+
+import workloads
+from emulated_host import Job, Result
+
+_ISA = {"intel": 1, "amd": 2}
+_NESTED = {"intel": "ept", "amd": "npt"}
+
+# Each guest takes its VMs' names from its command line, as exittop sees it.
+_GUESTS = r"""
+guests() {
+    micro_vm --rounds 500 -- qemu-system-x86_64 -name guest=one$1,debug-threads=on
+    micro_vm --rounds 300 --end-ms 300 -- qemu-system-x86_64 -name guest=long$1 &
+    micro_vm --rounds 200 -- firecracker --id short$1
+    wait $!
+    micro_vm --vms 2 --vcpus 2 --rounds 200 -- qemu-system-x86_64 -name twins$1
+    micro_vm --rounds 400 --switch-thread -- crosvm run --name moved$1
+    micro_vm --rounds 50 --halts 3 --halt-us 20000 --slow-outs 3 --slow-us 20000 -- \
+        qemu-system-x86_64 -name slow$1
+    micro_vm --rounds 50 --end-ms 300 -- qemu-system-x86_64 -name "$(printf 'evil\033[2J\n\377"\\%s' $1)"
+}
+"""
+
+_SCRIPT = r"""
+exittop check >/out/check.txt 2>&1
+step "counting before the vendor's module"
+load_kvm_core
+cat >/tmp/session.sh <<'END'
+. /lab/job.env
+. /lab/shell.sh
+. /lab/guest_set.sh
+sleep 1
+load_kvm 1
+while ! grep -q counting /out/session.err; do sleep 0.1; done
+kernel_counts_start
+guests 1 >>/out/guests.txt
+step "reload without nested paging"
+reload_kvm 0
+guests 2 >>/out/guests.txt
+kernel_counts_stop /out/session.counts
+END
+exittop dump --format json -- /bin/busybox sh /tmp/session.sh >/out/session.json 2>/out/session.err \
+    || exit 1
+grep -v '^exittop: ' /out/session.err
+
+step "200 VMs one after another"
+cat >/tmp/many.sh <<'END'
+. /lab/job.env
+. /lab/shell.sh
+kernel_counts_start
+micro_vm --vms 150 --sequential --rounds 3 >/out/many-guests.txt
+for i in $(seq 50); do micro_vm --rounds 3 >>/out/many-guests.txt; done
+kernel_counts_stop /out/many.counts
+END
+exittop dump --max-vcpus 64 --format json -- /bin/busybox sh /tmp/many.sh >/out/many.json \
+    2>/out/many.err || exit 1
+
+step "the same by the classic tracepoints"
+cat >/tmp/classic.sh <<'END'
+. /lab/job.env
+. /lab/shell.sh
+kernel_counts_start
+micro_vm --vms 2 --rounds 200 >/out/classic-guests.txt
+kernel_counts_stop /out/classic.counts
+END
+exittop dump --attach classic --format json -- /bin/busybox sh /tmp/classic.sh \
+    >/out/classic.json 2>/out/classic.err || exit 1
+load_kvm 1
+exittop check >/out/check-loaded.txt 2>&1
+"""
+
+
+def check_names(run: dict) -> None:
+    """Names come from command lines, whole and harmless."""
+    names = {vm["name"]: vm for vm in run["vms"]}
+    for mode in ("1", "2"):
+        for name, vmm in (("one", "qemu"), ("long", "qemu"), ("short", "firecracker"),
+                          ("twins", "qemu"), ("moved", "crosvm"), ("slow", "qemu")):
+            vm = names.get(name + mode)
+            if not vm:
+                raise Mismatch(f"no VM is named {name + mode}: {sorted(names)}")
+            if vm["vmm"] != vmm:
+                raise Mismatch(f"VM {name + mode} runs on {vmm}, not {vm['vmm']}")
+        if not any("evil" in name and name.endswith("\\" + mode) for name in names):
+            raise Mismatch(f"the VM with the hostile name is missing: {sorted(names)}")
+
+
+def check_paging(run: dict, vendor: str) -> None:
+    """The paging mode of each VM is the one its module ran with, and the host's the last one."""
+    for vm in run["vms"]:
+        want = _NESTED[vendor] if vm["name"].endswith("1") else "shadow"
+        if vm["paging"] != want:
+            raise Mismatch(f"VM {vm['name']}: paging {vm['paging']}, not {want}")
+        if not vm["ended"]:
+            raise Mismatch(f"VM {vm['name']} ended but is not marked so")
+    if run["host"]["paging"] != "shadow":
+        raise Mismatch(f"the host's paging is shown as {run['host']['paging']} after the reload")
+
+
+def check_times(run: dict) -> None:
+    """Times add up: parts within the whole, histogram as many as were timed, max within bounds."""
+    for vm in run["vms"]:
+        for vcpu in vm["vcpus"]:
+            for stats in vcpu["exits"]:
+                what = f"{vm['name']} {stats['reason']}"
+                timed = sum(count for _, count in stats["histogram"])
+                if not stats["count"] - 1 <= timed <= stats["count"]:
+                    raise Mismatch(f"{what}: {timed} of {stats['count']} exits in the histogram")
+                if stats["vmm_ns"] + stats["halted_ns"] > stats["time_ns"]:
+                    raise Mismatch(f"{what}: parts of the time exceed the whole")
+                if stats["max_ns"] > stats["time_ns"]:
+                    raise Mismatch(f"{what}: maximum exceeds the sum")
+
+
+def check_split(run: dict) -> None:
+    """3 waits of 20 ms in HLT and 3 slow exits of 20 ms in the VMM show as such."""
+    if run["lost"]["split_missed"]:
+        print("  split of the time: not held, as exittop itself says that parts of it are missing")
+        return
+    for vm in run["vms"]:
+        if not vm["name"].startswith("slow"):
+            continue
+        exits = vm["vcpus"][0]["exits"]
+        halted = sum(stats["halted_ns"] for stats in exits)
+        vmm = sum(stats["vmm_ns"] for stats in exits)
+        if halted < 40e6 or vmm < 60e6:
+            raise Mismatch(f"{vm['name']}: halted {halted / 1e6:.1f} ms, VMM {vmm / 1e6:.1f} ms")
+
+
+def check_attach(result: Result, kernel: str) -> None:
+    """The way to attach is the one for this kernel, and the verifier's figures are on record."""
+    want = {"5.10": "reason passed", "6.1": "BTF tracepoints"}.get(kernel, "plain loads")
+    text = result.text("check-loaded.txt")
+    if want not in text:
+        raise Mismatch(f"exittop check does not say '{want}':\n{text}")
+    for line in text.splitlines():
+        if "instructions verified" in line:
+            print("    " + " ".join(line.split()[2:]))
+
+
+def check(result: Result, kernel: str, vendor: str) -> None:
+    isa = _ISA[vendor]
+    # Tasks may be preempted within tracepoints since 7.0; it costs only the split of the time.
+    may_lose = {"split_missed"} if kernel.startswith("7.") else set()
+    for name, guests in (("session", "guests.txt"), ("many", "many-guests.txt"),
+                         ("classic", "classic-guests.txt")):
+        run = json.loads(result.text(f"{name}.json"))
+        said = compare(run, result.text(f"{name}.counts"), result.text(guests), isa)
+        if losses := lost(run, may_lose):
+            raise Mismatch(f"{name}: lost {losses}")
+        check_times(run)
+        print(f"  {name}: {said}")
+    session = json.loads(result.text("session.json"))
+    check_names(session)
+    check_paging(session, vendor)
+    check_split(session)
+    check_attach(result, kernel)
+    if "waiting for kvm_intel or kvm_amd" not in result.text("session.err"):
+        raise Mismatch("exittop did not say that it waited for the vendor's module")
+    many = json.loads(result.text("many.json"))
+    if len(many["vms"]) != 200:
+        raise Mismatch(f"200 VMs came and went, exittop has {len(many['vms'])}")
+
+
+def main() -> int:
+    options = harness.options()
+    programs = workloads.guest_programs(options.guests, "micro_vm", "trace_counts")
+    job = Job(kernel=options.kernel, vendor=options.vendor, script=_SCRIPT, timeout_s=900,
+              files={"/lab/guest_set.sh": _GUESTS.encode()},
+              programs={"/bin/exittop": options.exittop, **programs})
+    return harness.run(job, lambda result: check(result, options.kernel, options.vendor))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
