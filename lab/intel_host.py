@@ -29,7 +29,10 @@ _ARGUMENTS = ("console=ttyS0,115200 quiet panic=-1 mitigations=off nokaslr nopti
               "no_timer_check random.trust_cpu=on nowatchdog audit=0 cryptomgr.notests "
               # Hyper-threading: Bochs reports eight threads in one leaf and one in another, and
               # kernels from 6.9 on warn about it.
-              "clearcpuid=28")
+              "clearcpuid=28 "
+              # Seconds of measuring jitter, and of writing names for numbers into the formats of
+              # trace events, which nobody reads here.
+              "initcall_blacklist=jent_mod_init,trace_eval_init")
 _BIOS = ("/usr/share/bochs/BIOS-bochs-latest", "/usr/share/bochs/BIOS-bochs-legacy")
 _START = b"c\n"     # Debian builds Bochs with its debugger, which waits for the word to continue
 

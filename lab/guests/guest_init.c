@@ -161,7 +161,7 @@ static void run(long argc, const char *const *argv)
 {
     if (argc == 2 && same(argv[1], exit_at_once))
         exit_process(0);
-    struct workload workload = {.forks = 200, .pings = 1000, .touches = 100};
+    struct workload workload = {.forks = 100, .pings = 500, .touches = 100};
     for (long i = 1; i < argc; i++) {
         workload.forks = number_of(argv[i], "forks", workload.forks);
         workload.pings = number_of(argv[i], "pings", workload.pings);

@@ -7,20 +7,13 @@
 // touched. Every vCPU has a thread of its own; for each thread that ran one a line is printed
 // that says which, to be joined with what the kernel counted per thread.
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#define PROGRAM_NAME "micro_vm"
+#include "kvm_api.h"
+
 #include <getopt.h>
-#include <linux/kvm.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,25 +23,17 @@
 // Ports the guest writes to; each is one exit to this program.
 enum { PORT_ROUND = 0x10, PORT_SLOW = 0x11, PORT_HALTING = 0x12, PORT_DONE = 0x13 };
 
-// The guest's physical memory, mapped one to one. The pages touched start at TOUCHED, 4 MiB for
-// each vCPU, so that no vCPU's faults depend on another's.
+// The guest's physical memory beyond its tables and code. The pages touched start at TOUCHED, 4 MiB
+// for each vCPU, so that no vCPU's faults depend on another's.
 enum {
-    GDT = 0x1000,
-    IDT = 0x2000,
-    PML4 = 0x3000,
-    PDPT = 0x4000,
-    PAGE_DIRECTORY = 0x5000,
-    PAGE_TABLES = 0x10000,
-    CODE = 0x80000,
     FLUSHED = 0x8f000, // the page INVLPG names, which nothing touches
     STACKS = 0x90000,
     TOUCHED = 0x200000,
     TOUCHED_SIZE = 0x400000,
-    PAGE = 4096,
     MAX_VCPUS = 32,
 };
 
-enum { CODE_SELECTOR = 0x08, DATA_SELECTOR = 0x10, NMI_VECTOR = 2 };
+enum { NMI_VECTOR = 2 };
 
 struct options {
     unsigned int vms, vcpus, slow_outs, slow_us, halts, halt_us, start_ms, end_ms;
@@ -123,28 +108,6 @@ __asm__(".pushsection .rodata\n"
         "guest_code_end:\n"
         ".popsection\n");
 
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    fputs("micro_vm: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(1);
-}
-
-static int checked_ioctl(int fd, unsigned long request, const char *name, void *argument)
-{
-    int result = ioctl(fd, request, argument);
-
-    if (result < 0)
-        fail("%s: %s", name, strerror(errno));
-    return result;
-}
-#define IOCTL(fd, request, argument) checked_ioctl(fd, request, #request, (void *)(argument))
-
 static void sleep_us(uint64_t microseconds)
 {
     struct timespec time = {.tv_sec = (time_t)(microseconds / 1000000),
@@ -154,31 +117,11 @@ static void sleep_us(uint64_t microseconds)
         ;
 }
 
-static void put64(uint8_t *memory, uint64_t address, uint64_t value)
-{
-    memcpy(memory + address, &value, sizeof(value));
-}
-
-static void write_page_tables(uint8_t *memory, size_t size)
-{
-    const uint64_t present_writable = 3;
-
-    put64(memory, PML4, PDPT | present_writable);
-    put64(memory, PDPT, PAGE_DIRECTORY | present_writable);
-    for (uint64_t page = 0; page < size / PAGE; page++) {
-        uint64_t table = PAGE_TABLES + page / 512 * PAGE;
-
-        put64(memory, PAGE_DIRECTORY + page / 512 * 8, table | present_writable);
-        put64(memory, table + page % 512 * 8, page * PAGE | present_writable);
-    }
-}
-
 static void write_descriptors(uint8_t *memory)
 {
     uint64_t nmi = CODE + (uint64_t)(guest_nmi - guest_code);
 
-    put64(memory, GDT + CODE_SELECTOR, 0x00af9b000000ffff);
-    put64(memory, GDT + DATA_SELECTOR, 0x00cf93000000ffff);
+    write_gdt(memory);
     put64(memory, IDT + NMI_VECTOR * 16,
           (nmi & 0xffff) | CODE_SELECTOR << 16 | 0x8e00ull << 32 | (nmi >> 16 & 0xffff) << 48);
 }
@@ -202,10 +145,6 @@ static void populate(const struct vm *vm)
 
 static void set_registers(const struct vcpu *vcpu)
 {
-    struct kvm_segment code = {.limit = 0xffffffff, .selector = CODE_SELECTOR, .type = 11,
-                               .present = 1, .s = 1, .l = 1, .g = 1};
-    struct kvm_segment data = {.limit = 0xffffffff, .selector = DATA_SELECTOR, .type = 3,
-                               .present = 1, .s = 1, .db = 1, .g = 1};
     struct kvm_regs registers = {
         .rip = CODE,
         .rflags = 2,
@@ -218,33 +157,9 @@ static void set_registers(const struct vcpu *vcpu)
         .r13 = TOUCHED + (uint64_t)vcpu->id * TOUCHED_SIZE,
         .r15 = PML4,
     };
-    struct kvm_sregs special;
 
-    IOCTL(vcpu->fd, KVM_GET_SREGS, &special);
-    special.cs = code;
-    special.ds = special.es = special.fs = special.gs = special.ss = data;
-    special.gdt = (struct kvm_dtable){.base = GDT, .limit = 0x17};
-    special.idt = (struct kvm_dtable){.base = IDT, .limit = 0xfff};
-    special.cr0 = 0x80000033; // PG, NE, ET, MP, PE
-    special.cr3 = PML4;
-    special.cr4 = 0x20;       // PAE
-    special.efer = 0x500;     // LMA, LME
-    IOCTL(vcpu->fd, KVM_SET_SREGS, &special);
+    set_long_mode(vcpu->fd);
     IOCTL(vcpu->fd, KVM_SET_REGS, &registers);
-}
-
-static void set_cpuid(const struct vcpu *vcpu)
-{
-    enum { MAX_LEAVES = 256 };
-    struct kvm_cpuid2 *cpuid =
-        calloc(1, sizeof(*cpuid) + MAX_LEAVES * sizeof(struct kvm_cpuid_entry2));
-
-    if (!cpuid)
-        fail("out of memory");
-    cpuid->nent = MAX_LEAVES;
-    IOCTL(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid);
-    IOCTL(vcpu->fd, KVM_SET_CPUID2, cpuid);
-    free(cpuid);
 }
 
 // Writing the local APIC's state back makes KVM enter the vCPU in its table of interrupt targets.
@@ -264,10 +179,8 @@ static void create_vcpu(struct vm *vm, unsigned int id)
 
     *vcpu = (struct vcpu){.vm = vm, .id = id};
     vcpu->fd = IOCTL(vm->fd, KVM_CREATE_VCPU, (unsigned long)id);
-    vcpu->run = mmap(NULL, (size_t)run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
-    if (vcpu->run == MAP_FAILED)
-        fail("mmap of a vCPU: %s", strerror(errno));
-    set_cpuid(vcpu);
+    vcpu->run = map_run(vcpu->fd, run_size);
+    set_cpuid(kvm_fd, vcpu->fd);
     set_registers(vcpu);
     if (options.halts)
         enable_interrupt_delivery(vcpu);
@@ -285,17 +198,10 @@ static struct vm *create_vm(unsigned int number)
     IOCTL(vm->fd, KVM_SET_TSS_ADDR, 0xfffbd000);
     if (options.halts)
         IOCTL(vm->fd, KVM_CREATE_IRQCHIP, 0);
-    vm->memory = mmap(NULL, vm->memory_size, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (vm->memory == MAP_FAILED)
-        fail("memory of a VM: %s", strerror(errno));
-    // Small pages on every host, so that the number of faults is the same everywhere.
-    madvise(vm->memory, vm->memory_size, MADV_NOHUGEPAGE);
+    vm->memory = allocate_memory(vm->memory_size);
     write_memory(vm);
     populate(vm);
-    struct kvm_userspace_memory_region region = {
-        .memory_size = vm->memory_size, .userspace_addr = (uint64_t)(uintptr_t)vm->memory};
-    IOCTL(vm->fd, KVM_SET_USER_MEMORY_REGION, &region);
+    give_memory(vm->fd, vm->memory, vm->memory_size);
     for (unsigned int id = 0; id < options.vcpus; id++)
         create_vcpu(vm, id);
     return vm;
@@ -567,9 +473,7 @@ int main(int argc, char **argv)
         if (optind < argc)
             become(argc, argv);
     }
-    kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    if (kvm_fd < 0)
-        fail("/dev/kvm: %s", strerror(errno));
+    kvm_fd = open_kvm();
     run_size = IOCTL(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (options.one_after_another)
         run_one_after_another();

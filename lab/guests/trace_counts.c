@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Adds up the kvm_exit events in the kernel's trace buffer, for kernels without histograms.
+// Adds up the events of one tracepoint of kvm, kvm_exit or one like it, for kernels without
+// histograms: trace_counts [EVENT]. They are in the buffer of the tracing instance of that name.
 //
 // Reads the binary pages of every CPU (tracing must be off, so that they end) and prints one line
 // per thread, vCPU, isa and reason in the form in which a histogram trigger prints its own, with
@@ -12,8 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRACING "/sys/kernel/tracing"
-#define EVENT TRACING "/events/kvm/kvm_exit/format"
+#define INSTANCE "/sys/kernel/tracing/instances/%s"
 
 enum {
     MAX_COUNTERS = 65536,
@@ -56,18 +56,20 @@ static struct field field_of(const char *line)
     const char *offset = strstr(line, "offset:");
 
     if (!offset || sscanf(offset, "offset:%u; size:%u;", &field.offset, &field.size) != 2)
-        fail("a field of " EVENT);
+        fail("a field of the event");
     return field;
 }
 
-static struct format read_format(void)
+static struct format read_format(const char *event)
 {
     struct format format = {0};
-    char line[512];
-    FILE *file = fopen(EVENT, "r");
+    char path[256], line[512];
+    FILE *file;
 
+    snprintf(path, sizeof(path), INSTANCE "/events/kvm/%s/format", event, event);
+    file = fopen(path, "r");
     if (!file)
-        fail(EVENT);
+        fail(path);
     while (fgets(line, sizeof(line), file)) {
         sscanf(line, "ID: %u", &format.id);
         if (strstr(line, " common_pid;"))
@@ -156,12 +158,12 @@ static void count_page(const struct format *format, const uint8_t *page)
     }
 }
 
-static void add_losses(unsigned int cpu)
+static void add_losses(const char *event, unsigned int cpu)
 {
-    char path[96], line[128];
+    char path[256], line[128];
     FILE *file;
 
-    snprintf(path, sizeof(path), TRACING "/per_cpu/cpu%u/stats", cpu);
+    snprintf(path, sizeof(path), INSTANCE "/per_cpu/cpu%u/stats", event, cpu);
     file = fopen(path, "r");
     if (!file)
         fail(path);
@@ -176,17 +178,19 @@ static void add_losses(unsigned int cpu)
     fclose(file);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    struct format format = read_format();
     static uint8_t page[PAGE];
+    const char *event = argc > 1 ? argv[1] : "kvm_exit";
+    struct format format = read_format(event);
 
     for (unsigned int cpu = 0; cpu < (unsigned int)sysconf(_SC_NPROCESSORS_CONF); cpu++) {
-        char path[96];
+        char path[256];
         int fd;
 
-        add_losses(cpu);
-        snprintf(path, sizeof(path), TRACING "/per_cpu/cpu%u/trace_pipe_raw", cpu);
+        add_losses(event, cpu);
+        snprintf(path, sizeof(path), INSTANCE "/per_cpu/cpu%u/trace_pipe_raw", event,
+                 cpu);
         fd = open(path, O_RDONLY | O_NONBLOCK);
         if (fd < 0)
             fail(path);
