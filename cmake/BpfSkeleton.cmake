@@ -17,7 +17,7 @@ function(bpf_skeleton target source vmlinux_dir)
         OUTPUT ${object}
         COMMAND ${BPF_CLANG} -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra -Werror
                 -D__TARGET_ARCH_x86 -I${vmlinux_dir} -I${source_dir}
-                -MD -MF ${object}.d -MT ${object} -c ${source} -o ${object}
+                -MD -MF ${object}.d -MQ ${object} -c ${source} -o ${object}
         COMMAND ${BPF_STRIP} -g ${object}
         DEPENDS ${source}
         DEPFILE ${object}.d

@@ -176,6 +176,24 @@ private:
     std::size_t size_ = 0;
 };
 
+/// A file descriptor, closed with the value; -1: none.
+class FileDescriptor {
+public:
+    explicit FileDescriptor(int number = -1) : number_(number) {}
+    FileDescriptor(FileDescriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+    FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+        std::swap(number_, other.number_);
+        return *this;
+    }
+    ~FileDescriptor() {
+        if (*this) close(number_);
+    }
+    explicit operator bool() const { return number_ >= 0; }
+
+private:
+    int number_;
+};
+
 std::uint64_t monotonic_ns() {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -210,6 +228,7 @@ struct BpfProgram::State {
     Skeleton skeleton;
     Mapping slots;
     std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links;
+    FileDescriptor measuring;
 
     [[nodiscard]] std::vector<bpf_program*> programs_in_order() const;
     std::expected<void, Error> open(const KernelFacts& facts);
@@ -358,9 +377,18 @@ std::vector<ProgramFacts> BpfProgram::programs() const {
         result.push_back({bpf_program__name(program), info.verified_insns, info.jited_prog_len,
                           info.recursion_misses,
                           program == state_->skeleton->progs.fpu_raw ||
-                              program == state_->skeleton->progs.wakeup_raw});
+                              program == state_->skeleton->progs.wakeup_raw,
+                          info.run_time_ns, info.run_cnt});
     }
     return result;
+}
+
+std::expected<void, Error> BpfProgram::measure_cost(bool on) {
+    state_->measuring = FileDescriptor(on ? bpf_enable_stats(BPF_STATS_RUN_TIME) : -1);
+    if (on && !state_->measuring) {
+        return std::unexpected(kernel_error("cannot switch on the kernel's BPF statistics", -errno));
+    }
+    return {};
 }
 
 std::size_t BpfProgram::memory_bytes() const {

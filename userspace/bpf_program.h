@@ -32,6 +32,8 @@ struct ProgramFacts {
     std::uint32_t jited_bytes = 0;
     std::uint64_t missed = 0;  ///< Times the kernel did not run it (recursion).
     bool splits_time = false;  ///< Tells VMM and halted time apart; counts nothing.
+    std::uint64_t run_ns = 0;  ///< Time in it and times it ran, while the kernel measured that.
+    std::uint64_t runs = 0;
 };
 
 /// Owns the loaded object, its links and the mapped memory; all of it goes with the value.
@@ -57,6 +59,9 @@ public:
     /// Clears a slot whose counts have been taken, and hands it back to the program.
     void release_slot(std::uint32_t number);
     [[nodiscard]] std::vector<ProgramFacts> programs() const;
+    /// Asks the kernel to measure its BPF programs' times, or no longer. It ends with the value; whether
+    /// the host measures anyway (kernel.bpf_stats_enabled) is untouched. Needs Linux 5.8.
+    std::expected<void, Error> measure_cost(bool on);
     /// Kernel memory of the maps, in bytes.
     [[nodiscard]] std::size_t memory_bytes() const;
 

@@ -14,6 +14,15 @@ std::string utc_now() {
     return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
 }
 
+/// Parameters of modules change when these are reloaded: seldom enough.
+constexpr auto facts_age = std::chrono::seconds(5);
+
+/// The clock that the BPF program reads.
+std::uint64_t monotonic_ns() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count());
+}
+
 }  // namespace
 
 std::expected<Collector, Error> Collector::start(const Host& host, AttachChoice attach,
@@ -35,16 +44,51 @@ void Collector::poll() {
     const std::uint64_t now = changes.load(std::memory_order_acquire);
     if (now == seen_changes_) return;
     seen_changes_ = now;
+    take_up_changes();
+}
+
+void Collector::take_up_changes() {
     vms_.update(program_.slots(), [this](std::uint32_t slot) { program_.release_slot(slot); });
 }
 
 Snapshot Collector::snapshot() {
-    vms_.update(program_.slots(), [this](std::uint32_t slot) { program_.release_slot(slot); });
-    VmTable::Contents contents = vms_.contents(program_.slots());
+    take_up_changes();
+    Snapshot snapshot = snapshot_of(vms_.contents(program_.slots(), monotonic_ns()));
+    snapshot.host = host_->facts();
+    return snapshot;
+}
+
+Snapshot Collector::overview(const std::string& in_full) {
+    poll();
+    Snapshot snapshot = snapshot_of(vms_.overview(program_.slots(), monotonic_ns(), in_full));
+    const auto now = std::chrono::steady_clock::now();
+    if (facts_.kernel.empty() || now - facts_at_ > facts_age) {
+        facts_ = host_->facts();
+        facts_at_ = now;
+    }
+    snapshot.host = facts_;
+    return snapshot;
+}
+
+void Collector::forget_ended(std::chrono::nanoseconds age) {
+    const std::uint64_t now = monotonic_ns();
+    const auto span = static_cast<std::uint64_t>(age.count());
+    vms_.forget_ended(now > span ? now - span : 0);
+}
+
+KernelCost Collector::kernel_cost() const {
+    KernelCost cost;
+    for (const ProgramFacts& program : program_.programs()) {
+        cost.run_ns += program.run_ns;
+        cost.runs += program.runs;
+    }
+    return cost;
+}
+
+Snapshot Collector::snapshot_of(VmTable::Contents contents) {
     Snapshot snapshot;
     snapshot.taken_at = utc_now();
     snapshot.duration_s = running_time().count();
-    snapshot.host = host_->facts();
     snapshot.vms = std::move(contents.vms);
     snapshot.lost = contents.lost;
     snapshot.lost.table_full = program_.memory().table_full;

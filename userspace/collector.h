@@ -14,6 +14,12 @@
 
 namespace exittop {
 
+/// Time and number of runs of exittop's BPF programs, as far as the kernel measured them.
+struct KernelCost {
+    std::uint64_t run_ns = 0;
+    std::uint64_t runs = 0;
+};
+
 class Collector {
 public:
     /// Attaches and counts from here on. Needs the vendor module (Host::vendor_module()).
@@ -25,6 +31,14 @@ public:
     void poll();
     /// All counts since the start.
     [[nodiscard]] Snapshot snapshot();
+    /// The same as an overview (Vm::sums) but for the VM whose id is `in_full`: cheap enough to be
+    /// taken every second on a host of thousands of vCPUs. Host facts may be some seconds old.
+    [[nodiscard]] Snapshot overview(const std::string& in_full);
+    /// VMs that ended longer than this ago are no longer part of snapshots.
+    void forget_ended(std::chrono::nanoseconds age);
+    /// What the BPF programs cost since the start, while the kernel measured it.
+    [[nodiscard]] KernelCost kernel_cost() const;
+    std::expected<void, Error> measure_cost(bool on) { return program_.measure_cost(on); }
     /// Detaches; snapshots stay possible, and are final.
     void stop();
 
@@ -33,11 +47,16 @@ public:
 
 private:
     Collector(const Host& host, BpfProgram program);
+    void take_up_changes();
+    /// A snapshot with all but what it says of the host.
+    Snapshot snapshot_of(VmTable::Contents contents);
 
     const Host* host_;
     BpfProgram program_;
     VmTable vms_;
     std::uint64_t seen_changes_ = 0;
+    HostFacts facts_;
+    std::chrono::steady_clock::time_point facts_at_{};
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
     std::chrono::steady_clock::time_point stopped_{};
 };

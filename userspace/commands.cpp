@@ -12,6 +12,7 @@
 #include <expected>
 #include <filesystem>
 
+#include "batch.h"
 #include "check.h"
 #include "collector.h"
 #include "compare.h"
@@ -19,7 +20,9 @@
 #include "dump.h"
 #include "files.h"
 #include "json.h"
+#include "live.h"
 #include "reasons_report.h"
+#include "run_file.h"
 #include "table.h"
 
 namespace exittop {
@@ -62,21 +65,35 @@ Done finish(const std::string& text, int status = 0) {
     return status;
 }
 
-Done run_dump(const Options& options) {
-    const Host host;
+/// Whether this host lets exittop count what is asked for.
+std::expected<void, Error> require_counting(const Host& host, const Options& options) {
     if (options.pid && !host.has_process(*options.pid)) {
         return std::unexpected(
             Error{ExitStatus::failed, fmt::format("no process has the pid {}", *options.pid)});
     }
-    if (auto able = require_host(host); !able) return std::unexpected(able.error());
+    return require_host(host);
+}
+
+/// The live view on a terminal, else the batch.
+Done run_live_or_batch(const Options& options) {
+    const Host host;
+    if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
+    if (!options.batch && isatty(STDOUT_FILENO) == 1) return run_live(host, options);
+    if (!options.baseline.empty()) {
+        return std::unexpected(Error{ExitStatus::usage,
+                                     "--baseline is for the live view, and stdout is no terminal"});
+    }
+    return run_batch(host, options, table_options(options));
+}
+
+Done run_dump(const Options& options) {
+    const Host host;
+    if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
 
     auto counted = count_exits(host, options);
     if (!counted) return std::unexpected(counted.error());
     const bool filtered = options.pid || !options.vm_glob.empty();
-    if (filtered) {
-        std::erase_if(counted->snapshot.vms,
-                      [&](const Vm& vm) { return !matches(vm, options.pid, options.vm_glob); });
-    }
+    keep_wanted(counted->snapshot, options);
     if (filtered && counted->snapshot.vms.empty()) {
         return std::unexpected(Error{
             ExitStatus::failed, options.pid ? fmt::format("no VM of process {} was seen", *options.pid)
@@ -107,20 +124,10 @@ Done run_reasons(const Options& options) {
 }
 
 Done run_compare(const Options& options) {
-    constexpr std::size_t largest_run = 256u << 20;
     std::vector<NamedRun> runs;
     for (const std::string& path : options.runs) {
-        const auto text = read_file(path, largest_run);
-        if (!text) {
-            return std::unexpected(Error{ExitStatus::failed,
-                                         fmt::format("cannot read '{}': {}", path,
-                                                     std::strerror(errno ? errno : EIO))});
-        }
-        auto snapshot = from_json(*text);
-        if (!snapshot) {
-            return std::unexpected(
-                Error{ExitStatus::failed, fmt::format("'{}': {}", path, snapshot.error())});
-        }
+        auto snapshot = read_run(path);
+        if (!snapshot) return std::unexpected(snapshot.error());
         runs.push_back({std::filesystem::path(path).stem(), std::move(*snapshot)});
     }
     return finish(compare_table(runs, table_options(options)));
@@ -153,6 +160,7 @@ Done run_lab(const Options& options) {
 
 Done run_command(const Options& options) {
     switch (options.command) {
+        case Subcommand::live: return run_live_or_batch(options);
         case Subcommand::dump: return run_dump(options);
         case Subcommand::check: return run_check(options);
         case Subcommand::reasons: return run_reasons(options);

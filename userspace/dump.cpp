@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "collector.h"
-#include "files.h"
 #include "text.h"
+#include "waiting.h"
 #include "workload.h"
 
 namespace exittop {
@@ -25,10 +25,11 @@ constexpr auto poll_interval = 100ms;
 /// Counting that begins when the host is ready for it and ends on one of several causes.
 class Counting {
 public:
-    Counting(const Host& host, const Options& options) : host_(host), options_(options) {}
+    Counting(const Host& host, const Options& options)
+        : options_(options), waiting_(host, options) {}
 
     std::expected<Counted, Error> run() {
-        if (auto begun = begin(); !begun) return std::unexpected(begun.error());
+        if (auto begun = waiting_.poll(); !begun) return std::unexpected(begun.error());
         if (!options_.workload.empty()) {
             auto workload = Workload::start(options_.workload);
             if (!workload) return std::unexpected(workload.error());
@@ -36,36 +37,12 @@ public:
         }
         while (!is_over()) {
             if (const auto number = signals_.wait(poll_interval)) handle(*number);
-            if (collector_) {
-                collector_->poll();
-            } else if (auto begun = begin(); !begun) {
-                return std::unexpected(begun.error());
-            }
+            if (auto polled = waiting_.poll(); !polled) return std::unexpected(polled.error());
         }
         return result();
     }
 
 private:
-    /// Attaches if the vendor module is there, else says once that it waits.
-    std::expected<void, Error> begin() {
-        if (host_.vendor_module()) {
-            auto started = Collector::start(host_, options_.attach, options_.max_vcpus);
-            if (!started) return std::unexpected(started.error());
-            collector_.emplace(std::move(*started));
-            report(fmt::format("counting; {} of kernel memory for up to {} vCPUs",
-                               print_bytes(collector_->program().memory_bytes()),
-                               options_.max_vcpus));
-            return {};
-        }
-        if (options_.no_wait) {
-            return std::unexpected(Error{ExitStatus::lacking,
-                                         "neither kvm_intel nor kvm_amd is loaded: load one, or "
-                                         "leave out --no-wait"});
-        }
-        if (!std::exchange(said_waiting_, true)) report("waiting for kvm_intel or kvm_amd");
-        return {};
-    }
-
     void handle(int number) {
         if (number == SIGCHLD) return;
         // A terminal sends Ctrl-C to the command as well; it ends, and the counting with it.
@@ -78,28 +55,28 @@ private:
             status_ = workload_->exit_status();
             return status_.has_value();
         }
-        return stopped_ || (collector_ && options_.duration &&
-                            collector_->running_time() >= *options_.duration);
+        const auto& collector = waiting_.collector();
+        return stopped_ || (collector && options_.duration &&
+                            collector->running_time() >= *options_.duration);
     }
 
     std::expected<Counted, Error> result() {
-        if (!collector_) {
+        auto& collector = waiting_.collector();
+        if (!collector) {
             return std::unexpected(Error{ExitStatus::lacking,
                                          "nothing was counted: neither kvm_intel nor kvm_amd was "
                                          "loaded meanwhile"});
         }
-        collector_->stop();
-        return Counted{collector_->snapshot(), status_.value_or(0)};
+        collector->stop();
+        return Counted{collector->snapshot(), status_.value_or(0)};
     }
 
-    const Host& host_;
     const Options& options_;
     Signals signals_;
-    std::optional<Collector> collector_;
+    WaitingCollector waiting_;
     std::optional<Workload> workload_;
     std::optional<int> status_;
     bool stopped_ = false;
-    bool said_waiting_ = false;
 };
 
 }  // namespace
@@ -155,6 +132,11 @@ std::vector<CheckLine> check_counting(const Host& host, const Options& options) 
 bool matches(const Vm& vm, std::optional<std::uint32_t> pid, const std::string& glob) {
     if (pid && vm.pid != *pid) return false;
     return glob.empty() || fnmatch(glob.c_str(), vm.name.c_str(), 0) == 0;
+}
+
+void keep_wanted(Snapshot& snapshot, const Options& options) {
+    std::erase_if(snapshot.vms,
+                  [&](const Vm& vm) { return !matches(vm, options.pid, options.vm_glob); });
 }
 
 }  // namespace exittop

@@ -29,4 +29,7 @@ std::vector<CheckLine> check_counting(const Host& host, const Options& options);
 /// Whether a VM is one that --pid and --vm ask for.
 bool matches(const Vm& vm, std::optional<std::uint32_t> pid, const std::string& glob);
 
+/// Leaves only those VMs.
+void keep_wanted(Snapshot& snapshot, const Options& options);
+
 }  // namespace exittop

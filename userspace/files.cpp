@@ -1,14 +1,102 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "files.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
 
+#include "text.h"
+
 namespace exittop {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::unexpected<Error> stdout_error(int code) {
+    return std::unexpected(
+        Error{ExitStatus::failed, fmt::format("cannot write to stdout: {}", std::strerror(code))});
+}
+
+/// 0, or what errno says of it.
+int write_all(int descriptor, std::string_view text) {
+    while (!text.empty()) {
+        const ssize_t written = write(descriptor, text.data(), text.size());
+        if (written < 0 && errno != EINTR) return errno;
+        if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
+    }
+    return fsync(descriptor) == 0 ? 0 : errno;
+}
+
+/// A file beside another one, removed unless it was put in its place.
+class TemporaryFile {
+public:
+    /// Short, so that it fits wherever the other's name does.
+    explicit TemporaryFile(const fs::path& beside)
+        : path_(beside.parent_path() / fmt::format(".exittop-{}.tmp", getpid())) {
+        unlink(path_.c_str());  // Of a process that died and had the same id.
+        descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    }
+    TemporaryFile(const TemporaryFile&) = delete;
+    TemporaryFile& operator=(const TemporaryFile&) = delete;
+    ~TemporaryFile() {
+        if (descriptor_ < 0) return;
+        close(descriptor_);
+        if (!placed_) unlink(path_.c_str());
+    }
+
+    /// 0, or what errno says of it.
+    int fill(std::string_view text) const {
+        return descriptor_ < 0 ? errno : write_all(descriptor_, text);
+    }
+    int place(const fs::path& target, bool overwrite) {
+        if (overwrite) {
+            placed_ = rename(path_.c_str(), target.c_str()) == 0;
+        } else {
+            // A rename would replace a file that came meanwhile; the second name goes at the end.
+            if (link(path_.c_str(), target.c_str()) == 0) return 0;
+            if (errno != EPERM && errno != EOPNOTSUPP) return errno;
+            // A file system without hard links.
+            placed_ = renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, target.c_str(),
+                                RENAME_NOREPLACE) == 0;
+        }
+        return placed_ ? 0 : errno;
+    }
+
+private:
+    fs::path path_;
+    int descriptor_ = -1;
+    bool placed_ = false;
+};
+
+/// What a path leads to; a link to a file that is not there yet may stand for it, too.
+fs::path behind_links(const fs::path& path) {
+    std::error_code error;
+    if (!fs::is_symlink(path, error)) return path;
+    const fs::path there = fs::canonical(path, error);
+    return error ? path.parent_path() / fs::read_symlink(path, error) : there;
+}
+
+/// 0, or what errno says of it.
+int replace_file(const fs::path& target, std::string_view text, bool overwrite) {
+    std::error_code ignored;
+    const fs::file_status status = fs::status(target, ignored);
+    if (fs::exists(status)) {
+        if (!overwrite) return EEXIST;
+        if (fs::is_directory(status)) return EISDIR;
+        if (!fs::is_regular_file(status)) return EINVAL;
+    }
+    TemporaryFile file(target);
+    if (const int code = file.fill(text)) return code;
+    return file.place(target, overwrite);
+}
+
+}  // namespace
 
 std::optional<std::string> read_file(const std::filesystem::path& path, std::size_t limit) {
     std::ifstream file(path, std::ios::binary);
@@ -32,8 +120,24 @@ std::expected<void, Error> write_stdout(std::string_view text) {
         std::fflush(stdout) == 0) {
         return {};
     }
-    return std::unexpected(
-        Error{ExitStatus::failed, fmt::format("cannot write to stdout: {}", std::strerror(errno))});
+    return stdout_error(errno);
+}
+
+std::expected<void, Error> check_stdout() {
+    pollfd stdout_only{STDOUT_FILENO, 0, 0};
+    if (::poll(&stdout_only, 1, 0) == 1 && (stdout_only.revents & POLLERR) != 0) {
+        return stdout_error(EPIPE);
+    }
+    return {};
+}
+
+std::expected<void, Error> write_file(const fs::path& path, std::string_view text,
+                                      bool overwrite) {
+    const int code = replace_file(behind_links(path), text, overwrite);
+    if (code == 0) return {};
+    const std::string_view why = code == EINVAL ? "it is no regular file" : std::strerror(code);
+    return std::unexpected(Error{
+        ExitStatus::failed, fmt::format("cannot write '{}': {}", sanitise(path.string(), 200), why)});
 }
 
 void report(std::string_view text) { fmt::print(stderr, "exittop: {}\n", text); }

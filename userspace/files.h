@@ -22,6 +22,15 @@ std::optional<std::string> read_line(const std::filesystem::path& path);
 /// Writes all of the text to stdout, or says why it did not arrive (closed, full disk).
 std::expected<void, Error> write_stdout(std::string_view text);
 
+/// An error if stdout is a pipe that nobody reads any more.
+std::expected<void, Error> check_stdout();
+
+/// Writes a file that is there in full or, where this fails, as it was before: by a temporary file
+/// in the same folder, whose name ends in ".tmp". A file that exists is replaced only if wanted, and
+/// what is no regular file never. Through symbolic links.
+std::expected<void, Error> write_file(const std::filesystem::path& path, std::string_view text,
+                                      bool overwrite);
+
 /// One line on stderr, "exittop: TEXT".
 void report(std::string_view text);
 

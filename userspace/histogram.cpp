@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 namespace exittop {
 
@@ -84,6 +85,17 @@ void Histogram::add(std::size_t bucket, std::uint64_t count) {
 
 Histogram& Histogram::operator+=(const Histogram& other) {
     for (std::size_t i = 0; i < other.counts_.size(); ++i) add(other.first_ + i, other.counts_[i]);
+    return *this;
+}
+
+Histogram& Histogram::operator-=(const Histogram& earlier) {
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+        counts_[i] = saturating_subtract(counts_[i], earlier.at(first_ + i));
+    }
+    while (!counts_.empty() && counts_.back() == 0) counts_.pop_back();
+    const auto begin = std::ranges::find_if(counts_, [](std::uint64_t count) { return count > 0; });
+    first_ = counts_.empty() ? 0 : first_ + static_cast<std::size_t>(begin - counts_.begin());
+    counts_.erase(counts_.begin(), begin);
     return *this;
 }
 

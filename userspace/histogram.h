@@ -28,11 +28,19 @@ constexpr std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) {
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+/// Difference that stays at zero where it would be negative: counts that seem to go back do not
+/// become huge ones.
+constexpr std::uint64_t saturating_subtract(std::uint64_t a, std::uint64_t b) {
+    return a > b ? a - b : 0;
+}
+
 /// Counts by bucket. A value; memory only for the range between the first and last count.
 class Histogram {
 public:
     void add(std::size_t bucket, std::uint64_t count);
     Histogram& operator+=(const Histogram& other);
+    /// What was added since `earlier`, an earlier state of the same histogram.
+    Histogram& operator-=(const Histogram& earlier);
     bool operator==(const Histogram&) const = default;
 
     [[nodiscard]] std::uint64_t at(std::size_t bucket) const;

@@ -24,6 +24,7 @@ namespace {
 constexpr int usage_status = 2;
 constexpr std::size_t shown_columns = 60;  // Of what the user typed, in messages.
 constexpr double longest_seconds = 10.0 * 366 * 86400;
+constexpr std::chrono::milliseconds shortest_delay{100};
 
 struct SubcommandText {
     Subcommand command;
@@ -35,15 +36,25 @@ struct SubcommandText {
 
 constexpr std::array subcommands = {
     SubcommandText{
+        Subcommand::live, "live", "All VMs, refreshed every second; also without this word.",
+        "exittop [live] [OPTIONS]",
+        "Where stdout is no terminal, or with -b or --format json or csv, it prints what\n"
+        "happened in each interval: a table, a line of JSON, or lines of CSV.\n"
+        "\n"
+        "Examples:\n"
+        "  exittop live --vm 'web*' --delay 5       some VMs, every five seconds\n"
+        "  exittop -b -n 2 -d 0.5                   two tables of half a second each\n"
+        "  exittop -n 3 --format json > run.jsonl   three lines of JSON\n"},
+    SubcommandText{
         Subcommand::dump, "dump", "Attach, count, print once, detach.",
         "exittop dump [OPTIONS] [-- COMMAND [ARGS...]]",
         "Counts for --duration, or while COMMAND runs (and exits with its status), or\n"
         "until Ctrl-C.\n"
         "\n"
         "Examples:\n"
-        "  exittop dump --duration 10            what all VMs did in ten seconds\n"
-        "  exittop dump --vm 'web*' --histogram  of some VMs, until Ctrl-C\n"
-        "  exittop dump --format json -- sleep 5 as JSON, while a command runs\n"},
+        "  exittop dump --duration 10               what all VMs did in ten seconds\n"
+        "  exittop dump --vm 'web*' --histogram     of some VMs, until Ctrl-C\n"
+        "  exittop dump --format json -- sleep 5    as JSON, while a command runs\n"},
     SubcommandText{Subcommand::check, "check",
                    "What this host offers, what is missing, what to do.",
                    "exittop check [OPTIONS]", ""},
@@ -122,16 +133,23 @@ std::uint32_t whole_number(std::string_view option, std::string_view typed, std:
         fmt::format("{} {} is no whole number from 1 to {}", option, in_quotes(typed), most)};
 }
 
-std::chrono::nanoseconds duration_value(std::string_view typed) {
+std::chrono::nanoseconds duration_value(std::string_view option, std::string_view typed) {
     const auto duration = parse_duration(typed);
-    if (!duration) throw UsageError{"--duration " + duration.error()};
+    if (!duration) throw UsageError{fmt::format("{} {}", option, duration.error())};
     return *duration;
+}
+
+std::chrono::nanoseconds delay_value(std::string_view typed) {
+    const auto delay = duration_value("--delay", typed);
+    if (delay >= shortest_delay) return delay;
+    throw UsageError{fmt::format("--delay {} is too short: 0.1 at least", in_quotes(typed))};
 }
 
 // Options whose values may begin with a dash ("--duration -1"): the library would take the value
 // for an option, and its message would not be about the value.
 std::string joined_with_value(std::string_view option, std::string_view value) {
-    constexpr std::array options = {"--duration", "-p", "--pid", "--max-vcpus"};
+    constexpr std::array options = {"--duration", "--delay",      "-d",   "--iterations",
+                                    "-n",         "--max-vcpus", "--pid", "-p"};
     constexpr std::string_view number_starts = "0123456789.in";
     if (std::ranges::find(options, option) == options.end()) return {};
     if (value.size() < 2 || value[0] != '-' || !number_starts.contains(value[1])) return {};
@@ -181,6 +199,7 @@ public:
                 options_.color = choose(color_modes, "--color", typed);
             });
         switch (text.command) {
+            case Subcommand::live: add_live(); break;
             case Subcommand::dump: add_dump(); break;
             case Subcommand::check: add_attach(); break;
             case Subcommand::reasons: add_reasons(); break;
@@ -211,17 +230,40 @@ private:
             });
     }
 
+    void add_live() {
+        add("-d,--delay", "SECONDS", "From one refresh or interval to the next (1).",
+            [this](const std::string& typed) { options_.delay = delay_value(typed); });
+        add("-n,--iterations", "N", "End after so many.", [this](const std::string& typed) {
+            options_.iterations = whole_number("--iterations", typed, UINT32_MAX);
+        });
+        app_.add_flag("-b,--batch", options_.batch, "Print, interval by interval.");
+        add_counting();
+        add("--baseline", "RUN", "Show ratios to this recorded run.",
+            [this](const std::string& typed) {
+                if (typed.empty()) throw UsageError{"--baseline needs the name of a run"};
+                options_.baseline = typed;
+            });
+        app_.add_flag("--ascii", options_.ascii, "Draw with ASCII characters alone.");
+    }
+
     void add_dump() {
         add("--duration", "SECONDS", "How long to count; decimals are allowed.",
-            [this](const std::string& typed) { options_.duration = duration_value(typed); });
+            [this](const std::string& typed) {
+                options_.duration = duration_value("--duration", typed);
+            });
+        app_.add_flag("--histogram", options_.histogram, "Also print distributions of times.");
+        app_.add_flag("--per-vcpu", options_.per_vcpu, "Split by vCPU.");
+        add_counting();
+    }
+
+    // What all commands that count and print have.
+    void add_counting() {
         add("--format", "table|json|csv", "How to print (table).",
             [this](const std::string& typed) {
                 options_.format = choose(formats, "--format", typed);
             });
         add("--sort", "FIELD", "count (default), time, mean, max, p99, name, ...",
             [this](const std::string& typed) { options_.sort = choose_sort(typed); });
-        app_.add_flag("--histogram", options_.histogram, "Also print distributions of times.");
-        app_.add_flag("--per-vcpu", options_.per_vcpu, "Split by vCPU.");
         add("-p,--pid", "PID", "Only VMs of this process.", [this](const std::string& typed) {
             constexpr std::uint32_t largest_pid = 1U << 22;  // PID_MAX_LIMIT
             options_.pid = whole_number("--pid", typed, largest_pid);
@@ -293,6 +335,9 @@ void check_together(const SubcommandText& text, const Options& options) {
     if (text.command == Subcommand::compare && options.runs.empty()) {
         throw UsageError{"compare: no run given; " + help_hint(text)};
     }
+    if (options.batch && !options.baseline.empty()) {
+        throw UsageError{"--baseline is for the live view, not for --batch or --format"};
+    }
 }
 
 Options parse_subcommand(const SubcommandText& text, std::span<const char* const> arguments) {
@@ -318,6 +363,7 @@ Options parse_subcommand(const SubcommandText& text, std::span<const char* const
     if (separator != arguments.end()) {
         take_rest(text, {std::next(separator), arguments.end()}, options);
     }
+    if (text.command == Subcommand::live && options.format != Format::table) options.batch = true;
     check_together(text, options);
     return options;
 }
@@ -347,30 +393,29 @@ std::size_t letters_apart(std::string a, std::string b) {
 
 std::string main_help() {
     std::string out = "Why virtual machines leave guest mode: how often, why, and what it costs.\n"
-                      "Usage: exittop COMMAND [OPTIONS]\n\nCommands:\n";
+                      "Usage: exittop [COMMAND] [OPTIONS]\n\nCommands:\n";
     for (const SubcommandText& text : subcommands) {
         out += fmt::format("  {:<10}{}\n", text.name, text.summary);
     }
     return out +
            "\n"
-           "Try: exittop check, then exittop dump --duration 10; without a VM: exittop lab.\n"
+           "Try: exittop check, then exittop; without a VM: exittop lab.\n"
            "`exittop COMMAND --help` tells more.\n"
            "\n"
            "Exit status: 0 done; 1 failed; 2 usage; 77 the host lacks something.\n";
 }
 
 Options parse_words(std::span<const char* const> words) {
-    if (words.empty()) {
-        throw UsageError{"the live view is not there yet: use 'exittop dump', or see "
-                         "'exittop --help'"};
-    }
-    const std::string_view first = words[0];
+    const std::string_view first = words.empty() ? "live" : words[0];
     if (first == "-h" || first == "--help") throw ParseExit{main_help(), 0, false};
     if (first == "--version") throw ParseExit{"exittop " EXITTOP_VERSION "\n", 0, false};
-    const auto text = std::ranges::find(subcommands, first, &SubcommandText::name);
+    // Options without a command are those of the live view.
+    const bool is_bare = words.empty() || first.starts_with('-');
+    const auto text = std::ranges::find(subcommands, is_bare ? "live" : first,
+                                        &SubcommandText::name);
     if (text == subcommands.end()) fail_unknown(first);
 
-    const std::span<const char* const> arguments = words.subspan(1);
+    const std::span<const char* const> arguments = words.subspan(is_bare ? 0 : 1);
     if (text->command != Subcommand::lab) return parse_subcommand(*text, arguments);
     Options options;
     options.command = Subcommand::lab;

@@ -15,34 +15,44 @@
 
 namespace exittop {
 
-enum class Subcommand { dump, check, reasons, compare, lab };
+enum class Subcommand { live, dump, check, reasons, compare, lab };
 enum class Format { table, json, csv };
 enum class AttachChoice { automatic, raw, classic };
 enum class ColorMode { automatic, always, never };
 
 struct Options {
-    Subcommand command = Subcommand::dump;
+    Subcommand command = Subcommand::live;
     /// dump: how long to count; nothing: until Ctrl-C, or while `workload` runs.
     std::optional<std::chrono::nanoseconds> duration;
     /// dump: the command to run and count for, with its arguments; empty: none.
     std::vector<std::string> workload;
-    /// dump, reasons: how to print.
+    /// live: time from one refresh, or one interval of the batch, to the next.
+    std::chrono::nanoseconds delay = std::chrono::seconds(1);
+    /// live: end after so many of them; nothing: on a key or signal.
+    std::optional<std::uint64_t> iterations;
+    /// live: print intervals one after another, whether or not stdout is a terminal.
+    bool batch = false;
+    /// live: a run file whose values are shown beside the present ones; empty: none.
+    std::string baseline;
+    /// live: draw with ASCII characters alone.
+    bool ascii = false;
+    /// live, dump, reasons: how to print.
     Format format = Format::table;
-    /// dump, compare: the field to sort by, a key of fields().
+    /// live, dump, compare: the field to sort by, a key of fields().
     std::string sort = "count";
     /// dump: also print the distribution of times of each reason.
     bool histogram = false;
     /// dump: split by vCPU.
     bool per_vcpu = false;
-    /// dump: only VMs of this process.
+    /// live, dump: only VMs of this process.
     std::optional<std::uint32_t> pid;
-    /// dump: only VMs whose name matches this pattern; empty: all.
+    /// live, dump: only VMs whose name matches this pattern; empty: all.
     std::string vm_glob;
-    /// dump, check: vCPUs there is room for.
+    /// live, dump, check: vCPUs there is room for.
     std::uint32_t max_vcpus = 4096;
-    /// dump: fail, instead of waiting, where KVM's vendor module is not loaded.
+    /// live, dump: fail, instead of waiting, where KVM's vendor module is not loaded.
     bool no_wait = false;
-    /// dump, check: which tracepoints to use; automatic decides by what the kernel's BTF says.
+    /// live, dump, check: which tracepoints to use; automatic decides by what the kernel's BTF says.
     AttachChoice attach = AttachChoice::automatic;
     /// Where it prints: colour; automatic: on terminals, unless NO_COLOR is set.
     ColorMode color = ColorMode::automatic;

@@ -129,7 +129,9 @@ std::vector<std::string> wrap(std::string_view text, std::size_t width) {
     return lines;
 }
 
-std::vector<std::string> text_lines(const ExitReason& reason, std::size_t width) {
+}  // namespace
+
+std::vector<std::string> reason_text(const ExitReason& reason, std::size_t width) {
     std::vector<std::string> lines = wrap(reason.meaning, width);
     if (reason.advice.empty()) return lines;
     std::string_view lead = arrow;
@@ -139,6 +141,8 @@ std::vector<std::string> text_lines(const ExitReason& reason, std::size_t width)
     }
     return lines;
 }
+
+namespace {
 
 /// Numbers as the manuals write them: VMX decimal, SVM hexadecimal.
 std::string code_text(const ExitReason& reason) {
@@ -177,7 +181,7 @@ std::string draw_reason(const ExitReason& reason, const ReasonLayout& layout, Co
     } else {
         out += '\n';
     }
-    for (const std::string& line : text_lines(reason, layout.text_width)) {
+    for (const std::string& line : reason_text(reason, layout.text_width)) {
         out.append(blanks, ' ').append(line) += '\n';
         blanks = layout.text_indent;
     }

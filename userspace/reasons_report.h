@@ -30,6 +30,10 @@ std::expected<ReasonRows, Error> select_reasons(const ReasonQuery& query);
 /// columns (but never fewer than 40).
 std::string reasons_table(const ReasonRows& rows, std::size_t width, Color color);
 
+/// Lines of at most `width` columns (at least 8) with what a reason means and, after an arrow, what
+/// to do.
+std::vector<std::string> reason_text(const ExitReason& reason, std::size_t width);
+
 /// For programs: isa, code in decimal, name, meaning, advice.
 std::string reasons_csv(const ReasonRows& rows);
 

@@ -17,12 +17,20 @@ std::string paging_name(Paging paging) {
     return "unknown";
 }
 
+namespace {
+
+void add_numbers(ExitStats& sum, const ExitStats& more) {
+    sum.count = saturating_add(sum.count, more.count);
+    sum.time_ns = saturating_add(sum.time_ns, more.time_ns);
+    sum.max_ns = std::max(sum.max_ns, more.max_ns);
+    sum.vmm_ns = saturating_add(sum.vmm_ns, more.vmm_ns);
+    sum.halted_ns = saturating_add(sum.halted_ns, more.halted_ns);
+}
+
+}  // namespace
+
 ExitStats& ExitStats::operator+=(const ExitStats& other) {
-    count = saturating_add(count, other.count);
-    time_ns = saturating_add(time_ns, other.time_ns);
-    max_ns = std::max(max_ns, other.max_ns);
-    vmm_ns = saturating_add(vmm_ns, other.vmm_ns);
-    halted_ns = saturating_add(halted_ns, other.halted_ns);
+    add_numbers(*this, other);
     histogram += other.histogram;
     return *this;
 }
@@ -51,8 +59,21 @@ std::uint64_t lost_total(const Lost& lost) {
     return sum;
 }
 
+void add_to_sums(std::vector<ExitStats>& sums, const ExitStats& stats) {
+    const auto key = [](const ExitStats& each) { return std::pair(each.level, each.code); };
+    auto place = std::ranges::lower_bound(sums, key(stats), {}, key);
+    if (place == sums.end() || key(*place) != key(stats)) {
+        ExitStats none;
+        none.code = stats.code;
+        none.level = stats.level;
+        place = sums.insert(place, none);
+    }
+    add_numbers(*place, stats);
+}
+
 std::vector<ExitStats> exits_by_reason(const Vm& vm) {
     std::map<std::pair<GuestLevel, std::uint32_t>, ExitStats> sums;
+    for (const ExitStats& stats : vm.sums) sums.try_emplace({stats.level, stats.code}, stats);
     for (const Vcpu& vcpu : vm.vcpus) {
         for (const ExitStats& stats : vcpu.exits) {
             const auto [place, is_new] = sums.try_emplace({stats.level, stats.code}, stats);

@@ -40,6 +40,7 @@ struct Vcpu {
     std::uint32_t id = 0;   ///< KVM's vcpu_id.
     std::uint32_t tid = 0;  ///< Thread that ran it when it was first seen.
     std::vector<ExitStats> exits;  ///< Ascending by (level, code), no duplicates.
+    std::uint64_t guest_ns = 0;    ///< Time in the guest since it was first seen; 0: not known.
     bool operator==(const Vcpu&) const = default;
 };
 
@@ -53,6 +54,9 @@ struct Vm {
     Paging paging = Paging::unknown;
     bool ended = false;  ///< It went away while exittop counted.
     std::vector<Vcpu> vcpus;  ///< Ascending by id.
+    /// Exits that are not among those of the vCPUs above, without their histograms: an overview has
+    /// all exits here, and nothing but the time in the guest per vCPU.
+    std::vector<ExitStats> sums{};
     bool operator==(const Vm&) const = default;
 };
 
@@ -97,7 +101,10 @@ struct Snapshot {
     bool operator==(const Snapshot&) const = default;
 };
 
-/// Exits of all vCPUs of a VM by (level, code), ascending.
+/// Adds counts and times, but not the histogram, to those of the same (level, code).
+void add_to_sums(std::vector<ExitStats>& sums, const ExitStats& stats);
+
+/// Exits of all vCPUs of a VM, and its sums, by (level, code), ascending.
 std::vector<ExitStats> exits_by_reason(const Vm& vm);
 
 }  // namespace exittop

@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::size_t wide = 100;
 constexpr std::size_t indent = 2;
-constexpr std::size_t histogram_rows = 22;  // With its heading, one fits a screen of 24 lines.
 
 constexpr std::array narrow_columns = {"name", "count", "share", "rate", "time",
                                        "mean", "p50",   "p99",   "max"};
@@ -199,11 +198,12 @@ std::string draw_bar(std::uint64_t count, std::uint64_t most, std::size_t width)
 
 }  // namespace
 
-std::string histogram_lines(const Histogram& histogram, std::size_t width) {
+std::string histogram_lines(const Histogram& histogram, std::size_t width,
+                            std::size_t most_lines) {
     if (histogram.empty()) return {};
     const std::size_t first = row_of_bucket(histogram.first_bucket());
     const std::size_t last = row_of_bucket(histogram.end_bucket() - 1);
-    const std::size_t merged = (last - first) / histogram_rows + 1;
+    const std::size_t merged = (last - first) / std::max<std::size_t>(most_lines, 1) + 1;
 
     std::vector<HistogramRow> rows;
     for (std::size_t row = first; row <= last; row += merged) {

@@ -23,7 +23,9 @@ std::string dump_table(const Snapshot& snapshot, const TableOptions& options);
 /// Lines that say what was lost, by cause; one short line if it was nothing.
 std::string lost_lines(const Lost& lost, Color color);
 
-/// Distribution of exit times: a line per power of two, with a bar.
-std::string histogram_lines(const Histogram& histogram, std::size_t width);
+/// Distribution of exit times: a line per power of two, with a bar; of more of them where there
+/// would be more than `most_lines`.
+std::string histogram_lines(const Histogram& histogram, std::size_t width,
+                            std::size_t most_lines = 22);
 
 }  // namespace exittop

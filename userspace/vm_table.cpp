@@ -50,7 +50,8 @@ Histogram read_histogram(const vcpu_slot& slot, const exit_cell& cell) {
     return histogram;
 }
 
-ExitStats read_cell(const vcpu_slot& slot, unsigned number) {
+/// All of a cell but its histogram.
+ExitStats read_counts(const vcpu_slot& slot, unsigned number) {
     const exit_cell& cell = cell_of(slot, number);
     ExitStats stats;
     stats.code = cell.code;
@@ -60,7 +61,6 @@ ExitStats read_cell(const vcpu_slot& slot, unsigned number) {
     stats.max_ns = load(cell.max_ns);
     stats.vmm_ns = load(cell.vmm_ns);
     stats.halted_ns = load(cell.halted_ns);
-    stats.histogram = read_histogram(slot, cell);
 
     // Of the exit being handled, parts are there already while its time is not.
     const vcpu_header& header = slot.header;
@@ -95,38 +95,107 @@ void complete(Vm& vm, const vcpu_header& header) {
     if (vm.paging == Paging::unknown) vm.paging = paging_of(header);
 }
 
+Vcpu read_vcpu(const vcpu_slot& slot) {
+    Vcpu vcpu;
+    vcpu.id = slot.header.vcpu_id;
+    vcpu.tid = slot.header.tid;
+    return vcpu;
+}
+
+/// Calls `use` with the block number of each cell in use.
+void for_each_cell(const vcpu_slot& slot, auto use) {
+    const unsigned cells = std::min<unsigned>(load(slot.header.cells), EXITTOP_CELLS);
+    for (unsigned i = 0; i < cells; ++i) use(slot.header.cell_blocks[i]);
+}
+
+auto key_of(const ExitStats& stats) { return std::pair(stats.level, stats.code); }
+
+/// Adds the numbers of a vCPU's n-th reason to the sums of its VM, in no order: the vCPUs of a VM met
+/// their reasons in much the same order, so that most are found at once.
+void add_nth(std::vector<ExitStats>& sums, std::size_t nth, const ExitStats& stats) {
+    if (nth >= sums.size() || key_of(sums[nth]) != key_of(stats)) {
+        const auto found = std::ranges::find(sums, key_of(stats), key_of);
+        nth = static_cast<std::size_t>(found - sums.begin());
+        if (found == sums.end()) {
+            sums.push_back(stats);
+            return;
+        }
+    }
+    ExitStats& sum = sums[nth];
+    sum.count += stats.count;
+    sum.time_ns += stats.time_ns;
+    sum.max_ns = std::max(sum.max_ns, stats.max_ns);
+    sum.vmm_ns += stats.vmm_ns;
+    sum.halted_ns += stats.halted_ns;
+}
+
+/// What the slot itself knows to be lost.
+Lost read_lost(const vcpu_slot& slot) {
+    const vcpu_header& header = slot.header;
+    Lost lost;
+    lost.reasons_full = load(cell_of(slot, EXITTOP_REST_CELL).count);
+    lost.histogram_full = load(header.histogram_full);
+    lost.unknown_isa = load(header.unknown_isa);
+    lost.exit_without_entry = load(header.exit_without_entry);
+    lost.entry_without_exit = load(header.entry_without_exit);
+    return lost;
+}
+
+/// Exits whose code has no name.
+std::uint64_t unknown_codes(const std::vector<ExitStats>& exits, Isa isa) {
+    std::uint64_t unknown = 0;
+    for (const ExitStats& stats : exits) {
+        if (stats.code != EXITTOP_CODE_UNREADABLE && !find_exit_reason(isa, stats.code)) {
+            unknown += stats.count;
+        }
+    }
+    return unknown;
+}
+
+/// Time that a vCPU spent in the guest: its life without its exits, of which `exits_ns` were
+/// completed and one may be under way.
+std::uint64_t guest_time(const vcpu_header& header, std::uint64_t exits_ns, std::uint64_t now_ns) {
+    const bool ended = load(header.state) == EXITTOP_SLOT_ENDED;
+    const std::uint64_t pending = load(header.exit_ns);
+    std::uint64_t end = ended ? header.ended_ns : now_ns;
+    if (pending != 0 && pending < end) end = pending;
+    const std::uint64_t life = end > header.first_ns ? end - header.first_ns : 0;
+    return life > exits_ns ? life - exits_ns : 0;
+}
+
 }  // namespace
 
-SlotContents read_slot(const vcpu_slot& slot) {
-    const vcpu_header& header = slot.header;
+SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns) {
     SlotContents contents;
-    contents.vcpu.id = header.vcpu_id;
-    contents.vcpu.tid = header.tid;
-    const unsigned cells = std::min<unsigned>(load(header.cells), EXITTOP_CELLS);
-    for (unsigned i = 0; i < cells; ++i) {
-        const ExitStats stats = read_cell(slot, header.cell_blocks[i]);
-        if (stats.code != EXITTOP_CODE_UNREADABLE && !find_exit_reason(isa_of(header), stats.code)) {
-            contents.lost.unknown_code += stats.count;
-        }
-        contents.vcpu.exits.push_back(stats);
-    }
-    std::ranges::sort(contents.vcpu.exits, {},
-                      [](const ExitStats& stats) { return std::tuple(stats.level, stats.code); });
-
-    contents.lost.reasons_full = load(cell_of(slot, EXITTOP_REST_CELL).count);
-    contents.lost.histogram_full = load(header.histogram_full);
-    contents.lost.unknown_isa = load(header.unknown_isa);
-    contents.lost.exit_without_entry = load(header.exit_without_entry);
-    contents.lost.entry_without_exit = load(header.entry_without_exit);
+    contents.vcpu = read_vcpu(slot);
+    for_each_cell(slot, [&](unsigned number) {
+        ExitStats stats = read_counts(slot, number);
+        stats.histogram = read_histogram(slot, cell_of(slot, number));
+        contents.vcpu.exits.push_back(std::move(stats));
+    });
+    std::ranges::sort(contents.vcpu.exits, {}, key_of);
+    contents.lost = read_lost(slot);
+    contents.lost.unknown_code = unknown_codes(contents.vcpu.exits, isa_of(slot.header));
+    std::uint64_t exits_ns = 0;
+    for (const ExitStats& stats : contents.vcpu.exits) exits_ns += stats.time_ns;
+    contents.vcpu.guest_ns = guest_time(slot.header, exits_ns, now_ns);
     return contents;
 }
 
-std::size_t VmTable::entry_of(const vcpu_header& header) {
-    if (const auto newest = newest_by_kvm_.find(header.kvm); newest != newest_by_kvm_.end()) {
-        const Entry& entry = entries_[newest->second];
-        if (entry.first_ended_ns == 0 || header.first_ns < entry.first_ended_ns) {
-            return newest->second;
-        }
+bool VmTable::ended_before(const Entry& entry, std::uint64_t ns,
+                           std::span<const vcpu_slot> slots) {
+    if (entry.first_ended_ns != 0 && entry.first_ended_ns <= ns) return true;
+    return std::ranges::any_of(entry.live, [&](std::uint32_t number) {
+        const vcpu_header& header = slots[number].header;
+        return load(header.state) == EXITTOP_SLOT_ENDED && header.ended_ns <= ns;
+    });
+}
+
+std::size_t VmTable::entry_of(const vcpu_header& header, std::span<const vcpu_slot> slots) {
+    if (const auto newest = newest_by_kvm_.find(header.kvm);
+        newest != newest_by_kvm_.end() &&
+        !ended_before(entries_[newest->second], header.first_ns, slots)) {
+        return newest->second;
     }
 
     Entry entry;
@@ -170,8 +239,10 @@ void VmTable::update(std::span<const vcpu_slot> slots, const Release& release) {
     for (const std::uint32_t number : numbers) {
         const vcpu_header& header = slots[number].header;
         if (owner_[number] == no_entry) {
-            owner_[number] = entry_of(header);
-            entries_[owner_[number]].live.push_back(number);
+            owner_[number] = entry_of(header, slots);
+            Entry& entry = entries_[owner_[number]];
+            entry.live.push_back(number);
+            entry.vm.ended = false;
         }
         if (load(header.state) == EXITTOP_SLOT_ENDED) {
             take_over(slots[number], number);
@@ -180,22 +251,84 @@ void VmTable::update(std::span<const vcpu_slot> slots, const Release& release) {
     }
 }
 
-VmTable::Contents VmTable::contents(std::span<const vcpu_slot> slots) const {
+Vm VmTable::full_vm(const Entry& entry, std::span<const vcpu_slot> slots, std::uint64_t now_ns,
+                    Lost& lost) const {
+    Vm vm = entry.vm;
+    for (const std::uint32_t number : entry.live) {
+        complete(vm, slots[number].header);
+        SlotContents contents = read_slot(slots[number], now_ns);
+        vm.vcpus.push_back(std::move(contents.vcpu));
+        add_lost(lost, contents.lost);
+    }
+    std::ranges::sort(vm.vcpus, {}, &Vcpu::id);
+    return vm;
+}
+
+Vm VmTable::vm_overview(const Entry& entry, std::span<const vcpu_slot> slots, std::uint64_t now_ns,
+                        Lost& lost) const {
+    const Vm& known = entry.vm;
+    Vm vm{known.id,  known.pid,    known.name,  known.uuid, known.vmm,
+          known.isa, known.paging, known.ended, {},         {}};
+    vm.vcpus.reserve(known.vcpus.size() + entry.live.size());
+    for (const std::uint32_t number : entry.live) {
+        const vcpu_slot& slot = slots[number];
+        complete(vm, slot.header);
+        std::uint64_t exits_ns = 0;
+        std::size_t nth = 0;
+        for_each_cell(slot, [&](unsigned cell) {
+            const ExitStats stats = read_counts(slot, cell);
+            exits_ns += stats.time_ns;
+            add_nth(vm.sums, nth++, stats);
+        });
+        vm.vcpus.push_back(read_vcpu(slot));
+        vm.vcpus.back().guest_ns = guest_time(slot.header, exits_ns, now_ns);
+        add_lost(lost, read_lost(slot));
+    }
+    std::ranges::sort(vm.sums, {}, key_of);
+    lost.unknown_code += unknown_codes(vm.sums, vm.isa);
+    for (const Vcpu& ended : known.vcpus) {  // What these lost is known since they ended.
+        for (const ExitStats& stats : ended.exits) add_to_sums(vm.sums, stats);
+        vm.vcpus.push_back({ended.id, ended.tid, {}, ended.guest_ns});
+    }
+    return vm;
+}
+
+namespace {
+
+void sort_by_name(std::vector<Vm>& vms) {
+    std::ranges::stable_sort(vms, {}, [](const Vm& vm) { return std::tie(vm.name, vm.id); });
+}
+
+}  // namespace
+
+VmTable::Contents VmTable::contents(std::span<const vcpu_slot> slots, std::uint64_t now_ns) const {
     Contents result{{}, ended_lost_};
     for (const Entry& entry : entries_) {
-        Vm vm = entry.vm;
-        for (const std::uint32_t number : entry.live) {
-            complete(vm, slots[number].header);
-            SlotContents contents = read_slot(slots[number]);
-            vm.vcpus.push_back(std::move(contents.vcpu));
-            add_lost(result.lost, contents.lost);
-        }
-        std::ranges::sort(vm.vcpus, {}, &Vcpu::id);
-        result.vms.push_back(std::move(vm));
+        if (!entry.forgotten) result.vms.push_back(full_vm(entry, slots, now_ns, result.lost));
     }
-    std::ranges::stable_sort(result.vms, {},
-                             [](const Vm& vm) { return std::tie(vm.name, vm.id); });
+    sort_by_name(result.vms);
     return result;
+}
+
+VmTable::Contents VmTable::overview(std::span<const vcpu_slot> slots, std::uint64_t now_ns,
+                                    const std::string& in_full) const {
+    Contents result{{}, ended_lost_};
+    result.vms.reserve(entries_.size());
+    for (const Entry& entry : entries_) {
+        if (entry.forgotten) continue;
+        const bool full = !in_full.empty() && entry.vm.id == in_full;
+        result.vms.push_back(full ? full_vm(entry, slots, now_ns, result.lost)
+                                  : vm_overview(entry, slots, now_ns, result.lost));
+    }
+    return result;
+}
+
+void VmTable::forget_ended(std::uint64_t ns) {
+    for (Entry& entry : entries_) {
+        if (!entry.vm.ended || entry.first_ended_ns >= ns || entry.forgotten) continue;
+        entry.vm = {};  // The place stays: others are known by theirs.
+        entry.forgotten = true;
+    }
 }
 
 }  // namespace exittop

@@ -24,7 +24,8 @@ struct SlotContents {
 
 /// Reads a slot in use or ended. May run beside the BPF program: then single words are right and up
 /// to one exit old, and sums of them may be one exit apart.
-SlotContents read_slot(const vcpu_slot& slot);
+/// With the present clock (CLOCK_MONOTONIC) also the time in the guest is known.
+SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns = 0);
 
 /// The VMs seen since the start.
 class VmTable {
@@ -47,17 +48,32 @@ public:
         std::vector<Vm> vms;
         Lost lost;
     };
-    [[nodiscard]] Contents contents(std::span<const vcpu_slot> slots) const;
+    [[nodiscard]] Contents contents(std::span<const vcpu_slot> slots,
+                                    std::uint64_t now_ns = 0) const;
+    /// The same as an overview (Vm::sums), at a fraction of the cost; in full only the VM whose id
+    /// is `in_full`.
+    [[nodiscard]] Contents overview(std::span<const vcpu_slot> slots, std::uint64_t now_ns,
+                                    const std::string& in_full) const;
+    /// Leaves VMs that ended before `ns` out of all contents from now on.
+    void forget_ended(std::uint64_t ns);
 
 private:
     struct Entry {
         Vm vm;  // identity, and the vCPUs that ended
         std::uint64_t first_ended_ns = 0;  // 0: none did
         std::vector<std::uint32_t> live;   // slots
+        bool forgotten = false;
     };
 
+    [[nodiscard]] Vm full_vm(const Entry& entry, std::span<const vcpu_slot> slots,
+                             std::uint64_t now_ns, Lost& lost) const;
+    [[nodiscard]] Vm vm_overview(const Entry& entry, std::span<const vcpu_slot> slots,
+                                 std::uint64_t now_ns, Lost& lost) const;
     /// Place in entries_ of the VM that a vCPU seen for the first time belongs to.
-    std::size_t entry_of(const vcpu_header& header);
+    std::size_t entry_of(const vcpu_header& header, std::span<const vcpu_slot> slots);
+    /// Whether a vCPU of the VM ended before `ns`, be it while the table looks at others.
+    static bool ended_before(const Entry& entry, std::uint64_t ns,
+                             std::span<const vcpu_slot> slots);
     /// Takes the counts of an ended vCPU over into its VM.
     void take_over(const vcpu_slot& slot, std::uint32_t number);
 

@@ -24,6 +24,44 @@ Options parsed(const Words& words) {
     return options.value_or(Options{});
 }
 
+TEST(Options, LiveIsWhatABareCommandMeans) {
+    for (const Words& words : {Words{}, {"live"}}) {
+        const Options options = parsed(words);
+        EXPECT_EQ(options.command, Subcommand::live);
+        EXPECT_EQ(options.delay, 1s);
+        EXPECT_FALSE(options.iterations);
+        EXPECT_FALSE(options.batch || options.ascii);
+        EXPECT_TRUE(options.baseline.empty());
+    }
+    EXPECT_TRUE(parse({}));
+}
+
+TEST(Options, LiveAll) {
+    const Options options = parsed({"-d", "2.5", "-n3", "--sort", "time", "-p", "12", "--vm", "a*",
+                                    "--baseline", "run.json", "--ascii", "--color=never",
+                                    "--max-vcpus", "64", "--attach", "raw", "--no-wait"});
+    EXPECT_EQ(options.command, Subcommand::live);
+    EXPECT_EQ(options.delay, 2500ms);
+    EXPECT_EQ(options.iterations, 3U);
+    EXPECT_EQ(options.sort, "time");
+    EXPECT_EQ(options.pid, 12U);
+    EXPECT_EQ(options.vm_glob, "a*");
+    EXPECT_EQ(options.baseline, "run.json");
+    EXPECT_TRUE(options.ascii && options.no_wait);
+    EXPECT_FALSE(options.batch);
+    EXPECT_EQ(options.color, ColorMode::never);
+    EXPECT_EQ(options.max_vcpus, 64U);
+    EXPECT_EQ(options.attach, AttachChoice::raw);
+}
+
+TEST(Options, LiveAsBatch) {
+    EXPECT_TRUE(parsed({"-b"}).batch);
+    EXPECT_TRUE(parsed({"live", "--batch"}).batch);
+    EXPECT_TRUE(parsed({"--format", "json"}).batch);
+    EXPECT_TRUE(parsed({"live", "--format=csv"}).batch);
+    EXPECT_FALSE(parsed({"--format", "table"}).batch);
+}
+
 TEST(Options, DumpDefaults) {
     const Options options = parsed({"dump"});
     EXPECT_EQ(options.command, Subcommand::dump);
@@ -99,14 +137,26 @@ TEST(Options, MistakesAreOneLine) {
         const char* text;
     };
     const std::vector<Case> cases = {
-        {{}, "exittop dump"},
         {{"dmup"}, "did you mean 'exittop dump'?"},
         {{"chekc"}, "did you mean 'exittop check'?"},
         {{"reason"}, "did you mean 'exittop reasons'?"},
         {{"frobnicate"}, "unknown command 'frobnicate'; see 'exittop --help'"},
         {{""}, "unknown command ''"},
         {{"\x1b[2J\n"}, "unknown command '\\x1b[2J\\x0a'"},
-        {{"--frob"}, "unknown option '--frob'"},
+        {{"--frob"}, "live: unexpected '--frob'; see 'exittop live --help'"},
+        {{"-b", "dump"}, "live: unexpected 'dump'"},
+        {{"live", "--"}, "live: unexpected '--'"},
+        {{"live", "--duration", "1"}, "live: unexpected '--duration'"},
+        {{"-d", "0.09"}, "--delay '0.09' is too short: 0.1 at least"},
+        {{"-d", "-1"}, "--delay '-1' is negative"},
+        {{"--delay", "fast"}, "--delay 'fast' is no number of seconds"},
+        {{"-n", "0"}, "--iterations '0' is no whole number"},
+        {{"-n", "-3"}, "--iterations '-3' is no whole number"},
+        {{"--iterations", "1.5"}, "--iterations '1.5' is no whole number"},
+        {{"-n"}, "needs a value"},
+        {{"--baseline", ""}, "--baseline needs the name of a run"},
+        {{"-b", "--baseline", "a.json"}, "--baseline is for the live view"},
+        {{"--format", "csv", "--baseline", "a.json"}, "--baseline is for the live view"},
         {{"dump", "--frob"}, "unexpected '--frob'; see 'exittop dump --help'"},
         {{"dump", "ls"}, "exittop dump -- COMMAND"},
         {{"dump", "--"}, "no command after '--'"},
@@ -148,12 +198,11 @@ TEST(Options, MistakesAreOneLine) {
         EXPECT_TRUE(exit.text.ends_with('\n'));
         EXPECT_NE(exit.text.find(c.text), std::string::npos) << exit.text;
     }
-    EXPECT_FALSE(parse({}));
 }
 
 TEST(Options, HelpAndVersion) {
     std::string all;
-    for (const Words& words : {Words{"--help"}, {"dump", "--help"}, {"check", "-h"},
+    for (const Words& words : {Words{"--help"}, {"live", "--help"}, {"dump", "--help"}, {"check", "-h"},
                                {"reasons", "--help"}, {"compare", "--help"}}) {
         const auto options = parse_words(words);
         ASSERT_FALSE(options);
@@ -171,7 +220,7 @@ TEST(Options, HelpAndVersion) {
 // What --help gives as examples must work: words up to a comment or a redirection.
 TEST(Options, ExamplesInHelpAreTrue) {
     int examples = 0;
-    for (const char* command : {"dump", "reasons", "compare"}) {
+    for (const char* command : {"live", "dump", "reasons", "compare"}) {
         std::istringstream help(parse_words({command, "--help"}).error().text);
         for (std::string line; std::getline(help, line);) {
             if (!line.starts_with("  exittop ")) continue;
@@ -186,7 +235,7 @@ TEST(Options, ExamplesInHelpAreTrue) {
             ++examples;
         }
     }
-    EXPECT_EQ(examples, 8);
+    EXPECT_EQ(examples, 11);
 }
 
 TEST(Options, Color) {

@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# build.sh PRESET TESTS [TARGET...]: configures where needed and builds, saying little where there
+# is nothing to do. TESTS is ON or OFF; OFF leaves a folder as it is that has the tests already.
+# Root builds as the owner of the checkout, who could not use a build folder of root's.
+set -euo pipefail
+top=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+source "$top/cmake/packages.sh"
+preset=$1 tests=$2 targets=("${@:3}")
+folder=$top/build/$preset
+
+owner=$(stat -c %U "$top")
+if ((EUID == 0)) && [[ $owner != root ]] && runuser -u "$owner" -- test -w "$top" 2>/dev/null; then
+    [[ -d $top/build ]] && find "$top/build" -user root -exec chown -h "$owner:" {} +
+    home=$(getent passwd "$owner" | cut -d: -f6)
+    exec runuser -u "$owner" -- env HOME="$home" bash "${BASH_SOURCE[0]}" "$@"
+fi
+
+is_configured() {
+    [[ -f $folder/build.ninja ]] || return 1
+    [[ $tests == OFF ]] || grep -q '^BUILD_TESTING:BOOL=ON$' "$folder/CMakeCache.txt"
+}
+
+configure() {
+    local log=$top/build/$preset-configure.log
+    # A folder that came along with a copied or moved checkout still names the old one.
+    if [[ -f $folder/CMakeCache.txt ]] &&
+        ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$top" "$folder/CMakeCache.txt"; then
+        rm -rf "$folder"
+    fi
+    is_configured && return
+    say "configuring $folder"
+    cmake --preset "$preset" -DBUILD_TESTING="$tests" -DBPFTOOL="$(working_bpftool)" \
+        >"$log" 2>&1 || { cat "$log" >&2; fail 1 "CMake could not configure; see above"; }
+}
+
+build() {
+    local arguments=(--preset "$preset") said
+    ((${#targets[@]})) && arguments+=(--target "${targets[@]}")
+    # Where no source is newer than the last build there is little to do and nothing to show.
+    if [[ -f $folder/built && -z $(find "$top"/{CMakeLists.txt,bpf,cmake,lab,userspace,vmlinux} \
+        -newer "$folder/built" -print -quit) ]]; then
+        said=$(cmake --build "${arguments[@]}" 2>&1) || fail 1 "the build failed: $said"
+    else
+        cmake --build "${arguments[@]}" >&2 || fail 1 "the build failed; see above"
+    fi
+    touch "$folder/built"
+}
+
+cd "$top"
+mkdir -p build 2>/dev/null && exec 9>build/.lock || fail 1 "cannot write to $top/build"
+flock 9     # two at once would trip over each other
+configure
+build

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Debian packages by what they are for, and how they get onto this machine. Sourced, by bash.
+# An entry is PACKAGE=COMMAND (there if the command runs, from wherever it came) or PACKAGE.
+
+build_packages=(g++=g++ clang=clang llvm=llvm-strip cmake=cmake ninja-build=ninja
+    pkg-config=pkg-config bpftool=bpftool
+    libbpf-dev libncurses-dev libcli11-dev libfmt-dev nlohmann-json3-dev)
+lab_packages=(python3=python3 busybox-static zstd=zstd)
+amd_lab_packages=(qemu-system-x86=qemu-system-x86_64)
+intel_lab_packages=(bochs=bochs-bin bochsbios)
+test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=python3 groff-base=groff)
+
+say() { printf 'exittop: %s\n' "$*" >&2; }
+fail() { local status=$1; shift; say "$*"; exit "$status"; }
+
+# A bpftool that runs: Ubuntu's is a wrapper that wants the tools of just the running kernel.
+working_bpftool() {
+    local tool
+    for tool in "$(type -P bpftool)" /usr/lib/linux-tools/*/bpftool; do
+        [[ -x $tool ]] && "$tool" version >/dev/null 2>&1 && printf '%s\n' "$tool" && return 0
+    done
+    return 1
+}
+
+# Prints those of the given entries that are not there, as package names.
+missing_packages() {
+    local entry package command installed
+    installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${@%%=*}" 2>/dev/null) || true
+    for entry in "$@"; do
+        package=${entry%%=*} command=${entry#*=}
+        if [[ $entry == bpftool=* ]]; then
+            working_bpftool >/dev/null || echo "$package"
+        elif [[ $entry == *=* ]] && type -P "$command" >/dev/null; then
+            continue
+        elif [[ $'\n'$installed$'\n' != *$'\n'"installed $package"$'\n'* ]]; then
+            echo "$package"
+        fi
+    done
+}
+
+# Prints the names that apt here has for the given packages.
+names_for_apt() {
+    local package
+    for package in "$@"; do
+        if [[ $(apt-cache policy "$package" 2>/dev/null) == *'Candidate: '[^\(]* ]]; then
+            echo "$package"
+        elif [[ $package == bpftool ]]; then
+            printf '%s\n' linux-tools-common linux-tools-generic   # where Ubuntu 24.04 has it
+        else
+            say "apt knows no package $package here; going on without it"
+        fi
+    done
+}
+
+# ensure_packages INSTALL(yes|no) ENTRY...: installs what is missing, or ends with status 77.
+ensure_packages() {
+    local install=$1 missing names
+    shift
+    mapfile -t missing < <(missing_packages "$@")
+    ((${#missing[@]})) || return 0
+    if ! type -P apt-get >/dev/null; then
+        fail 77 "missing, by their Debian names: ${missing[*]}; install them by hand (no apt here)"
+    elif [[ $install != yes ]] || ((EUID)); then
+        fail 77 "missing packages, which root can install: apt-get install ${missing[*]}"
+    fi
+    say "installing with apt-get: ${missing[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -q update </dev/null >&2 || say "apt-get update failed; trying with the old lists"
+    mapfile -t names < <(names_for_apt "${missing[@]}")
+    apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 install "${names[@]}" \
+        </dev/null >&2 || fail 77 "apt-get could not install: ${names[*]}"
+}

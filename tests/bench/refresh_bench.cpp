@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// CPU time of one refresh of the live view with 1,000 VMs of 8 vCPUs: reading the slots, the state,
+// the frame; and of a key, which needs no reading. Prints the median of many; fails far beyond the
+// target of 10 ms, where something must have gone wrong.
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "live_state.h"
+#include "live_view.h"
+#include "made_slots.h"
+#include "vm_table.h"
+
+namespace exittop::test {
+namespace {
+
+constexpr std::uint32_t vms = 1'000;
+constexpr std::uint32_t vcpus = 8;
+constexpr int refreshes = 60;
+constexpr double target_ms = 10.0;
+constexpr double broken_ms = 5 * target_ms;
+constexpr std::array<std::uint32_t, 12> codes = {0x00, 0x10, 0x41, 0x60, 0x61, 0x64,
+                                                 0x72, 0x78, 0x7b, 0x7c, 0x81, 0x400};
+
+double cpu_ms() {
+    timespec now{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
+}
+
+// A second of exits in every slot, as the BPF program would have counted them.
+void count_more(MadeSlots& slots, std::uint32_t second) {
+    for (std::uint32_t number = 1; number <= vms * vcpus; ++number) {
+        SlotWriter writer = slots.at(number);
+        for (std::size_t i = 0; i < codes.size(); ++i) {
+            const auto ns = static_cast<std::uint64_t>(600 + 977 * i + 13 * number);
+            writer.exits(codes[i], ns, static_cast<std::uint32_t>(5 + i * second));
+        }
+    }
+}
+
+void begin(MadeSlots& slots) {
+    for (std::uint32_t number = 1; number <= vms * vcpus; ++number) {
+        const std::uint32_t vm = (number - 1) / vcpus;
+        slots.begin(number, {.kvm = 0xffff'0000'0000'0000 + vm * 0x10000,
+                             .first_ns = 100 + number,
+                             .id = (number - 1) % vcpus,
+                             .pid = 1000 + vm,
+                             .tid = 100'000 + number});
+    }
+}
+
+class Refreshing {
+public:
+    Refreshing() {
+        begin(slots_);
+        table_.update(slots_.all(), [](std::uint32_t) {});  // Only when VMs come or go.
+    }
+
+    void refresh(std::uint32_t second, const std::string& in_full) {
+        count_more(slots_, second);
+        const double began = cpu_ms();
+        VmTable::Contents contents =
+            table_.overview(slots_.all(), second * 1'000'000'000ULL, in_full);
+        const double read = cpu_ms();
+        Sample sample;
+        sample.snapshot.taken_at = "2026-03-01T12:00:00Z";
+        sample.snapshot.duration_s = second;
+        sample.snapshot.vms = std::move(contents.vms);
+        state = apply(std::move(state), std::move(sample));
+        const double applied = cpu_ms();
+        const auto lines = draw(state, Glyphs::utf8);
+        const double drawn = cpu_ms();
+        parts[0].push_back(read - began);
+        parts[1].push_back(applied - read);
+        parts[2].push_back(drawn - applied);
+        parts[3].push_back(drawn - began);
+    }
+
+    State state = apply(State{}, Resize{50, 200});
+    std::array<std::vector<double>, 4> parts;
+
+private:
+    MadeSlots slots_{vms * vcpus};
+    VmTable table_{[](std::uint32_t pid, const std::string&) {
+        return VmIdentity{fmt::format("vm-{:04}", pid - 1000), "", "qemu"};
+    }};
+};
+
+double median(std::vector<double> values) {
+    std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
+    return values[values.size() / 2];
+}
+
+double report(const char* what, Refreshing& refreshing) {
+    const auto& parts = refreshing.parts;
+    const double all = median(parts[3]);
+    fmt::print("{}: {:.2f} ms of CPU (slots {:.2f}, state {:.2f}, frame {:.2f}), {:.2f}% of a core "
+               "at one a second\n",
+               what, all, median(parts[0]), median(parts[1]), median(parts[2]), all / 10);
+    for (auto& part : refreshing.parts) part.clear();
+    return all;
+}
+
+int run() {
+    Refreshing refreshing;
+    fmt::print("{} VMs of {} vCPUs, {} reasons each; target under {} ms\n", vms, vcpus,
+               codes.size(), target_ms);
+    refreshing.refresh(1, "");
+    report("first refresh", refreshing);
+    std::uint32_t second = 2;
+    for (int i = 0; i < refreshes; ++i) refreshing.refresh(second++, "");
+    const double all = report("refresh", refreshing);
+    refreshing.state = apply(std::move(refreshing.state), Key{KeyCode::enter, 0});
+    for (int i = 0; i < refreshes; ++i) refreshing.refresh(second++, refreshing.state.vm);
+    report("refresh, one VM opened", refreshing);
+    refreshing.state = apply(std::move(refreshing.state), Key{KeyCode::escape, 0});
+
+    std::vector<double> keys;
+    for (int i = 0; i < 200; ++i) {
+        const double began = cpu_ms();
+        refreshing.state = apply(std::move(refreshing.state), Key{KeyCode::down, 0});
+        const auto lines = draw(refreshing.state, Glyphs::utf8);
+        keys.push_back(cpu_ms() - began);
+    }
+    fmt::print("key: {:.2f} ms of CPU\n", median(keys));
+    return all < broken_ms ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace exittop::test
+
+int main() { return exittop::test::run(); }

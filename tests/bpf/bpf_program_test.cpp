@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What the BPF program makes of events: reasons and their cells, vCPUs and their slots, losses.
+#include "bpf_program.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <iostream>
+#include <map>
+#include <random>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "detached_program.h"
+#include "kernel_objects.h"
+
+namespace exittop::test {
+namespace {
+
+constexpr std::uint32_t invalid_state_failed_entry = 0x80000021;
+
+class Counting : public DetachedProgram {};
+
+TEST_F(Counting, StartsWithNothing) {
+    EXPECT_EQ(program_->variant(), AttachVariant::raw_reason);
+    EXPECT_EQ(program_->slots().size(), 17U);
+    for (const vcpu_slot& slot : program_->slots()) EXPECT_EQ(slot.header.state, 0U);
+    EXPECT_EQ(program_->memory().table_full, 0U);
+    EXPECT_EQ(program_->memory().changes, 0U);
+    for (const ProgramFacts& facts : program_->programs()) {
+        std::cout << facts.name << ": " << facts.verified_instructions
+                  << " instructions verified, " << facts.jited_bytes << " bytes of machine code\n";
+        EXPECT_GT(facts.verified_instructions, 0U) << facts.name;
+        EXPECT_GT(facts.jited_bytes, 0U) << facts.name;
+        EXPECT_EQ(facts.splits_time, facts.name == "fpu_raw" || facts.name == "wakeup_raw");
+    }
+    EXPECT_EQ(program_->programs().size(), 5U);
+}
+
+TEST_F(Counting, NotesWhoAVcpuIs) {
+    const std::uint64_t before = monotonic_ns();
+    exit(vcpu_a, 0x72);
+    const std::uint64_t after = monotonic_ns();
+    const vcpu_header& header = slot(vcpu_a).header;
+    EXPECT_EQ(header.state, std::uint32_t{EXITTOP_SLOT_IN_USE});
+    EXPECT_EQ(header.isa, svm);
+    EXPECT_EQ(header.pid, static_cast<std::uint32_t>(getpid()));
+    EXPECT_EQ(header.tid, static_cast<std::uint32_t>(gettid()));
+    EXPECT_GE(header.first_ns, before);
+    EXPECT_LE(header.first_ns, header.exit_ns);
+    EXPECT_LE(header.exit_ns, after);
+    // The kernel keeps 15 characters of it.
+    EXPECT_EQ(header.command, std::string(program_invocation_short_name).substr(0, 15));
+    EXPECT_EQ(header.ended_ns, 0U);
+    EXPECT_EQ(program_->memory().changes, 1U);
+}
+
+TEST_F(Counting, CountsPerReasonAndVcpu) {
+    std::map<std::pair<std::uint64_t, std::uint32_t>, std::uint64_t> expected;
+    std::minstd_rand random(1);
+    for (int i = 0; i < 5'000; ++i) {
+        const std::uint64_t vcpu = (1 + random() % 7) * 0x1000;
+        const auto code = static_cast<std::uint32_t>(0x60 + random() % 24);
+        exit_and_entry(vcpu, code);
+        ++expected[{vcpu, code}];
+    }
+    std::map<std::pair<std::uint64_t, std::uint32_t>, std::uint64_t> found;
+    for (std::uint64_t vcpu = 0x1000; vcpu <= 0x7000; vcpu += 0x1000) {
+        const SlotContents contents = read(vcpu);
+        EXPECT_EQ(lost_total(contents.lost), contents.lost.unknown_code);
+        for (const ExitStats& stats : contents.vcpu.exits) {
+            found[{vcpu, stats.code}] = stats.count;
+            EXPECT_EQ(stats.histogram.total(), stats.count);
+            EXPECT_LE(stats.max_ns, stats.time_ns);
+            EXPECT_GE(stats.max_ns * stats.count, stats.time_ns);
+        }
+    }
+    EXPECT_EQ(found, expected);
+}
+
+TEST_F(Counting, FindsEveryCodeAgain) {
+    // With an index of their own: the first and last that have one. Searched for: the rest.
+    const std::vector<std::uint32_t> codes = {
+        0, 1, 0xbf, 0xc0, 0x3ff, 0x400, 0x401, 0x40f, 0x410, 0x500, 0xf0000000,
+        0xffffffff, 0xfffffffe, 0x80000000, invalid_state_failed_entry, 0x21, 0x100, 0x1c0};
+    for (int round = 0; round < 3; ++round) {
+        for (const std::uint32_t code : codes) exit_and_entry(vcpu_a, code);
+    }
+    EXPECT_EQ(read(vcpu_a).vcpu.exits.size(), codes.size());
+    for (const std::uint32_t code : codes) EXPECT_EQ(count(vcpu_a, code), 3U) << code;
+}
+
+TEST_F(Counting, TimesAnExitUntilItsEntry) {
+    exit(vcpu_a, 0x7b);
+    const vcpu_header& header = slot(vcpu_a).header;
+    const std::uint64_t began = header.exit_ns;
+    EXPECT_NE(began, 0U);
+    const std::uint64_t earliest = monotonic_ns();
+    entry(vcpu_a);
+    const std::uint64_t latest = monotonic_ns();
+    EXPECT_EQ(header.exit_ns, 0U);
+    const ExitStats stats = read(vcpu_a).vcpu.exits.at(0);
+    EXPECT_GE(stats.time_ns, earliest - began);
+    EXPECT_LE(stats.time_ns, latest - began);
+    EXPECT_EQ(stats.max_ns, stats.time_ns);
+}
+
+TEST_F(Counting, KeepsAnUnknownIsa) {
+    exit(vcpu_a, 0x10, 7);
+    EXPECT_EQ(slot(vcpu_a).header.isa, 7U);
+    EXPECT_EQ(read(vcpu_a).lost.unknown_code, 1U);
+    EXPECT_EQ(count(vcpu_a, 0x10), 1U);
+}
+
+TEST_F(Counting, ReasonsBeyondTheRoomAreCountedTogether) {
+    constexpr std::uint32_t room = EXITTOP_CELLS - 1;
+    for (std::uint32_t code = 0; code < room + 10; ++code) exit_and_entry(vcpu_a, code);
+    for (std::uint32_t code = 0; code < room + 10; ++code) exit_and_entry(vcpu_a, code);
+    const SlotContents contents = read(vcpu_a);
+    EXPECT_EQ(contents.vcpu.exits.size(), room);
+    EXPECT_EQ(contents.lost.reasons_full, 20U);
+    for (std::uint32_t code = 0; code < room; ++code) EXPECT_EQ(count(vcpu_a, code), 2U);
+    EXPECT_EQ(contents.lost.entry_without_exit + contents.lost.exit_without_entry, 0U);
+}
+
+TEST_F(Counting, AnExitWithoutEntryIsNoted) {
+    exit(vcpu_a, 0x72);
+    exit(vcpu_a, 0x7b);
+    exit(vcpu_a, 0x7b);
+    entry(vcpu_a);
+    EXPECT_EQ(read(vcpu_a).lost.exit_without_entry, 2U);
+    EXPECT_EQ(count(vcpu_a, 0x7b), 2U);
+    EXPECT_EQ(read(vcpu_a).vcpu.exits.at(0).time_ns, 0U) << "what was not timed has no time";
+    EXPECT_EQ(read(vcpu_a).vcpu.exits.at(1).histogram.total(), 1U);
+}
+
+TEST_F(Counting, AnExitFromBeforeAllWasAttachedIsNoLoss) {
+    program_->memory().armed_ns = UINT64_MAX;
+    exit(vcpu_a, 0x72);
+    exit(vcpu_a, 0x72);
+    program_->memory().armed_ns = monotonic_ns();
+    exit(vcpu_a, 0x72);
+    EXPECT_EQ(read(vcpu_a).lost.exit_without_entry, 0U);
+    exit(vcpu_a, 0x72);
+    EXPECT_EQ(read(vcpu_a).lost.exit_without_entry, 1U);
+}
+
+TEST_F(Counting, AnEntryWithoutExitIsNoted) {
+    entry(vcpu_a);
+    EXPECT_NE(number_of(vcpu_a), 0U);
+    EXPECT_EQ(read(vcpu_a).lost, Lost{}) << "its exit came before exittop did";
+    entry(vcpu_a);
+    entry(vcpu_a);
+    EXPECT_EQ(read(vcpu_a).lost.entry_without_exit, 2U);
+    exit_and_entry(vcpu_a, 0x72);
+    EXPECT_EQ(read(vcpu_a).lost.entry_without_exit, 2U);
+    EXPECT_EQ(count(vcpu_a, 0x72), 1U);
+}
+
+TEST_F(Counting, EventsOfATaskWithoutVcpuChangeNothing) {
+    exit(vcpu_a, 0x72);
+    const vcpu_slot before = slot(vcpu_a);
+    const std::array<std::uint64_t, 1> load = {1};
+    const std::array<std::uint64_t, 1> put = {0};
+    const std::array<std::uint64_t, 3> wakeup = {12'345, 1, 1};
+    EXPECT_EQ(program_->test_run("fpu_raw", load), 0);
+    EXPECT_EQ(program_->test_run("fpu_raw", put), 0);
+    EXPECT_EQ(program_->test_run("wakeup_raw", wakeup), 0);
+    EXPECT_EQ(std::memcmp(&before, &slot(vcpu_a), sizeof before), 0);
+    EXPECT_EQ(program_->memory().changes, 1U);
+}
+
+TEST_F(Counting, WhatIsNotLoadedCannotRun) {
+    const std::array<std::uint64_t, 2> arguments = {vcpu_a, svm};
+    EXPECT_LT(program_->test_run("exit_raw", arguments), 0);
+    EXPECT_EQ(program_->test_run("no_such_program", arguments), -ENOENT);
+}
+
+TEST_F(Counting, FollowsTheGuestLevelOfTheVcpu) {
+    const auto layout = vcpu_layout();
+    const std::uint64_t code = kernel_function("find_task_by_vpid");
+    if (!layout || code == 0) GTEST_SKIP() << "this kernel shows no struct kvm_vcpu or no address";
+    // Words of the kernel's own code stand for hflags. What they are is known, as the program notes
+    // the word where a vCPU keeps its struct kvm.
+    std::set<GuestLevel> levels;
+    ASSERT_NO_FATAL_FAILURE(load(32));
+    for (std::uint64_t word = code; word < code + 12; ++word) {
+        exit(word - layout->kvm, 0x72);
+        const std::uint64_t hflags = slot(word - layout->kvm).header.kvm;
+        ASSERT_NE(hflags, 0U);
+        SCOPED_TRACE(hflags);
+        const auto expected = (hflags & 1U << 5) != 0 ? GuestLevel::l2 : GuestLevel::l1;
+        levels.insert(expected);
+        const std::uint64_t vcpu = word - layout->hflags;
+        for (const std::uint32_t exit_code : {0x72U, 0x500U, 0x72U, 0x500U, 0x401U}) {
+            exit_and_entry(vcpu, exit_code);
+        }
+        const auto exits = read(vcpu).vcpu.exits;
+        ASSERT_EQ(exits.size(), 3U);
+        for (const ExitStats& stats : exits) {
+            EXPECT_EQ(stats.level, expected);
+            EXPECT_EQ(stats.count, stats.code == 0x401 ? 1U : 2U);
+        }
+    }
+    EXPECT_EQ(levels.size(), 2U) << "the words all say the same";
+}
+
+/// Where the program's cache has a vCPU first, by the low half of its address.
+std::uint32_t cache_place(std::uint32_t low) {
+    return (low * 0x9e3779b1U) >> (32 - EXITTOP_CACHE_BITS);
+}
+
+/// Slots and the way to find them. Each test loads for as many vCPUs as it is about.
+class Slots : public DetachedProgram {
+protected:
+    void SetUp() override {}
+
+    /// What happens in the kernel when KVM frees a vCPU: a kprobe, which cannot be run by hand.
+    void destroy(std::uint64_t vcpu) {
+        const std::uint32_t number = number_of(vcpu);
+        ASSERT_NE(number, 0U);
+        ASSERT_TRUE(forget_vcpu(vcpu));
+        const std::span cache(program_->memory().cache);
+        const auto place = cache.subspan(cache_place(static_cast<std::uint32_t>(vcpu)));
+        std::ranges::replace(place.first(EXITTOP_CACHE_WAYS), number, 0U);
+        vcpu_header& header = program_->slots()[number].header;
+        header.vcpu = 0;
+        header.ended_ns = monotonic_ns();
+        header.state = EXITTOP_SLOT_ENDED;
+    }
+};
+
+/// Loads for a number of vCPUs, or ends the test where the kernel does not let us.
+#define LOAD_FOR(max_vcpus)                       \
+    ASSERT_NO_FATAL_FAILURE(load(max_vcpus));     \
+    if (!program_) return
+
+/// Exits of several vCPUs in turn, each of a number of its own; all found again in its own slot.
+#define EXPECT_COUNTS_APART(vcpus)                                                     \
+    do {                                                                               \
+        for (std::size_t round = 0; round < (vcpus).size(); ++round) {                 \
+            for (std::size_t i = round; i < (vcpus).size(); ++i) {                     \
+                ASSERT_NO_FATAL_FAILURE(exit_and_entry((vcpus)[i], 0x72));             \
+            }                                                                          \
+        }                                                                              \
+        for (std::size_t i = 0; i < (vcpus).size(); ++i) {                             \
+            EXPECT_EQ(count((vcpus)[i], 0x72), i + 1) << std::hex << (vcpus)[i];       \
+            EXPECT_EQ(lost_total(read((vcpus)[i]).lost), 0U);                          \
+        }                                                                              \
+        EXPECT_EQ(program_->memory().changes, (vcpus).size());                         \
+        EXPECT_EQ(program_->memory().table_full, 0U);                                  \
+    } while (false)
+
+/// Addresses whose low halves fall on one place of the cache.
+std::vector<std::uint64_t> colliding(std::uint32_t place, std::size_t wanted) {
+    std::vector<std::uint64_t> found;
+    for (std::uint64_t low = 8; found.size() < wanted && low < 1ULL << 32; low += 8) {
+        if (cache_place(static_cast<std::uint32_t>(low)) == place) found.push_back(low);
+    }
+    return found;
+}
+
+TEST_F(Slots, VcpusOnOnePlaceOfTheCacheStayApart) {
+    LOAD_FOR(64);
+    const auto vcpus = colliding(cache_place(0x1000), 3 * EXITTOP_CACHE_WAYS);
+    ASSERT_EQ(vcpus.size(), std::size_t{3 * EXITTOP_CACHE_WAYS});
+    EXPECT_COUNTS_APART(vcpus);
+}
+
+TEST_F(Slots, VcpusOnTheLastPlaceOfTheCacheStayApart) {
+    LOAD_FOR(64);
+    const auto vcpus = colliding((1U << EXITTOP_CACHE_BITS) - 1, 3 * EXITTOP_CACHE_WAYS);
+    ASSERT_EQ(vcpus.size(), std::size_t{3 * EXITTOP_CACHE_WAYS});
+    EXPECT_COUNTS_APART(vcpus);
+}
+
+TEST_F(Slots, VcpusWithEqualLowHalvesStayApart) {
+    LOAD_FOR(64);
+    std::vector<std::uint64_t> vcpus;
+    for (std::uint64_t high = 0; high < 20; ++high) vcpus.push_back(high << 32 | 0x7000);
+    EXPECT_COUNTS_APART(vcpus);
+}
+
+TEST_F(Slots, AFullTableIsNoted) {
+    LOAD_FOR(2);
+    exit_and_entry(vcpu_a, 0x72);
+    exit_and_entry(vcpu_b, 0x72);
+    for (int i = 0; i < 3; ++i) exit_and_entry(0x3000, 0x72);
+    exit_and_entry(0x4000, 0x72);
+    EXPECT_EQ(program_->memory().table_full, 4U);
+    EXPECT_EQ(number_of(0x3000), 0U);
+    exit_and_entry(vcpu_a, 0x72);
+    EXPECT_EQ(count(vcpu_a, 0x72), 2U);
+    EXPECT_EQ(count(vcpu_b, 0x72), 1U);
+    EXPECT_EQ(program_->memory().changes, 2U);
+}
+
+TEST_F(Slots, OneIsEnough) {
+    LOAD_FOR(1);
+    exit_and_entry(vcpu_a, 0x72);
+    exit_and_entry(vcpu_b, 0x72);
+    EXPECT_EQ(count(vcpu_a, 0x72), 1U);
+    EXPECT_EQ(program_->memory().table_full, 1U);
+}
+
+TEST_F(Slots, AsManyAsCanBeAskedFor) {
+    LOAD_FOR(EXITTOP_MAX_SLOTS);
+    EXPECT_EQ(program_->slots().size(), std::size_t{EXITTOP_MAX_SLOTS} + 1);
+    EXPECT_GE(program_->memory_bytes(), std::size_t{EXITTOP_MAX_SLOTS} * EXITTOP_SLOT_SIZE);
+    for (std::uint64_t i = 1; i <= EXITTOP_MAX_SLOTS + 1; ++i) {
+        ASSERT_NO_FATAL_FAILURE(exit_and_entry(i << 8, 0x72));
+    }
+    EXPECT_EQ(program_->memory().table_full, 1U);
+    for (const vcpu_slot& slot : program_->slots().subspan(1)) {
+        ASSERT_EQ(read_slot(slot).vcpu.exits.at(0).count, 1U);
+    }
+}
+
+TEST_F(Slots, AnAddressUsedAgainGetsAnEmptySlot) {
+    LOAD_FOR(2);
+    exit_and_entry(vcpu_a, 0x72);
+    const std::uint32_t first = number_of(vcpu_a);
+    ASSERT_NO_FATAL_FAILURE(destroy(vcpu_a));
+    exit_and_entry(vcpu_a, 0x7b);
+    EXPECT_NE(number_of(vcpu_a), first) << "the counts in it were not taken yet";
+    EXPECT_EQ(read_slot(program_->slots()[first]).vcpu.exits.at(0).code, 0x72U);
+    EXPECT_EQ(count(vcpu_a, 0x7b), 1U);
+    EXPECT_EQ(count(vcpu_a, 0x72), 0U);
+}
+
+TEST_F(Slots, AReleasedOneIsEmptyAndUsedAgain) {
+    LOAD_FOR(1);
+    for (std::uint32_t code = 0; code < EXITTOP_CELLS; ++code) exit_and_entry(vcpu_a, code);
+    const std::uint32_t number = number_of(vcpu_a);
+    ASSERT_NO_FATAL_FAILURE(destroy(vcpu_a));
+    exit_and_entry(vcpu_b, 0x72);
+    EXPECT_EQ(program_->memory().table_full, 1U) << "user space has it until it is released";
+    program_->release_slot(number);
+    const vcpu_slot empty{};
+    EXPECT_EQ(std::memcmp(&program_->slots()[number], &empty, sizeof empty), 0);
+    exit_and_entry(vcpu_b, 0x72);
+    EXPECT_EQ(number_of(vcpu_b), number);
+    EXPECT_EQ(read(vcpu_b).vcpu.exits.size(), 1U);
+    EXPECT_EQ(read(vcpu_b).lost, Lost{});
+}
+
+TEST_F(Slots, TenThousandVmsComeAndGoInThree) {
+    LOAD_FOR(3);
+    VmTable table([](std::uint32_t, const std::string& command) {
+        return VmIdentity{command, "", ""};
+    });
+    for (std::uint64_t i = 0; i < 10'000; ++i) {
+        // Few addresses, so that all are used over and over.
+        const std::uint64_t vcpu = 0x1000 * (1 + i % 5);
+        ASSERT_NO_FATAL_FAILURE(exit_and_entry(vcpu, 0x72));
+        ASSERT_NO_FATAL_FAILURE(exit(vcpu, 0x7f));
+        ASSERT_NO_FATAL_FAILURE(destroy(vcpu));
+        if (i % 3 == 2) {
+            table.update(program_->slots(),
+                         [this](std::uint32_t number) { program_->release_slot(number); });
+        }
+    }
+    table.update(program_->slots(),
+                 [this](std::uint32_t number) { program_->release_slot(number); });
+    EXPECT_EQ(program_->memory().table_full, 0U);
+    const VmTable::Contents contents = table.contents(program_->slots());
+    EXPECT_EQ(contents.vms.size(), 10'000U);
+    for (const Vm& vm : contents.vms) {
+        ASSERT_TRUE(vm.ended);
+        ASSERT_EQ(vm.vcpus.size(), 1U);
+        ASSERT_EQ(vm.vcpus[0].exits.size(), 2U);
+        ASSERT_EQ(vm.vcpus[0].exits[0].count, 1U);
+    }
+    EXPECT_EQ(lost_total(contents.lost), 0U);
+}
+
+}  // namespace
+}  // namespace exittop::test

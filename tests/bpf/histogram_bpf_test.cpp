@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Times as the BPF program sorts them, against the buckets as user space defines them. How long an
+// event takes is never assumed: each time is read back from the sums that the program keeps.
+#include <algorithm>
+#include <map>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "detached_program.h"
+#include "histogram.h"
+
+namespace exittop::test {
+namespace {
+
+constexpr std::uint32_t hlt = 0x78;
+
+class Times : public DetachedProgram {
+protected:
+    void SetUp() override {
+        DetachedProgram::SetUp();
+        if (program_) exit_and_entry(vcpu_a, hlt);
+    }
+
+    /// The cell of the one reason that these tests use.
+    exit_cell& cell() {
+        return *static_cast<exit_cell*>(block(slot(vcpu_a).header.cell_blocks[0]));
+    }
+    exit_words& extra(exittop_extra_block kind) {
+        return *static_cast<exit_words*>(block(cell().extra[kind]));
+    }
+    ExitStats stats() { return read(vcpu_a).vcpu.exits.at(0); }
+
+    /// An exit that began about `ns` ago (less than nothing: that is to come) and ends now. The
+    /// time that the program measured.
+    std::uint64_t timed(std::int64_t ns) {
+        exit(vcpu_a, hlt);
+        const std::uint64_t before = cell().time_ns;
+        slot(vcpu_a).header.exit_ns = monotonic_ns() - static_cast<std::uint64_t>(ns);
+        entry(vcpu_a);
+        return cell().time_ns - before;
+    }
+
+    /// Exits about as long as the middle of a bucket until one falls into it. False: none did.
+    bool hit(std::size_t bucket) {
+        const auto middle = static_cast<std::int64_t>(
+            bucket + 1 < histogram_buckets ? (bucket_lower(bucket) + bucket_upper(bucket)) / 2
+                                           : bucket_lower(bucket) * 5 / 4);
+        std::int64_t delay = 0;  // what reading the clock and calling the program add
+        for (int i = 0; i < 100'000; ++i) {
+            const std::uint64_t ns = timed(middle - delay);
+            if (bucket_of(ns) == bucket) return true;
+            delay += static_cast<std::int64_t>(ns) - middle;
+        }
+        return false;
+    }
+
+private:
+    void* block(unsigned number) {
+        return reinterpret_cast<std::uint8_t*>(&slot(vcpu_a)) +
+               std::size_t{number} * EXITTOP_BLOCK_SIZE;
+    }
+};
+
+TEST_F(Times, FallIntoTheBucketsOfUserSpace) {
+    std::minstd_rand random(2);
+    std::map<std::size_t, std::uint64_t> expected;
+    const Histogram first = stats().histogram;
+    expected[first.first_bucket()] = 1;
+    std::uint64_t longest = stats().max_ns;
+    for (int i = 0; i < 20'000; ++i) {
+        // Any power of two is as likely as any other; a few begin after they end.
+        const std::int64_t spread = std::int64_t{1} << (random() % 39);
+        const auto above = static_cast<std::int64_t>(random()) * 16 % spread;
+        const std::uint64_t ns = timed(i % 10 == 0 ? -static_cast<std::int64_t>(random() % 4'000)
+                                                   : spread + above - 1'000);
+        ASSERT_FALSE(HasFatalFailure());
+        longest = std::max(longest, ns);
+        ++expected[bucket_of(ns)];
+    }
+    const ExitStats found = stats();
+    for (std::size_t bucket = 0; bucket < histogram_buckets; ++bucket) {
+        EXPECT_EQ(found.histogram.at(bucket), expected[bucket]) << "bucket " << bucket;
+    }
+    EXPECT_EQ(found.count, 20'001U);
+    EXPECT_EQ(found.histogram.total(), 20'001U);
+    EXPECT_EQ(found.max_ns, longest);
+    EXPECT_EQ(read(vcpu_a).lost, Lost{});
+}
+
+TEST_F(Times, ReachEveryBucket) {
+    for (std::size_t bucket = 0; bucket < histogram_buckets; ++bucket) {
+        const std::uint64_t before = stats().histogram.at(bucket);
+        ASSERT_TRUE(hit(bucket)) << "bucket " << bucket;
+        EXPECT_EQ(stats().histogram.at(bucket), before + 1) << "bucket " << bucket;
+    }
+    EXPECT_EQ(read(vcpu_a).lost, Lost{});
+}
+
+TEST_F(Times, ShortOnesNeedNoFurtherBlock) {
+    const std::uint32_t blocks = slot(vcpu_a).header.blocks;
+    for (int i = 0; i < 100; ++i) {
+        if (bucket_of(timed(1'000)) >= EXITTOP_NEAR_BUCKETS) GTEST_SKIP() << "this machine slept";
+    }
+    EXPECT_EQ(slot(vcpu_a).header.blocks, blocks);
+}
+
+TEST_F(Times, CountsOfABucketGoOnBeyond32Bits) {
+    std::ranges::fill(cell().near, UINT32_MAX);
+    constexpr std::size_t near = 40;
+    ASSERT_TRUE(hit(near));
+    EXPECT_EQ(cell().near[near], 0U);
+    EXPECT_EQ(stats().histogram.at(near), 1ULL << 32);
+    EXPECT_EQ(stats().histogram.at(near + 1) & UINT32_MAX, UINT32_MAX) << "its neighbour";
+    cell().near[near] = UINT32_MAX;
+    ASSERT_TRUE(hit(near));
+    EXPECT_EQ(stats().histogram.at(near), 2ULL << 32);
+
+    constexpr std::size_t far = EXITTOP_NEAR_BUCKETS + 30;
+    ASSERT_TRUE(hit(far));
+    std::ranges::fill(extra(EXITTOP_FAR).word, UINT32_MAX);
+    ASSERT_TRUE(hit(far));
+    EXPECT_EQ(stats().histogram.at(far), 1ULL << 32);
+    ASSERT_TRUE(hit(far));
+    EXPECT_EQ(stats().histogram.at(far), (1ULL << 32) + 1);
+    EXPECT_EQ(read(vcpu_a).lost, Lost{});
+}
+
+TEST_F(Times, WithoutABlockForThemAreMissingInTheHistogram) {
+    for (std::uint32_t code = 0; code < EXITTOP_CELLS; ++code) exit_and_entry(vcpu_a, code);
+    const std::uint64_t full = read(vcpu_a).lost.histogram_full;
+    const std::uint64_t before = stats().histogram.total();
+    const std::uint64_t count = cell().count;
+    const std::uint64_t ns = timed(10'000'000);
+    ASSERT_GE(bucket_of(ns), std::size_t{EXITTOP_NEAR_BUCKETS});
+    EXPECT_EQ(cell().count, count + 1);
+    EXPECT_GE(cell().max_ns, ns);
+    EXPECT_EQ(stats().histogram.total(), before);
+    EXPECT_EQ(read(vcpu_a).lost.histogram_full, full + 1);
+}
+
+}  // namespace
+}  // namespace exittop::test

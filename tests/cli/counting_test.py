@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the command line promises where there is something to count, in an emulated host."""
+
+import json
+import unittest
+
+import emulated
+
+SECONDS = 30
+LINES = {
+    "status": "exittop dump -- sh -c 'exit 7'",
+    "killed": "exittop dump -- sh -c 'kill -9 $$'",
+    "absent": "exittop dump -- /nonexistent/command",
+    "no match": "exittop dump --vm 'mail*' --duration 0.3",
+    "other pid": "exittop dump --pid 1 --duration 0.3",
+    "full": "exittop dump --duration 0.3 >/dev/full",
+    "no reader": "(exittop dump --duration 1; echo $? >/tmp/status) | true; exit $(cat /tmp/status)",
+    "closed": "exittop dump --duration 0.3 >&-",
+    "its output": "exittop dump --format json -- echo from the command >/dev/null",
+    "json": "exittop dump --format json --duration 0.5 --per-vcpu",
+    "csv": "exittop dump --format csv --duration 0.5",
+    "no wait": "exittop dump --no-wait --duration 0.3",
+    "classic": "exittop dump --attach classic --duration 0.5",
+    "check": "exittop check",
+    "few": "exittop dump --max-vcpus 1 --duration 0.5",
+}
+
+
+class CountingTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        done = emulated.run_lines([(line, SECONDS) for line in LINES.values()])
+        cls.done = dict(zip(LINES, done, strict=True))
+
+    def assert_fails(self, name: str, status: int, said: str) -> None:
+        done = self.done[name]
+        self.assertEqual(done.status, status, done)
+        last = done.stderr.splitlines()[-1]
+        self.assertRegex(last, f"^exittop: .*{said}", name)
+        self.assertEqual(done.stdout, "")
+
+    def test_status_is_that_of_the_command(self):
+        self.assertEqual(self.done["status"].status, 7)
+        self.assertEqual(self.done["killed"].status, 128 + 9)
+
+    def test_failures(self):
+        self.assert_fails("absent", 1, "cannot run '/nonexistent/command': No such file")
+        self.assert_fails("no match", 1, r"no VM matches 'mail\*'")
+        self.assert_fails("other pid", 1, "no VM of process 1")
+        self.assert_fails("full", 1, "cannot write to stdout: No space left")
+        self.assert_fails("no reader", 1, "cannot write to stdout: Broken pipe")
+        self.assert_fails("closed", 1, "stdout is closed")
+
+    def test_json_names_what_it_counted(self):
+        run = json.loads(self.done["json"].stdout)
+        self.assertEqual(run["schema"], "exittop/1")
+        (vm,) = run["vms"]
+        self.assertEqual((vm["name"], vm["isa"], vm["paging"]), ("web1", "svm", "npt"))
+        self.assertEqual(len(vm["vcpus"]), 2)
+        for vcpu in vm["vcpus"]:
+            self.assertIn("cpuid", {exits["reason"] for exits in vcpu["exits"]})
+
+    def test_csv_is_a_table(self):
+        lines = self.done["csv"].stdout.splitlines()
+        self.assertGreater(len(lines), 2)
+        self.assertEqual({line.count(",") for line in lines}, {lines[0].count(",")})
+
+    def test_either_tracepoint_and_no_wait(self):
+        for name in ("no wait", "classic"):
+            self.assertEqual(self.done[name].status, 0, self.done[name].stderr)
+            self.assertIn("VM web1", self.done[name].stdout)
+            self.assertIn("lost: nothing", self.done[name].stdout)
+
+    def test_a_full_table_is_told(self):
+        done = self.done["few"]
+        self.assertEqual(done.status, 0)
+        self.assertRegex(done.stdout, r"(?m)^LOST: .*\n.*\n +table_full +[1-9]")
+
+    def test_check_finds_all(self):
+        done = self.done["check"]
+        self.assertEqual(done.status, 0, done.stdout)
+        for said in ("kvm_amd", "kvm_amd.npt = ", "instructions verified", "web1", "npt"):
+            self.assertIn(said, done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

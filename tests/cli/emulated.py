@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs command lines in an emulated AMD host in which a VM called web1 is busy."""
+
+import sys
+from dataclasses import dataclass
+
+from command_line import BUILD, EXITTOP, SOURCE
+
+sys.path.insert(0, str(SOURCE / "lab"))
+
+import run_job  # noqa: E402
+from emulated_host import Job  # noqa: E402
+
+_SUDO = b'#!/bin/sh\nexec "$@"\n'
+_PROLOGUE = """
+load_kvm 1 || exit 1
+micro_vm --vcpus 2 --rounds 4000000000 --quiet -- qemu-system-x86_64 -name guest=web1 &
+cd /tmp
+"""
+_EPILOGUE = "kill $!\n"
+
+
+@dataclass(frozen=True)
+class Done:
+    line: str
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run_lines(lines: list[tuple[str, int]]) -> list[Done]:
+    """What each shell command did; after its seconds it gets a Ctrl-C."""
+    script = _PROLOGUE
+    files = {"/bin/sudo": _SUDO}
+    for number, (line, seconds) in enumerate(lines):
+        files[f"/lines/{number}"] = f"#!/bin/sh\n{line}\n".encode()
+        script += (f"timeout -s INT {seconds} /lines/{number} >/out/{number}.out "
+                   f"2>/out/{number}.err; echo $? >/out/{number}.status\n")
+    job = Job(kernel="6.1", vendor="amd", script=script + _EPILOGUE, files=files,
+              programs={"/bin/exittop": EXITTOP, "/bin/micro_vm": BUILD / "lab/guests/micro_vm"},
+              timeout_s=400)
+    result = run_job.run(job)
+    if result.splats:
+        raise AssertionError(f"the emulated host's kernel complained: {result.splats[0]}")
+    return [Done(line, int(result.text(f"{number}.status")), result.text(f"{number}.out"),
+                 result.text(f"{number}.err")) for number, (line, _) in enumerate(lines)]

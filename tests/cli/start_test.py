@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""exittop.sh: it installs, builds, and runs; tried on a copy of the checkout, with apt feigned."""
+
+import os
+import pwd
+import shutil
+import time
+import unittest
+from pathlib import Path
+
+from command_line import LACKING, SOURCE, CommandLineTest, public_folder, run_program
+
+PARTS = ("CMakeLists.txt", "CMakePresets.json", "exittop.sh", "bpf", "cmake", "deploy", "lab",
+         "tests", "userspace", "vmlinux")
+# An apt that knows all packages but two, and says what it was asked to do.
+FEIGNED = {
+    "dpkg-query": "exit 0",
+    "apt-get": 'echo "apt-get $*" >&2; [ "${APT_FAILS-}" != yes ]',
+    "apt-cache": 'case $2 in bpftool|lost-dev) ;; *) echo "  Candidate: 1.0" ;; esac',
+}
+
+
+def copy_checkout(folder: str) -> Path:
+    """A clean clone, as far as building goes; its owner is root."""
+    copy = Path(folder) / "a checkout"
+    copy.mkdir()
+    for part in PARTS:
+        source = SOURCE / part
+        if source.is_dir():
+            shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, copy / part)
+    return copy
+
+
+class StartTest(CommandLineTest):
+    """One copy for all: it is built once, as the user nobody, through root where possible."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = public_folder()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.copy = copy_checkout(cls.folder.name)
+        cls.script = cls.copy / "exittop.sh"
+        if os.geteuid() == 0:
+            run_program("chown", "-R", "nobody", cls.copy)
+        cls.first = run_program(cls.script, "--no-install", "--version", timeout=500)
+
+    def test_first_start_builds_and_runs(self):
+        self.assertEqual(self.first.returncode, 0, self.first.stderr)
+        self.assertRegex(self.first.stdout, r"^exittop \d+\.\d+\.\d+\n$")
+
+    def test_second_start_builds_nothing_within_a_second(self):
+        # The best of three: other tests run beside this one.
+        seconds = []
+        for _ in range(3):
+            began = time.monotonic()
+            done = run_program(self.script, "--version")
+            seconds.append(time.monotonic() - began)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertLess(min(seconds), 1.0)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_the_checkouts_owner_owns_what_root_built(self):
+        nobody = pwd.getpwnam("nobody").pw_uid
+        owners = {path.lstat().st_uid for path in (self.copy / "build").rglob("*")}
+        self.assertEqual(owners, {nobody})
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_another_user_runs_what_is_there(self):
+        done = run_program("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups",
+                           self.script, "--version", cwd="/")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_arguments_and_status_pass_through(self):
+        self.assert_error(run_program(self.script, "dump", "--duration", "-1"), 2, "negative")
+        self.assert_error(run_program(self.script, "dump", "--no-install"), 2, "--no-install")
+
+    def test_a_link_to_it_works(self):
+        link = Path(self.folder.name) / "link"
+        link.symlink_to(self.script)
+        done = run_program(link, "--version", cwd="/")
+        self.assertEqual((done.returncode, done.stdout), (0, self.first.stdout))
+
+
+class PackagesTest(CommandLineTest):
+    """With a feigned apt and no tool in PATH, all packages are missing."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = public_folder()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.path = Path(cls.folder.name)
+        for name, script in FEIGNED.items():
+            program = cls.path / name
+            program.write_text(f"#!/bin/bash\n{script}\n")
+            program.chmod(0o755)
+
+    def ensure(self, install: str, *entries: str, **environment: str):
+        """ensure_packages alone, with the feigned programs before all others."""
+        return run_program("bash", "-c", 'source "$0"; ensure_packages "$@"',
+                           SOURCE / "cmake/packages.sh", install, *entries,
+                           env=os.environ | {"PATH": f"{self.path}:{os.environ['PATH']}"}
+                           | environment)
+
+    def test_only_checks(self):
+        self.assert_error(self.ensure("no", "some-dev", "sh=sh", "tool=no-such-tool"), LACKING,
+                          "apt-get install some-dev tool$")
+
+    def test_nothing_is_missing(self):
+        done = self.ensure("yes", "sh=sh", "bash=bash")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_says_what_it_installs(self):
+        done = self.ensure("yes", "some-dev", "lost-dev")
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        said = done.stderr.splitlines()
+        self.assertEqual(said[0], "exittop: installing with apt-get: some-dev lost-dev")
+        self.assertIn("exittop: apt knows no package lost-dev here; going on without it", said)
+        self.assertRegex(said[-1], "^apt-get .*install some-dev$")
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_failing_apt(self):
+        done = self.ensure("yes", "some-dev", APT_FAILS="yes")
+        self.assertEqual(done.returncode, LACKING)
+        self.assertEqual(done.stderr.splitlines()[-1],
+                         "exittop: apt-get could not install: some-dev")
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_bpftool_where_ubuntu_has_it(self):
+        (self.path / "bpftool").write_text("#!/bin/sh\nexit 2\n")
+        (self.path / "bpftool").chmod(0o755)
+        done = self.ensure("yes", "bpftool=bpftool")
+        (self.path / "bpftool").unlink()
+        self.assertRegex(done.stderr, r"install linux-tools-common linux-tools-generic\n$")
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_without_root_it_is_told_how(self):
+        done = run_program("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "bash",
+                           "-c", f"{self.in_public_place()} ensure_packages yes some-dev",
+                           env=os.environ | {"PATH": f"{self.path}:{os.environ['PATH']}"}, cwd="/")
+        self.assert_error(done, LACKING, "which root can install: apt-get install some-dev")
+
+    def in_public_place(self) -> str:
+        """The command that reads the functions from where any user may."""
+        copy = shutil.copy(SOURCE / "cmake/packages.sh", self.path)
+        return f"source '{copy}';"
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Mistakes on the command line: status 2 and one line that says which."""
+
+import unittest
+
+from command_line import USAGE, CommandLineTest, run
+
+
+class UsageTest(CommandLineTest):
+    def test_mistakes_are_named(self):
+        for arguments, said in (
+                (["dupm"], "did you mean 'exittop dump'"),
+                (["--nonsense"], "live: unexpected '--nonsense'"),
+                (["dump", "--nonsense"], "--nonsense"),
+                (["--delay", "0.01"], "too short: 0.1 at least"),
+                (["live", "-n", "0"], "--iterations '0' is no whole number"),
+                (["-b", "--baseline", "run.json"], "--baseline is for the live view"),
+                (["dump", "\x1b[2J\nx"], r"\\x1b\[2J"),
+                (["dump", "sleep", "1"], "exittop dump -- COMMAND"),
+                (["dump", "--"], "no command after '--'"),
+                (["dump", "--duration", "1", "--", "true"], "not both"),
+                (["dump", "--duration"], "--duration needs a value"),
+                (["dump", "--format", "xml"], "table, json, csv"),
+                (["dump", "--sort", "colour"], "none of .*count"),
+                (["dump", "--max-vcpus", "0"], "whole number from 1 to"),
+                (["dump", "--max-vcpus", "99999999999"], "whole number from 1 to"),
+                (["dump", "--pid", "me"], "--pid 'me'"),
+                (["dump", "--pid", "0"], "--pid '0'"),
+                (["dump", "--vm", ""], "--vm needs a pattern"),
+                (["check", "now"], "unexpected 'now'"),
+                (["reasons", "--isa", "arm"], "vmx, svm"),
+                (["compare"], "no run given"),
+                (["--delay", "0.01"], "0.1 at least"),
+                (["live", "--iterations", "0"], "whole number from 1 to"),
+                (["live", "web1"], "unexpected 'web1'"),
+                (["lab", "sparc"], "lab: .*sparc"),
+                (["lab", "--kernel", "2.4"], "lab: .*2.4")):
+            with self.subTest(arguments=arguments):
+                self.assert_error(run(*arguments), USAGE, said)
+
+    def test_durations_that_are_none(self):
+        for typed, said in (("ten", "no number of seconds"), ("", "no number of seconds"),
+                            ("1s", "no number of seconds"), ("nan", "no number of seconds"),
+                            ("inf", "no number of seconds"), ("-1", "negative"),
+                            ("0", "too short"), ("1e-12", "too short"), ("1e99", "ten years"),
+                            ("1e999", "out of range")):
+            with self.subTest(typed=typed):
+                self.assert_error(run("dump", "--duration", typed), USAGE, said)
+
+    def test_very_long_words_are_cut(self):
+        for arguments in (["x" * 100_000], ["dump", "--vm=a", "x" * 100_000]):
+            done = run(*arguments)
+            self.assert_error(done, USAGE, "xxx")
+            self.assertLess(len(done.stderr), 400)
+
+    def test_help_and_version_are_data(self):
+        for arguments in (["--help"], ["-h"], ["--version"], ["live", "--help"], ["dump", "--help"],
+                          ["check", "--help"], ["reasons", "-h"], ["compare", "--help"],
+                          ["lab", "--help"]):
+            with self.subTest(arguments=arguments):
+                done = run(*arguments)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                self.assertTrue(done.stdout.endswith("\n"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The live view, end to end: in tmux, on a real kernel with real VMs, key by key.
+
+A dump counts over the same time, so the sums on the screen must be the dump's to the last exit.
+What each screen held comes back as a file of its name.
+"""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import harness
+from counts import Mismatch
+
+import workloads
+from emulated_host import Job, Result
+from lab_error import HOST_LACKS, LabError
+
+_WIDTH = 110
+
+_SCRIPT = r"""
+export LC_ALL=C.UTF-8 TERM=linux
+cd /out
+fail() { echo "failed at: $*" >>/out/failed; }
+screen() { tmux capture-pane -p -t live >/out/$1.txt; }
+keys() { tmux send-keys -t live "$@"; }
+# Waits until the screen holds a text, and keeps it under the name.
+see() {
+    for i in $(seq 60); do
+        screen $1
+        if grep -qF -- "$2" /out/$1.txt; then return 0; fi
+        # It is not going to come where exittop has ended.
+        if [ $i -gt 10 ] && grep -q '^status=[^0]' /out/$1.txt; then break; fi
+        sleep 0.2
+    done
+    fail "$1: no '$2' on the screen"
+    grep . /out/$1.txt
+    cat /out/live.err
+    exit 1
+}
+live() {
+    tmux -u -f /dev/null new-session -d -s live -x 110 -y 24 \
+        "sh -c 'echo before; exittop $1 2>>/out/live.err; echo status=\$?; exec cat'"
+    for i in $(seq 50); do pidof exittop >/dev/null && return 0; sleep 0.2; done
+    screen not_started
+    cat /out/not_started.txt /out/live.err
+    fail "exittop does not start"
+    exit 1
+}
+live_pid() { for p in $(pidof exittop); do grep -q dump /proc/$p/cmdline || echo $p; done; }
+
+step "before the vendor's module"
+load_kvm_core
+live
+see waiting "Waiting for kvm_intel or kvm_amd"
+load_kvm 1
+see no_vm "exittop lab"
+
+step "two guests and a hostile one"
+cat >/tmp/guests.sh <<'END'
+micro_vm --rounds 100000000 --vcpus 2 -- qemu-system-x86_64 -name guest=alpha >/dev/null &
+echo $! >>/tmp/guests
+micro_vm --rounds 100000000 -- firecracker --id beta >/dev/null &
+echo $! >>/tmp/guests
+micro_vm --rounds 3 --end-ms 900000 -- qemu-system-x86_64 -name "$(printf 'evil\033[2J\n\377%4000s' long)" >/dev/null &
+echo $! >>/tmp/guests
+wait
+END
+exittop dump --format json -- /bin/busybox sh /tmp/guests.sh >/out/dump.json 2>/out/dump.err &
+see vms beta
+see vms alpha
+see hostile evil
+
+step "down and back"
+keys g
+keys Enter
+see reasons "reasons"
+sleep 2
+screen reasons
+keys Down
+screen reasons_down
+keys Tab
+see vcpus "vCPU 1"
+keys Tab
+keys Enter
+see histogram "time per exit"
+keys Escape
+sleep 0.3
+screen reasons_again
+keys Escape
+see vms_again "VMs"
+
+step "filter, sort, pause"
+keys / b e t
+sleep 1
+screen filtered
+keys Enter
+keys Escape
+keys s
+see picker "SORT BY"
+keys Down Down Down Down Enter
+see sorted "by name"
+keys r
+see reversed "reversed"
+keys r
+keys Space
+see paused PAUSED
+screen paused_then
+sleep 3
+screen paused_later
+keys Space
+sleep 1
+keys m
+see measured "ns/event"
+sleep 2
+screen measured
+keys b
+sleep 1.5
+see ratio "x"
+screen ratio
+keys b
+keys w
+see wrote "wrote exittop-"
+
+step "sizes"
+tmux resize-window -t live -x 40 -y 10
+sleep 1.5
+screen narrow
+tmux resize-window -t live -x 20 -y 5
+sleep 1.5
+screen tiny
+tmux resize-window -t live -x 110 -y 24
+sleep 1.5
+
+step "stop and continue"
+pid=$(live_pid)
+kill -TSTP $pid
+sleep 1
+screen stopped
+kill -CONT $pid
+see continued "EXITS/s"
+
+step "sums"
+keys e
+keys c
+kill $(cat /tmp/guests)
+wait
+sleep 2.5
+see sums "EXITS"
+keys q
+see quit "status=0"
+tmux kill-session -t live
+
+step "signals"
+live
+see again "No VM"
+kill -TERM $(live_pid)
+see terminated "status=0"
+tmux kill-session -t live
+live
+see again "No VM"
+tmux kill-session -t live
+sleep 2
+pidof exittop && fail "a closed terminal does not end it"
+grep -ls ^prog_type /proc/[0-9]*/fdinfo/* && fail "BPF programs are left"
+ls /out/exittop-*.json >/out/runs.txt
+mv /out/exittop-*.json /out/run.json
+tmux kill-server
+[ ! -e /out/failed ]
+"""
+
+
+def _terminal_files() -> dict[str, Path]:
+    """What a terminal needs: its description, and a locale that has UTF-8."""
+    wanted = {"s/screen": "terminfo", "s/screen-256color": "terminfo", "t/tmux-256color": "terminfo",
+              "l/linux": "terminfo",
+              "C.utf8/LC_CTYPE": "locale"}
+    files = {}
+    for name, kind in wanted.items():
+        folders = ("/lib/terminfo", "/usr/share/terminfo") if kind == "terminfo" else (
+            "/usr/lib/locale",)
+        found = [Path(folder) / name for folder in folders if (Path(folder) / name).is_file()]
+        if not found:
+            raise LabError(f"{name} is in none of {', '.join(folders)}", HOST_LACKS)
+        files[str(found[0])] = found[0]
+    return files
+
+
+def _program(name: str) -> Path:
+    path = shutil.which(name)
+    if not path:
+        raise LabError(f"{name} is missing: install the package {name}", HOST_LACKS)
+    return Path(path)
+
+
+def _rows(screen: str) -> dict[str, str]:
+    """The lines of the first screen by the name of their VM."""
+    lines = screen.splitlines()
+    heading = next((i for i, line in enumerate(lines) if "NAME" in line), None)
+    if heading is None:
+        raise Mismatch(f"no list of VMs on the screen:\n{screen}")
+    rows = [line[1:] for line in lines[heading + 1:-1] if line.strip()]
+    return {line.split()[0].split("\\")[0]: line for line in rows}
+
+
+def _expect(condition: bool, what: str, screen: str) -> None:
+    if not condition:
+        raise Mismatch(f"{what}:\n{screen}")
+
+
+def check_sums(result: Result) -> None:
+    """The sums on the last screen are those of the dump."""
+    run = json.loads(result.text("dump.json"))
+    screen = result.text("sums.txt")
+    rows = _rows(screen)
+    for vm in run["vms"]:
+        exits = sum(stats["count"] for vcpu in vm["vcpus"] for stats in vcpu["exits"])
+        name = "evil" if vm["name"].startswith("evil") else vm["name"]
+        row = rows.get(name, "")
+        _expect(f" {exits:,} " in row, f"VM {name} has {exits:,} exits in the dump, but not in the "
+                f"live view", screen)
+        print(f"  {name}: {exits:,} exits on the screen and in the dump")
+
+
+def check_screens(result: Result) -> None:
+    def text(name: str) -> str:
+        return result.text(name + ".txt")
+
+    _expect("No VM runs" in text("no_vm"), "no word of there being no VM", text("no_vm"))
+    rows = _rows(text("vms"))
+    _expect({"alpha", "beta"} <= rows.keys(), "not both VMs", text("vms"))
+    _expect("\\x1b[2J" in text("hostile"), "the hostile name is not escaped", text("hostile"))
+    for part in ("alpha", "KERNEL", "P99", "cpuid"):
+        _expect(part in text("reasons"), f"no {part}", text("reasons"))
+    selected = [re.search(r"^>(\S+)", text(name), re.MULTILINE)
+                for name in ("reasons_down", "reasons_again")]
+    _expect(all(selected) and selected[0][1] == selected[1][1], "the way back lost the selection",
+            text("reasons_down") + text("reasons_again"))
+    _expect("█" in text("histogram"), "no bars", text("histogram"))
+    _expect(set(_rows(text("filtered"))) == {"beta"}, "the filter is wrong", text("filtered"))
+    _expect(list(_rows(text("sorted")))[:2] == ["alpha", "beta"], "not by name", text("sorted"))
+    _expect(text("paused_then") == text("paused_later"), "a paused screen changes",
+            text("paused_then") + text("paused_later"))
+    _expect(re.search(r"\d ns/event", text("measured")) is not None, "no cost per event",
+            text("measured"))
+    _expect(re.search(r"\d\.\d\dx", text("ratio")) is not None, "no ratios", text("ratio"))
+    for name, width, height in (("narrow", 40, 10), ("tiny", 20, 5)):
+        lines = text(name).splitlines()
+        _expect(len(lines) <= height and max(map(len, lines)) <= width and "alpha" in text(name),
+                f"{width}x{height} is not filled as it should be", text(name))
+    _expect("before" in text("stopped"), "stopped, it leaves the screen behind", text("stopped"))
+    _expect("before" in text("quit") and "EXITS" not in text("quit"),
+            "the terminal is not as it was", text("quit"))
+    _expect("before" in text("terminated"), "SIGTERM leaves the screen behind", text("terminated"))
+    run = json.loads(result.text("run.json"))
+    _expect({"alpha", "beta"} <= {vm["name"] for vm in run["vms"]}, "the run file lacks VMs",
+            str([vm["name"] for vm in run["vms"]]))
+
+
+def check(result: Result) -> None:
+    print(result.text("vms.txt"))
+    check_screens(result)
+    check_sums(result)
+
+
+def main() -> int:
+    options = harness.options()
+    job = Job(kernel=options.kernel, vendor=options.vendor, script=_SCRIPT, timeout_s=300,
+              files=_terminal_files(),
+              programs={"/bin/exittop": options.exittop, "/bin/tmux": _program("tmux"),
+                        **workloads.guest_programs(options.guests, "micro_vm")})
+    return harness.run(job, check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

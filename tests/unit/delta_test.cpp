@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "delta.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include "fields.h"
+#include "samples.h"
+
+namespace exittop {
+namespace {
+
+const ExitStats& find_exits(const Snapshot& snapshot, std::size_t vm, std::uint32_t code) {
+    const auto& exits = snapshot.vms.at(vm).vcpus.at(0).exits;
+    const auto found = std::ranges::find(exits, code, &ExitStats::code);
+    static const ExitStats none;
+    return found == exits.end() ? none : *found;
+}
+
+TEST(Delta, NothingHappened) {
+    const Snapshot snapshot = test::make_snapshot();
+    const Delta delta = snapshot - snapshot;
+    ASSERT_EQ(delta.interval.vms.size(), 1U);  // The other one had ended before.
+    EXPECT_EQ(delta.interval.vms[0].vcpus.size(), 2U);
+    EXPECT_TRUE(exits_by_reason(delta.interval.vms[0]).empty());
+    EXPECT_TRUE(delta.started.empty() && delta.ended.empty());
+    EXPECT_EQ(delta.per_second(1'000), 0.0);
+    EXPECT_EQ(delta.cores(1'000), 0.0);
+}
+
+TEST(Delta, SinceTheBeginning) {
+    const Snapshot snapshot = test::make_snapshot();
+    const Delta delta = snapshot - Snapshot{};
+    EXPECT_EQ(delta.interval, snapshot);
+    EXPECT_EQ(delta.started, (std::vector<std::string>{"1", "2"}));
+    EXPECT_EQ(delta.ended, (std::vector<std::string>{"2"}));
+    EXPECT_EQ(delta.per_second(50), 5.0);
+    EXPECT_EQ(delta.cores(5'000'000'000), 0.5);
+}
+
+TEST(Delta, ExitsInBetween) {
+    const Snapshot earlier = test::make_snapshot();
+    Snapshot later = earlier;
+    later.duration_s = 12.0;
+    later.lost.table_full = 7;
+    later.vms[0].vcpus[0].guest_ns = 9;
+    ExitStats more = test::make_exits(30, {{50'000, 4}});
+    more.vmm_ns = 11;
+    more.halted_ns = 13;
+    later.vms[0].vcpus[0].exits[3] += more;
+    const Delta delta = later - earlier;
+    EXPECT_EQ(delta.interval.duration_s, 2.0);
+    EXPECT_EQ(delta.interval.lost.table_full, 7U);
+    EXPECT_EQ(delta.interval.vms[0].vcpus[0].guest_ns, 9U);
+    ASSERT_EQ(delta.interval.vms[0].vcpus[0].exits.size(), 1U);
+    const ExitStats& stats = find_exits(delta.interval, 0, 30);
+    EXPECT_EQ(stats.count, 4U);
+    EXPECT_EQ(stats.time_ns, 200'000U);
+    EXPECT_EQ(stats.vmm_ns, 11U);
+    EXPECT_EQ(stats.halted_ns, 13U);
+    EXPECT_EQ(stats.histogram, more.histogram);
+    // No record: at most the end of the bucket.
+    EXPECT_EQ(stats.max_ns, bucket_upper(bucket_of(50'000)) - 1);
+}
+
+TEST(Delta, ARecordIsExact) {
+    const Snapshot earlier = test::make_snapshot();
+    Snapshot later = earlier;
+    later.vms[0].vcpus[0].exits[3] += test::make_exits(30, {{7'654'321, 1}});
+    EXPECT_EQ(find_exits((later - earlier).interval, 0, 30).max_ns, 7'654'321U);
+}
+
+TEST(Delta, VmsThatCameAndWent) {
+    const Snapshot earlier = test::make_snapshot();
+    Snapshot later = earlier;
+    later.vms[0].ended = true;
+    later.vms.push_back(test::make_ended_vm());
+    later.vms.back().id = "3";
+    later.vms.back().ended = false;
+    Delta delta = later - earlier;
+    EXPECT_EQ(delta.started, (std::vector<std::string>{"3"}));
+    EXPECT_EQ(delta.ended, (std::vector<std::string>{"1"}));
+    ASSERT_EQ(delta.interval.vms.size(), 2U);
+    EXPECT_EQ(sum_of(exits_by_reason(delta.interval.vms[1])).count, 12U);
+
+    later.vms.erase(later.vms.begin());
+    delta = later - earlier;
+    EXPECT_EQ(delta.ended, (std::vector<std::string>{"1"}));
+    EXPECT_EQ(delta.interval.vms.size(), 1U);
+}
+
+TEST(Delta, CountersThatGoBackAreNothing) {
+    const Snapshot later = test::make_snapshot();
+    Snapshot earlier = later;
+    earlier.duration_s = 20.0;
+    earlier.lost.program_missed = 4;
+    for (Vcpu& vcpu : earlier.vms[0].vcpus) {
+        vcpu.guest_ns = 5;
+        for (ExitStats& stats : vcpu.exits) stats += stats;
+    }
+    const Delta delta = later - earlier;
+    EXPECT_EQ(delta.interval.duration_s, 0.0);
+    EXPECT_EQ(delta.interval.lost, Lost{});
+    EXPECT_EQ(delta.interval.vms[0].vcpus[0].guest_ns, 0U);
+    EXPECT_TRUE(exits_by_reason(delta.interval.vms[0]).empty());
+}
+
+TEST(Delta, AnotherProcessOrThreadIsNew) {
+    Snapshot later = test::make_snapshot();
+    const Snapshot earlier = later;
+    later.vms[0].pid = 5'555;
+    Delta delta = later - earlier;
+    EXPECT_EQ(delta.started, (std::vector<std::string>{"1"}));
+    EXPECT_EQ(delta.ended, (std::vector<std::string>{"1"}));
+    EXPECT_EQ(delta.interval.vms[0], later.vms[0]);
+
+    later = earlier;
+    later.vms[0].vcpus[0].tid = 5'556;
+    delta = later - earlier;
+    EXPECT_TRUE(delta.started.empty());
+    EXPECT_EQ(delta.interval.vms[0].vcpus[0], later.vms[0].vcpus[0]);
+    EXPECT_TRUE(delta.interval.vms[0].vcpus[1].exits.empty());
+}
+
+// ---- What holds for all snapshots that follow one another.
+
+std::uint64_t up_to(std::uint64_t most) {
+    return *rc::gen::resize(rc::kNominalSize, rc::gen::inRange<std::uint64_t>(0, most + 1));
+}
+
+void exit_some(ExitStats& stats) {
+    ExitStats more;
+    for (std::uint64_t i = up_to(3); i > 0; --i) {
+        const std::uint64_t ns = up_to(3) == 0 ? up_to(UINT64_C(1) << 40) : up_to(5'000);
+        more += test::make_exits(stats.code, {{ns, 1 + up_to(3)}});
+        more.vmm_ns += ns / 2;
+        more.halted_ns += ns / 3;
+    }
+    stats += more;
+}
+
+void exit_some(std::vector<ExitStats>& exits) {
+    for (const GuestLevel level : {GuestLevel::l1, GuestLevel::l2}) {
+        for (std::uint32_t code = 0; code < 3; ++code) {
+            if (up_to(1) == 0) continue;
+            const auto found = std::ranges::find_if(exits, [&](const ExitStats& stats) {
+                return stats.level == level && stats.code == code;
+            });
+            if (found != exits.end()) {
+                exit_some(*found);
+                continue;
+            }
+            ExitStats stats;
+            stats.code = code;
+            stats.level = level;
+            exit_some(stats);
+            if (stats.count > 0) exits.push_back(stats);
+        }
+    }
+    std::ranges::sort(exits, {}, [](const ExitStats& stats) {
+        return std::pair(stats.level, stats.code);
+    });
+}
+
+Snapshot follow(const Snapshot& before) {
+    Snapshot after = before;
+    after.taken_at += "+";
+    after.duration_s += static_cast<double>(up_to(5));
+    for (const LostCause& cause : lost_causes()) after.lost.*cause.value += up_to(2);
+    for (std::uint64_t i = up_to(2); i > 0; --i) {
+        Vm vm;
+        vm.id = std::to_string(after.vms.size() + 1);
+        vm.name = std::string(1, static_cast<char>('a' + up_to(2)));
+        vm.pid = static_cast<std::uint32_t>(up_to(3));
+        after.vms.push_back(vm);
+    }
+    for (Vm& vm : after.vms) {
+        if (vm.ended) continue;
+        for (std::uint64_t i = up_to(1); i > 0; --i) {
+            Vcpu vcpu;
+            vcpu.id = static_cast<std::uint32_t>(vm.vcpus.size());
+            vm.vcpus.push_back(vcpu);
+        }
+        for (Vcpu& vcpu : vm.vcpus) {
+            vcpu.guest_ns += up_to(9);
+            exit_some(vcpu.exits);
+        }
+        exit_some(vm.sums);
+        vm.ended = up_to(3) == 0;
+    }
+    std::ranges::sort(after.vms, {}, [](const Vm& vm) { return std::tie(vm.name, vm.id); });
+    return after;
+}
+
+TEST(Delta, PartsAddUp) {
+    EXPECT_TRUE(rc::check("(b - a) + (c - b) == c - a", [] {
+        const Snapshot a = follow({});
+        const Snapshot b = follow(a);
+        const Snapshot c = follow(b);
+        RC_ASSERT((b - a) + (c - b) == c - a);
+        RC_ASSERT((a - Snapshot{}) + (c - a) == c - Snapshot{});
+    }));
+}
+
+TEST(Delta, NothingIsMoreThanTheLaterOne) {
+    EXPECT_TRUE(rc::check("bounds, whatever the two are", [] {
+        const Snapshot a = follow(follow({}));
+        Snapshot b = follow(follow({}));
+        const Delta delta = b - a;
+        for (const Vm& vm : delta.interval.vms) {
+            const auto whole = std::ranges::find(b.vms, vm.id, &Vm::id);
+            RC_ASSERT(whole != b.vms.end());
+            const ExitStats part = sum_of(exits_by_reason(vm));
+            const ExitStats sum = sum_of(exits_by_reason(*whole));
+            RC_ASSERT(part.count <= sum.count);
+            RC_ASSERT(part.time_ns <= sum.time_ns);
+            RC_ASSERT(part.max_ns <= sum.max_ns);
+            RC_ASSERT(part.histogram.total() <= sum.histogram.total());
+        }
+        RC_ASSERT(delta.interval.duration_s >= 0.0);
+    }));
+}
+
+}  // namespace
+}  // namespace exittop

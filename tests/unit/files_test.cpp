@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "files.h"
+
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+namespace exittop {
+namespace {
+
+namespace fs = std::filesystem;
+
+class WriteFile : public testing::Test {
+protected:
+    WriteFile() {
+        std::string name = fs::temp_directory_path() / "exittop-files-XXXXXX";
+        EXPECT_NE(mkdtemp(name.data()), nullptr);
+        folder_ = name;
+    }
+    ~WriteFile() override {
+        if (mounted_) umount(folder_.c_str());
+        fs::remove_all(folder_);
+    }
+
+    std::vector<std::string> names() const {
+        std::vector<std::string> found;
+        for (const auto& entry : fs::directory_iterator(folder_)) {
+            found.push_back(entry.path().filename());
+        }
+        std::ranges::sort(found);
+        return found;
+    }
+
+    // The one line that says why it failed.
+    static std::string failure(const fs::path& path, std::string_view text, bool overwrite) {
+        const auto written = write_file(path, text, overwrite);
+        if (written) return "it worked";
+        EXPECT_EQ(written.error().status, ExitStatus::failed);
+        EXPECT_EQ(written.error().text.find_first_of("\n\x1b"), std::string::npos);
+        return written.error().text;
+    }
+
+    static std::string content(const fs::path& path) { return read_file(path).value_or("absent"); }
+
+    fs::path folder_;
+    bool mounted_ = false;
+};
+
+TEST_F(WriteFile, IsThereInFullAndAlone) {
+    const std::string text(300'000, 'x');
+    ASSERT_TRUE(write_file(folder_ / "run.json", text, false));
+    EXPECT_EQ(read_file(folder_ / "run.json", 400'000), text);
+    EXPECT_EQ(names(), std::vector<std::string>{"run.json"});
+}
+
+TEST_F(WriteFile, HonoursTheUmask) {
+    for (const auto& [mask, mode] : {std::pair{022U, 0644U}, std::pair{077U, 0600U}}) {
+        const mode_t before = umask(mask);
+        ASSERT_TRUE(write_file(folder_ / "run", "x", true));
+        umask(before);
+        struct stat status {};
+        ASSERT_EQ(stat((folder_ / "run").c_str(), &status), 0);
+        EXPECT_EQ(status.st_mode & 07777U, mode);
+    }
+}
+
+TEST_F(WriteFile, KeepsWhatIsThereUnlessWanted) {
+    ASSERT_TRUE(write_file(folder_ / "run", "old", false));
+    EXPECT_NE(failure(folder_ / "run", "new", false).find("File exists"), std::string::npos);
+    EXPECT_EQ(content(folder_ / "run"), "old");
+    ASSERT_TRUE(write_file(folder_ / "run", "new", true));
+    EXPECT_EQ(content(folder_ / "run"), "new");
+    EXPECT_EQ(names(), std::vector<std::string>{"run"});
+}
+
+TEST_F(WriteFile, ThroughLinks) {
+    fs::create_symlink("target", folder_ / "link");
+    ASSERT_TRUE(write_file(folder_ / "link", "1", false));
+    EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
+    ASSERT_TRUE(write_file(folder_ / "link", "2", true));
+    EXPECT_EQ(content(folder_ / "target"), "2");
+}
+
+TEST_F(WriteFile, ReplacesOnlyRegularFiles) {
+    ASSERT_EQ(mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+    EXPECT_NE(failure(folder_ / "pipe", "x", true).find("no regular file"), std::string::npos);
+    EXPECT_NE(failure("/dev/full", "x", true).find("no regular file"), std::string::npos);
+    EXPECT_NE(failure(folder_, "x", true).find("Is a directory"), std::string::npos);
+    EXPECT_NE(failure(folder_ / "no" / "run", "x", true).find("No such file"), std::string::npos);
+    EXPECT_NE(failure("", "x", true).find("cannot write ''"), std::string::npos);
+    EXPECT_EQ(names(), std::vector<std::string>{"pipe"});
+}
+
+TEST_F(WriteFile, NamesAreHarmlessInMessages) {
+    EXPECT_NE(failure(folder_ / "no\x1b[2J\n" / "run", "x", false).find("no\\x1b[2J\\x0a/run"),
+              std::string::npos);
+}
+
+TEST_F(WriteFile, LongestName) {
+    const std::string longest(255, 'n');
+    ASSERT_TRUE(write_file(folder_ / longest, "x", false));
+    EXPECT_NE(failure(folder_ / (longest + "n"), "x", false).find("too long"), std::string::npos);
+    EXPECT_EQ(names(), std::vector<std::string>{longest});
+}
+
+TEST_F(WriteFile, InTheWorkingFolder) {
+    const fs::path before = fs::current_path();
+    fs::current_path(folder_);
+    const auto written = write_file("run", "x", false);
+    fs::current_path(before);
+    EXPECT_TRUE(written);
+    EXPECT_EQ(names(), std::vector<std::string>{"run"});
+}
+
+TEST_F(WriteFile, FullDisk) {
+    if (mount("none", folder_.c_str(), "tmpfs", 0, "size=64k") != 0) {
+        GTEST_SKIP() << "needs root";
+    }
+    mounted_ = true;
+    ASSERT_TRUE(write_file(folder_ / "run", "old", false));
+    const std::string much(1 << 20, 'x');
+    EXPECT_NE(failure(folder_ / "run", much, true).find("No space left"), std::string::npos);
+    EXPECT_EQ(content(folder_ / "run"), "old");
+    EXPECT_EQ(names(), std::vector<std::string>{"run"});
+}
+
+TEST_F(WriteFile, ReadOnlyFolder) {
+    const bool is_root = geteuid() == 0;
+    if (is_root) {
+        if (mount("none", folder_.c_str(), "tmpfs", MS_RDONLY, nullptr) != 0) {
+            GTEST_SKIP() << "cannot mount here";
+        }
+        mounted_ = true;
+    } else {
+        fs::permissions(folder_, fs::perms::owner_read | fs::perms::owner_exec);
+    }
+    const std::string said = failure(folder_ / "run", "x", false);
+    std::error_code ignored;
+    fs::permissions(folder_, fs::perms::owner_all, ignored);
+    EXPECT_NE(said.find(is_root ? "Read-only" : "Permission denied"), std::string::npos) << said;
+}
+
+}  // namespace
+}  // namespace exittop

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What is read of a host: made-up /proc and /sys below a temporary folder.
+#include "host.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include <gtest/gtest.h>
+
+#include "files.h"
+
+namespace exittop {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Hosts : public testing::Test {
+protected:
+    Hosts() {
+        std::string name = (fs::temp_directory_path() / "exittop-host-XXXXXX").string();
+        if (!mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
+        root_ = name;
+    }
+    ~Hosts() override { fs::remove_all(root_); }
+
+    void write(const fs::path& path, std::string_view text) {
+        fs::create_directories((root_ / path).parent_path());
+        std::ofstream(root_ / path, std::ios::binary) << text;
+    }
+    [[nodiscard]] Host host() const { return Host(root_); }
+
+    fs::path root_;
+};
+
+TEST_F(Hosts, AnEmptyOneHasNothing) {
+    EXPECT_FALSE(host().has_kvm());
+    EXPECT_FALSE(host().vendor_module());
+    EXPECT_TRUE(host().other_vendors().empty());
+    EXPECT_FALSE(host().has_btf());
+    EXPECT_EQ(host().lockdown(), "");
+    EXPECT_FALSE(host().has_process(1));
+    EXPECT_TRUE(host().arguments(1).empty());
+    HostFacts expected;
+    expected.kernel = "unknown";
+    EXPECT_EQ(host().facts(), expected);
+}
+
+TEST_F(Hosts, KvmWithoutVendorModule) {
+    write("sys/module/kvm/initstate", "live\n");
+    EXPECT_TRUE(host().has_kvm());
+    EXPECT_FALSE(host().vendor_module());
+}
+
+TEST_F(Hosts, AVendorModuleCountsOnceItIsLive) {
+    write("sys/module/kvm_amd/initstate", "coming\n");
+    EXPECT_FALSE(host().vendor_module());
+    write("sys/module/kvm_amd/initstate", "live\n");
+    EXPECT_EQ(host().vendor_module(), "kvm_amd");
+    write("sys/module/kvm_amd/initstate", "going\n");
+    EXPECT_FALSE(host().vendor_module());
+}
+
+TEST_F(Hosts, ABuiltInVendorModuleHasNoState) {
+    write("sys/module/kvm_intel/parameters/ept", "Y\n");
+    EXPECT_EQ(host().vendor_module(), "kvm_intel");
+}
+
+TEST_F(Hosts, OtherModulesOfKvmAreNamed) {
+    for (const char* name : {"kvm", "kvm_pvm", "kvm_amd", "kvm_intel", "kvmgt", "kvm_a"}) {
+        fs::create_directories(root_ / "sys/module" / name);
+    }
+    EXPECT_EQ(host().other_vendors(), (std::vector<std::string>{"kvm_a", "kvm_pvm"}));
+}
+
+TEST_F(Hosts, Btf) {
+    write("sys/kernel/btf/vmlinux", "");
+    EXPECT_TRUE(host().has_btf());
+}
+
+TEST_F(Hosts, LockdownInForceIsInBrackets) {
+    const fs::path file = "sys/kernel/security/lockdown";
+    write(file, "[none] integrity confidentiality\n");
+    EXPECT_EQ(host().lockdown(), "none");
+    write(file, "none [integrity] confidentiality\n");
+    EXPECT_EQ(host().lockdown(), "integrity");
+    write(file, "none integrity [confidentiality]\n");
+    EXPECT_EQ(host().lockdown(), "confidentiality");
+    for (const char* damaged : {"", "\n", "none", "]none[", "[none", "none]"}) {
+        write(file, damaged);
+        EXPECT_EQ(host().lockdown(), "") << damaged;
+    }
+}
+
+TEST_F(Hosts, KernelAndCpu) {
+    write("proc/sys/kernel/osrelease", "6.1.0-50-cloud-amd64\n");
+    write("proc/cpuinfo",
+          "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t\t: 1\n"
+          "model name\t: AMD EPYC: the 1st\nstepping\t: 2\n\nprocessor\t: 1\n"
+          "model name\t: another\n");
+    EXPECT_EQ(host().facts().kernel, "6.1.0-50-cloud-amd64");
+    EXPECT_EQ(host().facts().cpu, "AMD EPYC: the 1st");
+    write("proc/cpuinfo", "model name without a colon\nprocessor : 0\n");
+    EXPECT_EQ(host().facts().cpu, "");
+}
+
+TEST_F(Hosts, AllParametersOfKvmAndItsVendorModule) {
+    write("sys/module/kvm/parameters/halt_poll_ns", "200000\n");
+    write("sys/module/kvm_amd/parameters/npt", "Y\n");
+    write("sys/module/kvm_amd/parameters/nested", "1\n");
+    write("sys/module/kvm_amd/parameters/empty", "");
+    write("sys/module/other/parameters/npt", "N\n");
+    const std::map<std::string, std::string> expected = {{"kvm.halt_poll_ns", "200000"},
+                                                         {"kvm_amd.empty", ""},
+                                                         {"kvm_amd.nested", "1"},
+                                                         {"kvm_amd.npt", "Y"}};
+    EXPECT_EQ(host().facts().parameters, expected);
+    EXPECT_EQ(host().facts().isa, Isa::svm);
+}
+
+TEST_F(Hosts, PagingIsAParameterThatIsABoolOrAnInt) {
+    const fs::path npt = "sys/module/kvm_amd/parameters/npt";
+    for (const auto& [value, paging] : {std::pair("Y\n", Paging::npt), {"1\n", Paging::npt},
+                                       {"N\n", Paging::shadow}, {"0\n", Paging::shadow}}) {
+        write(npt, value);
+        EXPECT_EQ(host().facts().paging, paging) << value;
+    }
+    fs::remove_all(root_ / "sys/module/kvm_amd");
+    const fs::path ept = "sys/module/kvm_intel/parameters/ept";
+    write(ept, "Y\n");
+    EXPECT_EQ(host().facts().paging, Paging::ept);
+    EXPECT_EQ(host().facts().isa, Isa::vmx);
+    write(ept, "N\n");
+    EXPECT_EQ(host().facts().paging, Paging::shadow);
+}
+
+TEST_F(Hosts, ArgumentsOfAProcess) {
+    using namespace std::string_literals;
+    write("proc/42/cmdline", "qemu\0-name\0guest=a b,debug-threads=on\0\0-m\0"s);
+    EXPECT_TRUE(host().has_process(42));
+    EXPECT_FALSE(host().has_process(4));
+    EXPECT_EQ(host().arguments(42),
+              (std::vector<std::string>{"qemu", "-name", "guest=a b,debug-threads=on", "", "-m"}));
+    EXPECT_TRUE(host().arguments(43).empty());
+    // A process may write over its arguments, and leave out the last NUL.
+    write("proc/42/cmdline", "firecracker");
+    EXPECT_EQ(host().arguments(42), std::vector<std::string>{"firecracker"});
+    write("proc/42/cmdline", "");
+    EXPECT_TRUE(host().arguments(42).empty());
+}
+
+TEST_F(Hosts, ArgumentsKeepHostileBytes) {
+    std::string every_byte;
+    for (int byte = 1; byte < 256; ++byte) every_byte += static_cast<char>(byte);
+    write("proc/42/cmdline", every_byte + '\0' + "\x1b]0;title\a\n\xff\xfe" + '\0');
+    EXPECT_EQ(host().arguments(42),
+              (std::vector<std::string>{every_byte, "\x1b]0;title\a\n\xff\xfe"}));
+}
+
+TEST_F(Hosts, ArgumentsAreBounded) {
+    write("proc/42/cmdline", std::string(1'000'000, 'a'));
+    ASSERT_EQ(host().arguments(42).size(), 1U);
+    EXPECT_EQ(host().arguments(42)[0].size(), 131'072U);
+    write("proc/42/cmdline", std::string(1'000'000, '\0'));
+    EXPECT_EQ(host().arguments(42).size(), 131'072U);
+}
+
+TEST_F(Hosts, AProcessThatIsAlive) {
+    const Host real;
+    EXPECT_TRUE(real.has_process(static_cast<std::uint32_t>(getpid())));
+    EXPECT_FALSE(real.arguments(static_cast<std::uint32_t>(getpid())).empty());
+    EXPECT_NE(real.facts().kernel, "unknown");
+}
+
+TEST_F(Hosts, FoldersWhereFilesShouldBeAreNoFiles) {
+    fs::create_directories(root_ / "proc/cpuinfo");
+    fs::create_directories(root_ / "proc/42/cmdline");
+    fs::create_directories(root_ / "sys/module/kvm_amd/initstate");
+    EXPECT_EQ(host().facts().cpu, "");
+    EXPECT_TRUE(host().arguments(42).empty());
+}
+
+TEST_F(Hosts, SmallFiles) {
+    EXPECT_FALSE(read_file(root_ / "none"));
+    EXPECT_FALSE(read_line(root_ / "none"));
+    write("text", "one\ntwo\n");
+    EXPECT_EQ(read_file(root_ / "text"), "one\ntwo\n");
+    EXPECT_EQ(read_file(root_ / "text", 5), "one\nt");
+    EXPECT_EQ(read_line(root_ / "text"), "one");
+    write("text", "");
+    EXPECT_EQ(read_file(root_ / "text"), "");
+    EXPECT_EQ(read_line(root_ / "text"), "");
+}
+
+}  // namespace
+}  // namespace exittop

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A made-up host for tests of the live view: its VMs exit at steady rates, second after second.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "live_state.h"
+#include "live_view.h"
+#include "samples.h"
+
+namespace exittop::test {
+
+/// Exits per second of one reason, by their times.
+struct MadeRate {
+    std::uint32_t code;
+    std::uint64_t per_second;
+    std::uint64_t ns;
+    std::uint64_t halted_ns = 0;  ///< Of each.
+};
+
+struct MadeVm {
+    std::string name;
+    std::uint32_t pid;
+    std::uint32_t vcpus;
+    std::vector<MadeRate> rates;
+    Isa isa = Isa::svm;
+    Paging paging = Paging::npt;
+    std::string vmm = "qemu";
+};
+
+inline Vm made_vm(const MadeVm& made, std::uint64_t seconds, bool full) {
+    Vm vm;
+    vm.id = std::to_string(made.pid) + ".1";
+    vm.pid = made.pid;
+    vm.name = made.name;
+    vm.vmm = made.vmm;
+    vm.isa = made.isa;
+    vm.paging = made.paging;
+    for (std::uint32_t id = 0; id < made.vcpus; ++id) {
+        Vcpu vcpu{id, made.pid + 1 + id, {}, seconds * 600'000'000};
+        for (const MadeRate& rate : made.rates) {
+            ExitStats stats = make_exits(rate.code, {{rate.ns, rate.per_second * seconds},
+                                                     {rate.ns * 8, seconds}});
+            stats.halted_ns = rate.halted_ns * rate.per_second * seconds;
+            if (full) {
+                vcpu.exits.push_back(stats);
+            } else {
+                add_to_sums(vm.sums, stats);
+            }
+        }
+        vm.vcpus.push_back(std::move(vcpu));
+    }
+    return vm;
+}
+
+inline std::vector<MadeVm> made_vms() {
+    return {
+        {"web01", 4242, 2, {{0x72, 420, 1'100}, {0x78, 460, 691'000, 650'000}, {0x7b, 13'200, 9'540},
+                            {0x400, 96, 2'400}}},
+        {"db-primary", 5151, 4, {{0x78, 120, 400'000, 390'000}, {0x400, 2'200, 1'900}}},
+        {"evil\x1b[2J\n\xff\u202e\u4e2d\u6587", 977, 1, {{0x72, 12, 1'000}}, Isa::svm,
+         Paging::shadow, "firecracker"},
+    };
+}
+
+/// The host after so many seconds; the VM of that id in full.
+inline Sample made_sample(const std::vector<MadeVm>& vms, std::uint64_t seconds,
+                          const std::string& in_full = "") {
+    Sample sample;
+    Snapshot& snapshot = sample.snapshot;
+    snapshot.taken_at = "2026-03-01T12:00:" + std::string(seconds < 10 ? "0" : "") +
+                        std::to_string(seconds) + "Z";
+    snapshot.duration_s = static_cast<double>(seconds);
+    snapshot.host = {"6.1.0-18-cloud-amd64", "AMD EPYC 7763 64-Core Processor", Isa::svm,
+                     Paging::npt, {}};
+    for (const MadeVm& made : vms) {
+        const bool full = std::to_string(made.pid) + ".1" == in_full;
+        snapshot.vms.push_back(made_vm(made, seconds, full));
+    }
+    sample.cost = {static_cast<double>(seconds) * 0.004, 0, 0};
+    return sample;
+}
+
+/// The live view after three seconds on that host.
+inline State made_state(std::size_t height = 24, std::size_t width = 100) {
+    State state = apply(State{}, Resize{height, width});
+    for (std::uint64_t second = 1; second <= 3; ++second) {
+        state = apply(std::move(state), made_sample(made_vms(), second));
+    }
+    return state;
+}
+
+inline State press(State state, KeyCode code) { return apply(std::move(state), Key{code, 0}); }
+inline State type(State state, std::string_view characters) {
+    for (const char c : characters) {
+        state = apply(std::move(state), Key{KeyCode::character, static_cast<char32_t>(c)});
+    }
+    return state;
+}
+
+}  // namespace exittop::test

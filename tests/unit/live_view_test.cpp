@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Frames of the live view, whole, and that none of any size goes beyond the terminal.
+#include <gtest/gtest.h>
+
+#include "golden.h"
+#include "live_draw.h"
+#include "live_samples.h"
+
+namespace exittop::test {
+namespace {
+
+std::string frame(const State& state, Glyphs glyphs = Glyphs::utf8) {
+    return plain_text(draw(state, glyphs));
+}
+
+/// With web01 opened, and seen in full for two samples.
+State opened_state(std::size_t height = 24, std::size_t width = 100) {
+    State state = press(made_state(height, width), KeyCode::enter);
+    for (std::uint64_t second = 4; second <= 5; ++second) {
+        state = apply(std::move(state), made_sample(made_vms(), second, "4242.1"));
+    }
+    return state;
+}
+
+TEST(LiveView, first_screen) { expect_golden("live_vms.txt", frame(made_state())); }
+TEST(LiveView, wide) { expect_golden("live_vms_wide.txt", frame(made_state(12, 180))); }
+TEST(LiveView, smallest) { expect_golden("live_vms_small.txt", frame(made_state(5, 20))); }
+TEST(LiveView, ascii) {
+    const std::string text = frame(made_state(), Glyphs::ascii);
+    for (const char c : text) EXPECT_TRUE(c == '\n' || (c >= 0x20 && c < 0x7f));
+    expect_golden("live_vms_ascii.txt", text);
+}
+TEST(LiveView, reasons) { expect_golden("live_reasons.txt", frame(opened_state())); }
+TEST(LiveView, reasons_wide) { expect_golden("live_reasons_wide.txt", frame(opened_state(12, 160))); }
+TEST(LiveView, vcpus) {
+    expect_golden("live_vcpus.txt", frame(press(opened_state(), KeyCode::tab)));
+}
+TEST(LiveView, histogram) {
+    expect_golden("live_histogram.txt", frame(press(opened_state(30), KeyCode::enter)));
+}
+TEST(LiveView, sums) { expect_golden("live_sums.txt", frame(type(opened_state(), "c"))); }
+TEST(LiveView, help) { expect_golden("live_help.txt", frame(type(made_state(34), "?"))); }
+TEST(LiveView, sort_picker) { expect_golden("live_sort.txt", frame(type(made_state(14), "s"))); }
+
+TEST(LiveView, ratios) {
+    State state = type(opened_state(), "b");
+    auto vms = made_vms();
+    vms[0].rates[2].per_second = 16'500;
+    vms[0].rates.push_back({0x60, 33, 700});
+    // What came before has happened at the old rates.
+    Sample before = made_sample(made_vms(), 5, "4242.1");
+    Sample grown = made_sample(made_vms(), 6, "4242.1");
+    const Vm second = made_vm(vms[0], 1, true);
+    Vm& web = grown.snapshot.vms[0];
+    web.vcpus = before.snapshot.vms[0].vcpus;
+    for (std::size_t i = 0; i < web.vcpus.size(); ++i) {
+        auto& exits = web.vcpus[i].exits;
+        exits.insert(exits.begin(), second.vcpus[i].exits.back());
+        for (std::size_t k = 1; k < exits.size(); ++k) exits[k] += second.vcpus[i].exits[k - 1];
+    }
+    expect_golden("live_ratios.txt", frame(apply(std::move(state), std::move(grown))));
+}
+
+TEST(LiveView, losses_cannot_be_missed) {
+    Sample sample = made_sample(made_vms(), 4);
+    sample.snapshot.lost.table_full = 1'234;
+    State state = apply(made_state(), std::move(sample));
+    expect_golden("live_lost.txt", frame(state));
+    const auto lines = draw(state, Glyphs::utf8);
+    EXPECT_EQ(lines[2].front().role, Role::alarm);
+    state = apply(std::move(state), Resize{5, 20});
+    EXPECT_EQ(draw(state, Glyphs::utf8)[0].front().role, Role::alarm);
+}
+
+TEST(LiveView, no_vm_yet) {
+    State state = apply(State{}, Resize{10, 60});
+    EXPECT_NE(frame(state).find("Starting"), std::string::npos);
+    state.waiting = "Waiting for kvm_intel or kvm_amd to be loaded.";
+    EXPECT_NE(frame(state).find("Waiting for kvm_intel"), std::string::npos);
+    state = apply(std::move(state), made_sample({}, 1));
+    EXPECT_NE(frame(state).find("exittop lab"), std::string::npos);
+    EXPECT_EQ(frame(state).find("Waiting"), std::string::npos);
+    EXPECT_NE(frame(apply(std::move(state), made_sample(made_vms(), 2))).find("web01"),
+              std::string::npos);
+}
+
+TEST(LiveView, cost_in_the_kernel) {
+    Sample sample = made_sample(made_vms(), 4);
+    sample.cost.run_ns = 68'000;
+    sample.cost.runs = 1'000;
+    EXPECT_NE(frame(apply(made_state(), std::move(sample))).find("68 ns/event"), std::string::npos);
+}
+
+TEST(LiveView, every_screen_fits_every_size) {
+    const std::vector<State> states = {
+        made_state(), opened_state(), press(opened_state(), KeyCode::tab),
+        press(opened_state(), KeyCode::enter), type(made_state(), "?"), type(made_state(), "s"),
+        type(made_state(), "/we"), type(opened_state(), "b"), type(opened_state(), "cz"),
+    };
+    for (const State& state : states) {
+        for (const std::size_t height : {1UL, 2UL, 5UL, 7UL, 8UL, 24UL, 120UL}) {
+            for (std::size_t width = 1; width <= 400; width += width < 30 ? 1 : 37) {
+                const State resized = apply(state, Resize{height, width});
+                for (const Glyphs glyphs : {Glyphs::utf8, Glyphs::ascii}) {
+                    const auto lines = draw(resized, glyphs);
+                    ASSERT_EQ(lines.size(), height);
+                    for (const Line& line : lines) ASSERT_LE(line_width(line), width);
+                }
+            }
+        }
+    }
+}
+
+TEST(LiveView, no_frame_holds_control_characters) {
+    for (const State& state : {made_state(), press(press(press(made_state(), KeyCode::end),
+                                                         KeyCode::enter), KeyCode::enter)}) {
+        for (const char c : frame(state)) {
+            EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20);
+        }
+        EXPECT_NE(frame(state).find("evil\\x1b[2J"), std::string::npos);
+    }
+}
+
+TEST(LiveView, columns_leave_by_importance) {
+    const std::vector<LiveColumn> columns = {{"A", 10, 20, 0}, {"B", 5, 5, 2}, {"C", 5, 5, 1}};
+    using Widths = std::vector<std::size_t>;
+    EXPECT_EQ(column_widths(columns, 8), (Widths{7, 0, 0}));
+    EXPECT_EQ(column_widths(columns, 17), (Widths{10, 0, 5}));
+    EXPECT_EQ(column_widths(columns, 23), (Widths{10, 5, 5}));
+    EXPECT_EQ(column_widths(columns, 100), (Widths{20, 5, 5}));
+}
+
+TEST(LiveView, ratio_texts) {
+    EXPECT_EQ(print_ratio(3.0, 2.0), "1.50x");
+    EXPECT_EQ(print_ratio(0.0, 2.0), "0.00x");
+    EXPECT_EQ(print_ratio(2.0, 0.0), "new");
+    EXPECT_EQ(print_ratio(0.0, 0.0), "-");
+    EXPECT_EQ(print_ratio(-1.0, 2.0), "-");
+    EXPECT_EQ(print_ratio(2'000'000.0, 1.0), "2,000,000x");
+}
+
+TEST(LiveView, trails) {
+    Trail trail;
+    EXPECT_EQ(draw_trail(trail, 3, Glyphs::ascii), "   ");
+    for (const double value : {0.0, 1.0, 1000.0}) trail.add(value);
+    EXPECT_EQ(draw_trail(trail, 5, Glyphs::ascii), "   _#");
+    EXPECT_EQ(draw_trail(trail, 2, Glyphs::utf8), "▁█");
+    for (int i = 0; i < 100; ++i) trail.add(i);
+    EXPECT_EQ(display_width(draw_trail(trail, 80, Glyphs::utf8)), 80U);
+}
+
+}  // namespace
+}  // namespace exittop::test

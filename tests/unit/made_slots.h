@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Slots as the BPF program would have left them, written by hand.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+#include <vector>
+
+#include "exittop_abi.h"
+#include "histogram.h"
+
+namespace exittop::test {
+
+/// A vCPU as it is first seen.
+struct MadeVcpu {
+    std::uint64_t kvm = 0xffff'0000'0000'1000;
+    std::uint64_t first_ns = 100;
+    std::uint32_t id = 0;
+    std::uint32_t pid = 1000;
+    std::uint32_t tid = 1001;
+    std::string_view command = "qemu";
+    std::uint32_t isa = 2;
+    std::uint32_t paging = EXITTOP_PAGING_TDP;
+};
+
+/// Writes into one slot what the BPF program's workers would write.
+class SlotWriter {
+public:
+    explicit SlotWriter(vcpu_slot& slot) : slot_(slot) {}
+
+    void begin(const MadeVcpu& vcpu) {
+        vcpu_header& header = slot_.header;
+        header.kvm = vcpu.kvm;
+        header.vcpu = vcpu.kvm + 0x100000 + vcpu.id * 0x1000;
+        header.first_ns = vcpu.first_ns;
+        header.vcpu_id = vcpu.id;
+        header.pid = vcpu.pid;
+        header.tid = vcpu.tid;
+        header.isa = vcpu.isa;
+        header.paging = vcpu.paging;
+        header.blocks = EXITTOP_HEADER_BLOCKS;
+        vcpu.command.copy(header.command, sizeof header.command);
+        header.state = EXITTOP_SLOT_IN_USE;
+    }
+
+    void end(std::uint64_t ended_ns) {
+        slot_.header.vcpu = 0;
+        slot_.header.ended_ns = ended_ns;
+        slot_.header.state = EXITTOP_SLOT_ENDED;
+    }
+
+    unsigned new_block() {
+        if (slot_.header.blocks >= EXITTOP_REST_CELL) throw std::length_error("slot is full");
+        return slot_.header.blocks++;
+    }
+
+    exit_cell& cell_at(unsigned number) { return *static_cast<exit_cell*>(block(number)); }
+    exit_words& words_at(unsigned number) { return *static_cast<exit_words*>(block(number)); }
+
+    /// The cell of a code, made if there is none.
+    exit_cell& cell(std::uint32_t code, std::uint8_t level = 1) {
+        return cell_at(cell_number(code, level));
+    }
+
+    unsigned cell_number(std::uint32_t code, std::uint8_t level = 1) {
+        vcpu_header& header = slot_.header;
+        for (unsigned i = 0; i < header.cells; ++i) {
+            const unsigned number = header.cell_blocks[i];
+            if (cell_at(number).code == code && cell_at(number).level == level) return number;
+        }
+        const unsigned number = new_block();
+        cell_at(number).code = code;
+        cell_at(number).level = level;
+        header.cell_blocks[header.cells++] = static_cast<std::uint8_t>(number);
+        return number;
+    }
+
+    /// An extra block of a cell, made if there is none.
+    exit_words& extra(exit_cell& cell, exittop_extra_block kind) {
+        if (cell.extra[kind] == 0) cell.extra[kind] = static_cast<std::uint8_t>(new_block());
+        return words_at(cell.extra[kind]);
+    }
+
+    /// `count` completed exits of `ns` each.
+    void exits(std::uint32_t code, std::uint64_t ns, std::uint32_t count = 1,
+               std::uint8_t level = 1) {
+        exit_cell& made = cell(code, level);
+        made.count += count;
+        made.time_ns += ns * count;
+        made.max_ns = std::max(made.max_ns, ns);
+        const std::size_t bucket = bucket_of(ns);
+        if (bucket < EXITTOP_NEAR_BUCKETS) {
+            made.near[bucket] += count;
+        } else {
+            extra(made, EXITTOP_FAR).word[bucket - EXITTOP_NEAR_BUCKETS] += count;
+        }
+    }
+
+private:
+    void* block(unsigned number) {
+        return reinterpret_cast<std::uint8_t*>(&slot_) + std::size_t{number} * EXITTOP_BLOCK_SIZE;
+    }
+
+    vcpu_slot& slot_;
+};
+
+/// All slots of a run; number 0 is never in use.
+class MadeSlots {
+public:
+    explicit MadeSlots(std::uint32_t count) : slots_(count + 1) {}
+
+    [[nodiscard]] std::span<vcpu_slot> all() { return slots_; }
+    SlotWriter at(std::uint32_t number) { return SlotWriter(slots_.at(number)); }
+    SlotWriter begin(std::uint32_t number, const MadeVcpu& vcpu) {
+        SlotWriter writer = at(number);
+        writer.begin(vcpu);
+        return writer;
+    }
+    void clear(std::uint32_t number) {
+        std::memset(static_cast<void*>(&slots_.at(number)), 0, sizeof(vcpu_slot));
+    }
+
+private:
+    std::vector<vcpu_slot> slots_;
+};
+
+}  // namespace exittop::test

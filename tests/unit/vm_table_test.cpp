@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What made-up slots are read as, and how vCPUs that come and go are told apart as VMs.
+#include "vm_table.h"
+
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "made_slots.h"
+
+namespace exittop {
+namespace {
+
+using test::MadeSlots;
+using test::MadeVcpu;
+using test::SlotWriter;
+
+constexpr std::uint32_t svm_io = 0x7b;
+constexpr std::uint32_t svm_cpuid = 0x72;
+constexpr std::uint32_t svm_hlt = 0x78;
+constexpr std::uint32_t svm_npf = 0x400;
+
+/// One slot in use, to be filled and read.
+struct OneSlot {
+    MadeSlots slots{1};
+    SlotWriter writer = slots.begin(1, MadeVcpu{.id = 3, .tid = 77});
+    SlotContents read() { return read_slot(slots.all()[1]); }
+};
+
+TEST(ReadSlot, GivesEachReasonByLevelAndCode) {
+    OneSlot one;
+    one.writer.exits(svm_npf, 2'000, 3);
+    one.writer.exits(svm_cpuid, 500, 7);
+    one.writer.exits(svm_cpuid, 900, 1, 2);
+    const SlotContents contents = one.read();
+    EXPECT_EQ(contents.vcpu.id, 3U);
+    EXPECT_EQ(contents.vcpu.tid, 77U);
+    ASSERT_EQ(contents.vcpu.exits.size(), 3U);
+    const ExitStats& cpuid = contents.vcpu.exits[0];
+    EXPECT_EQ(cpuid.code, svm_cpuid);
+    EXPECT_EQ(cpuid.level, GuestLevel::l1);
+    EXPECT_EQ(cpuid.count, 7U);
+    EXPECT_EQ(cpuid.time_ns, 3'500U);
+    EXPECT_EQ(cpuid.max_ns, 500U);
+    EXPECT_EQ(cpuid.histogram.at(bucket_of(500)), 7U);
+    EXPECT_EQ(cpuid.histogram.total(), 7U);
+    EXPECT_EQ(contents.vcpu.exits[1].code, svm_npf);
+    EXPECT_EQ(contents.vcpu.exits[2].level, GuestLevel::l2);
+    EXPECT_EQ(contents.vcpu.exits[2].count, 1U);
+    EXPECT_EQ(contents.lost, Lost{});
+}
+
+TEST(ReadSlot, FindsFarBucketsInTheirBlock) {
+    OneSlot one;
+    for (std::size_t bucket = 0; bucket < histogram_buckets; ++bucket) {
+        one.writer.exits(svm_hlt, bucket_lower(bucket), static_cast<std::uint32_t>(bucket) + 1);
+    }
+    const Histogram histogram = one.read().vcpu.exits.at(0).histogram;
+    for (std::size_t bucket = 0; bucket < histogram_buckets; ++bucket) {
+        EXPECT_EQ(histogram.at(bucket), bucket + 1) << "bucket " << bucket;
+    }
+}
+
+TEST(ReadSlot, JoinsTheHalvesOfCountsBeyond32Bits) {
+    OneSlot one;
+    exit_cell& cell = one.writer.cell(svm_io);
+    cell.near[9] = 5;
+    one.writer.extra(cell, EXITTOP_NEAR_CARRY).word[9] = 1;
+    one.writer.extra(cell, EXITTOP_NEAR_CARRY).word[10] = 2;  // wrapped to 0
+    one.writer.extra(cell, EXITTOP_FAR).word[63] = UINT32_MAX;
+    one.writer.extra(cell, EXITTOP_FAR_CARRY).word[63] = UINT32_MAX;
+    one.writer.extra(cell, EXITTOP_FAR).word[0] = 4;
+    cell.count = (1ULL << 32) + 5;
+    const ExitStats stats = one.read().vcpu.exits.at(0);
+    EXPECT_EQ(stats.histogram.at(9), (1ULL << 32) + 5);
+    EXPECT_EQ(stats.histogram.at(10), 2ULL << 32);
+    EXPECT_EQ(stats.histogram.at(11), 0U);
+    EXPECT_EQ(stats.histogram.at(EXITTOP_NEAR_BUCKETS), 4U);
+    EXPECT_EQ(stats.histogram.at(histogram_buckets - 1), UINT64_MAX);
+    EXPECT_EQ(stats.count, (1ULL << 32) + 5);
+}
+
+/// An exit being handled of which 30 ns in the VMM and 7 ns halted are in its cell already.
+OneSlot with_pending_exit() {
+    OneSlot one;
+    const unsigned io = one.writer.cell_number(svm_io);
+    exit_cell& cell = one.writer.cell_at(io);
+    cell = {.count = 2, .time_ns = 500, .max_ns = 500, .vmm_ns = 130, .halted_ns = 57,
+            .code = svm_io, .extra = {}, .level = 1, .near = {}};
+    vcpu_header& header = one.slots.all()[1].header;
+    header.cell = io;
+    header.exit_ns = 9'000;
+    header.split_exit_ns = 9'000;
+    header.split_vmm_ns = 30;
+    header.split_halted_ns = 7;
+    return one;
+}
+
+TEST(ReadSlot, LeavesOutPartsOfTheExitBeingHandled) {
+    OneSlot one = with_pending_exit();
+    const ExitStats stats = one.read().vcpu.exits.at(0);
+    EXPECT_EQ(stats.vmm_ns, 100U);
+    EXPECT_EQ(stats.halted_ns, 50U);
+    EXPECT_EQ(stats.time_ns, 500U);
+}
+
+TEST(ReadSlot, LeavesOutNothingOfACompletedExit) {
+    OneSlot one = with_pending_exit();
+    one.slots.all()[1].header.exit_ns = 0;
+    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 130U);
+    EXPECT_EQ(one.read().vcpu.exits.at(0).halted_ns, 57U);
+}
+
+TEST(ReadSlot, LeavesOutNothingWhenThePartsAreOfAnEarlierExit) {
+    OneSlot one = with_pending_exit();
+    one.slots.all()[1].header.exit_ns = 9'500;
+    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 130U);
+}
+
+TEST(ReadSlot, LeavesOutNothingOfOtherReasons) {
+    OneSlot one = with_pending_exit();
+    one.writer.cell(svm_cpuid).vmm_ns = 45;
+    EXPECT_EQ(one.read().vcpu.exits.at(0).code, svm_cpuid);
+    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 45U);
+}
+
+TEST(ReadSlot, NeverLeavesOutMoreThanThereIs) {
+    OneSlot one = with_pending_exit();
+    one.slots.all()[1].header.split_vmm_ns = 1'000'000;
+    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 0U);
+}
+
+TEST(ReadSlot, CountsWhatItCannotName) {
+    OneSlot one;
+    one.writer.exits(0x4ff, 100, 4);
+    one.writer.exits(svm_io, 100, 9);
+    SlotContents contents = one.read();
+    EXPECT_EQ(contents.lost.unknown_code, 4U);
+    EXPECT_EQ(contents.vcpu.exits.at(1).code, 0x4ffU) << "it keeps its number";
+
+    // The flags of a VMX reason are no part of its name; 7 is no ISA.
+    one.slots.all()[1].header.isa = 1;
+    one.writer.exits(0x80000021, 100, 2);
+    EXPECT_EQ(one.read().lost.unknown_code, 4U + 9U) << "0x4ff and 0x7b are no VMX reasons";
+    one.slots.all()[1].header.isa = 7;
+    EXPECT_EQ(one.read().lost.unknown_code, 4U + 9U + 2U);
+}
+
+TEST(ReadSlot, AnUnreadableCodeIsLostForItsIsaAlone) {
+    OneSlot one;
+    one.slots.all()[1].header.isa = 7;
+    one.slots.all()[1].header.unknown_isa = 3;
+    one.writer.exits(EXITTOP_CODE_UNREADABLE, 100, 3);
+    const Lost lost = one.read().lost;
+    EXPECT_EQ(lost.unknown_isa, 3U);
+    EXPECT_EQ(lost.unknown_code, 0U);
+}
+
+TEST(ReadSlot, TheLastBlockHoldsReasonsThatFoundNoRoom) {
+    OneSlot one;
+    for (std::uint32_t code = 0; code < EXITTOP_CELLS - 1; ++code) one.writer.exits(code, 100);
+    one.writer.cell_at(EXITTOP_REST_CELL).count = 42;
+    const SlotContents contents = one.read();
+    EXPECT_EQ(contents.vcpu.exits.size(), std::size_t{EXITTOP_CELLS} - 1);
+    EXPECT_EQ(contents.lost.reasons_full, 42U);
+}
+
+TEST(ReadSlot, PassesOnWhatTheProgramLost) {
+    OneSlot one;
+    vcpu_header& header = one.slots.all()[1].header;
+    header.histogram_full = 1;
+    header.unknown_isa = 2;
+    header.exit_without_entry = 3;
+    header.entry_without_exit = 4;
+    Lost expected;
+    expected.histogram_full = 1;
+    expected.unknown_isa = 2;
+    expected.exit_without_entry = 3;
+    expected.entry_without_exit = 4;
+    EXPECT_EQ(one.read().lost, expected);
+}
+
+TEST(ReadSlot, DamagedMemoryDoesNoHarm) {
+    MadeSlots slots(1);
+    std::memset(static_cast<void*>(&slots.all()[1]), 0xff, sizeof(vcpu_slot));
+    EXPECT_LE(read_slot(slots.all()[1]).vcpu.exits.size(), std::size_t{EXITTOP_CELLS});
+}
+
+/// A table over made-up slots that takes slots back as the collector does.
+class Tables : public testing::Test {
+protected:
+    void update() {
+        table_.update(slots_.all(), [this](std::uint32_t number) {
+            EXPECT_EQ(slots_.all()[number].header.state, EXITTOP_SLOT_ENDED);
+            released_.push_back(number);
+            slots_.clear(number);
+            if (on_release_) on_release_();
+        });
+    }
+    std::vector<Vm> vms() { return table_.contents(slots_.all()).vms; }
+    Lost lost() { return table_.contents(slots_.all()).lost; }
+
+    MadeSlots slots_{8};
+    std::vector<std::uint32_t> released_;
+    std::vector<std::uint32_t> identified_;
+    std::function<void()> on_release_;
+    VmTable table_{[this](std::uint32_t pid, const std::string& command) {
+        identified_.push_back(pid);
+        return VmIdentity{command, "uuid-of-" + command, "vmm-of-" + command};
+    }};
+};
+
+constexpr std::uint64_t kvm_a = 0xffff'8880'0000'0000;
+constexpr std::uint64_t kvm_b = 0xffff'8881'0000'0000;
+
+TEST_F(Tables, StartEmpty) {
+    update();
+    EXPECT_TRUE(vms().empty());
+    EXPECT_EQ(lost(), Lost{});
+}
+
+TEST_F(Tables, AVmHasItsIdentityAndItsVcpusInOrder) {
+    slots_.begin(5, {.kvm = kvm_a, .first_ns = 10, .id = 1, .pid = 7, .tid = 71, .command = "web"})
+        .exits(svm_io, 100);
+    slots_.begin(2, {.kvm = kvm_a, .first_ns = 20, .id = 0, .pid = 7, .tid = 70, .command = "web"})
+        .exits(svm_io, 100, 2);
+    slots_.begin(7, {.kvm = kvm_a, .first_ns = 30, .id = 2, .pid = 7, .tid = 72, .command = "web"});
+    update();
+    ASSERT_EQ(vms().size(), 1U);
+    const Vm vm = vms()[0];
+    EXPECT_EQ(vm.id, "7.1");
+    EXPECT_EQ(vm.pid, 7U);
+    EXPECT_EQ(vm.name, "web");
+    EXPECT_EQ(vm.uuid, "uuid-of-web");
+    EXPECT_EQ(vm.vmm, "vmm-of-web");
+    EXPECT_EQ(vm.isa, Isa::svm);
+    EXPECT_EQ(vm.paging, Paging::npt);
+    EXPECT_FALSE(vm.ended);
+    ASSERT_EQ(vm.vcpus.size(), 3U);
+    EXPECT_EQ(vm.vcpus[0].id, 0U);
+    EXPECT_EQ(vm.vcpus[0].tid, 70U);
+    EXPECT_EQ(vm.vcpus[0].exits.at(0).count, 2U);
+    EXPECT_EQ(vm.vcpus[1].id, 1U);
+    EXPECT_EQ(vm.vcpus[2].id, 2U);
+    EXPECT_EQ(identified_, std::vector<std::uint32_t>{7}) << "asked once per VM";
+    EXPECT_TRUE(released_.empty());
+}
+
+TEST_F(Tables, CountsOfLiveVmsAreReadEachTime) {
+    SlotWriter writer = slots_.begin(1, {});
+    update();
+    writer.exits(svm_io, 100);
+    EXPECT_EQ(vms().at(0).vcpus.at(0).exits.at(0).count, 1U);
+    writer.exits(svm_io, 100);
+    EXPECT_EQ(vms().at(0).vcpus.at(0).exits.at(0).count, 2U);
+}
+
+TEST_F(Tables, IsaAndPagingOfAVcpuThatHasNotExitedComeLater) {
+    slots_.begin(1, {.isa = 0});
+    update();
+    EXPECT_EQ(vms().at(0).isa, Isa::unknown);
+    EXPECT_EQ(vms().at(0).paging, Paging::unknown);
+    slots_.all()[1].header.isa = 1;
+    EXPECT_EQ(vms().at(0).isa, Isa::vmx);
+    EXPECT_EQ(vms().at(0).paging, Paging::ept);
+    slots_.at(1).end(500);
+    update();
+    EXPECT_EQ(vms().at(0).isa, Isa::vmx);
+    EXPECT_EQ(vms().at(0).paging, Paging::ept);
+}
+
+TEST_F(Tables, ShadowPagingIsKeptPerVm) {
+    slots_.begin(1, {.kvm = kvm_a, .command = "a", .paging = EXITTOP_PAGING_SHADOW});
+    slots_.begin(2, {.kvm = kvm_b, .command = "b", .paging = EXITTOP_PAGING_TDP});
+    slots_.begin(3, {.kvm = kvm_b + 1, .command = "c", .paging = EXITTOP_PAGING_UNKNOWN});
+    update();
+    EXPECT_EQ(vms().at(0).paging, Paging::shadow);
+    EXPECT_EQ(vms().at(1).paging, Paging::npt);
+    EXPECT_EQ(vms().at(2).paging, Paging::unknown);
+}
+
+TEST_F(Tables, AnUnknownIsaKeepsItsNumber) {
+    slots_.begin(1, {.isa = 9});
+    update();
+    EXPECT_EQ(isa_name(vms().at(0).isa), "9");
+    EXPECT_EQ(vms().at(0).paging, Paging::unknown);
+}
+
+TEST_F(Tables, ACommandThatFillsItsFieldHasNoTerminator) {
+    slots_.begin(1, {.command = "0123456789abcdef"});
+    update();
+    EXPECT_EQ(vms().at(0).name, "0123456789abcdef");
+}
+
+TEST_F(Tables, TwoVmsInOneProcessAreApart) {
+    slots_.begin(1, {.kvm = kvm_a, .first_ns = 10, .pid = 7}).exits(svm_io, 100, 1);
+    slots_.begin(2, {.kvm = kvm_b, .first_ns = 20, .pid = 7}).exits(svm_io, 100, 2);
+    update();
+    ASSERT_EQ(vms().size(), 2U);
+    EXPECT_EQ(vms()[0].id, "7.1");
+    EXPECT_EQ(vms()[0].vcpus.at(0).exits.at(0).count, 1U);
+    EXPECT_EQ(vms()[1].id, "7.2");
+    EXPECT_EQ(vms()[1].vcpus.at(0).exits.at(0).count, 2U);
+}
+
+TEST_F(Tables, AnEndedVmStaysAndItsSlotsComeBackOnce) {
+    slots_.begin(1, {.id = 0}).exits(svm_io, 100, 5);
+    slots_.begin(2, {.id = 1}).exits(svm_hlt, 100, 6);
+    update();
+    slots_.at(1).end(500);
+    slots_.at(2).end(501);
+    update();
+    update();
+    EXPECT_EQ(released_, (std::vector<std::uint32_t>{1, 2}));
+    ASSERT_EQ(vms().size(), 1U);
+    EXPECT_TRUE(vms()[0].ended);
+    ASSERT_EQ(vms()[0].vcpus.size(), 2U);
+    EXPECT_EQ(vms()[0].vcpus[0].exits.at(0).count, 5U);
+    EXPECT_EQ(vms()[0].vcpus[1].exits.at(0).count, 6U);
+}
+
+TEST_F(Tables, AVmThatEndedBeforeItWasLookedAtIsThere) {
+    slots_.begin(1, {}).exits(svm_io, 100, 5);
+    slots_.at(1).end(500);
+    update();
+    ASSERT_EQ(vms().size(), 1U);
+    EXPECT_TRUE(vms()[0].ended);
+    EXPECT_EQ(vms()[0].vcpus.at(0).exits.at(0).count, 5U);
+    EXPECT_EQ(released_, std::vector<std::uint32_t>{1});
+}
+
+TEST_F(Tables, AVmHasNotEndedWhileAVcpuLives) {
+    slots_.begin(1, {.id = 0});
+    slots_.begin(2, {.id = 1});
+    update();
+    slots_.at(1).end(500);
+    update();
+    EXPECT_FALSE(vms().at(0).ended);
+    EXPECT_EQ(vms().at(0).vcpus.size(), 2U);
+    slots_.at(2).end(510);
+    update();
+    EXPECT_TRUE(vms().at(0).ended);
+}
+
+TEST_F(Tables, AVmHasNotEndedThoughItsFirstVcpuWasNeverSeenAlive) {
+    slots_.begin(1, {.first_ns = 10, .id = 0});
+    slots_.at(1).end(500);
+    slots_.begin(2, {.first_ns = 20, .id = 1});
+    update();
+    ASSERT_EQ(vms().size(), 1U);
+    EXPECT_FALSE(vms()[0].ended);
+}
+
+TEST_F(Tables, AnAddressUsedAgainIsAnotherVm) {
+    slots_.begin(1, {.kvm = kvm_a, .first_ns = 10, .pid = 7, .command = "a"});
+    update();
+    slots_.at(1).end(50);
+    slots_.begin(2, {.kvm = kvm_a, .first_ns = 60, .pid = 8, .command = "b"});
+    update();
+    ASSERT_EQ(vms().size(), 2U);
+    EXPECT_EQ(vms()[0].name, "a");
+    EXPECT_TRUE(vms()[0].ended);
+    EXPECT_EQ(vms()[1].name, "b");
+    EXPECT_FALSE(vms()[1].ended);
+}
+
+TEST_F(Tables, AnAddressUsedManyTimesBetweenTwoLooks) {
+    // Slots in another order than the VMs they hold.
+    for (std::uint32_t i = 0; i < 8; ++i) {
+        const std::uint32_t number = 8 - i;
+        slots_.begin(number, {.kvm = kvm_a, .first_ns = 100 + 10 * i, .pid = 7})
+            .exits(svm_io, 100, i + 1);
+        if (i < 7) slots_.at(number).end(105 + 10 * i);
+    }
+    update();
+    ASSERT_EQ(vms().size(), 8U);
+    for (std::uint32_t i = 0; i < 8; ++i) {
+        EXPECT_EQ(vms()[i].id, "7." + std::to_string(i + 1));
+        EXPECT_EQ(vms()[i].vcpus.at(0).exits.at(0).count, i + 1);
+        EXPECT_EQ(vms()[i].ended, i < 7);
+    }
+}
+
+TEST_F(Tables, APidUsedAgainGivesANewId) {
+    slots_.begin(1, {.kvm = kvm_a, .first_ns = 10, .pid = 7});
+    slots_.at(1).end(50);
+    update();
+    slots_.begin(1, {.kvm = kvm_b, .first_ns = 60, .pid = 7});
+    update();
+    ASSERT_EQ(vms().size(), 2U);
+    EXPECT_EQ(vms()[0].id, "7.1");
+    EXPECT_EQ(vms()[1].id, "7.2");
+}
+
+// A program that counts while the table looks: the slots it passed may change behind it.
+TEST_F(Tables, AVmThatEndsBehindTheLookLeavesItsAddressToAnother) {
+    slots_.begin(1, {.kvm = kvm_a, .first_ns = 10, .pid = 7, .command = "a"}).exits(svm_io, 100);
+    update();
+    slots_.begin(2, {.kvm = kvm_b, .first_ns = 20, .pid = 9, .command = "other"});
+    slots_.at(2).end(55);
+    slots_.begin(3, {.kvm = kvm_a, .first_ns = 60, .pid = 8, .command = "b"}).exits(svm_io, 100);
+    // Slot 1 was read as in use; the VM in it ended at 50, before slot 3 was read.
+    on_release_ = [this] {
+        if (slots_.all()[1].header.state == EXITTOP_SLOT_IN_USE) slots_.at(1).end(50);
+    };
+    update();
+    update();
+    ASSERT_EQ(vms().size(), 3U);
+    EXPECT_EQ(vms()[0].name, "a");
+    EXPECT_TRUE(vms()[0].ended);
+    EXPECT_EQ(vms()[0].vcpus.size(), 1U);
+    EXPECT_EQ(vms()[1].name, "b");
+    EXPECT_EQ(vms()[1].vcpus.size(), 1U);
+}
+
+TEST_F(Tables, LossesOfEndedAndLiveVcpusAddUp) {
+    for (std::uint32_t number = 1; number <= 3; ++number) {
+        slots_.begin(number, {.kvm = kvm_a + number, .pid = number}).exits(0x4ff, 100, number);
+        slots_.all()[number].header.exit_without_entry = 10 * number;
+        slots_.at(number).cell_at(EXITTOP_REST_CELL).count = 100 * number;
+    }
+    slots_.at(2).end(500);
+    update();
+    Lost expected;
+    expected.unknown_code = 6;
+    expected.exit_without_entry = 60;
+    expected.reasons_full = 600;
+    EXPECT_EQ(lost(), expected);
+    slots_.at(1).end(600);
+    slots_.at(3).end(700);
+    update();
+    EXPECT_EQ(lost(), expected);
+}
+
+TEST_F(Tables, VmsAreSortedByNameThenId) {
+    slots_.begin(1, {.kvm = kvm_a, .first_ns = 1, .pid = 30, .command = "b"});
+    slots_.begin(2, {.kvm = kvm_b, .first_ns = 2, .pid = 20, .command = "b"});
+    slots_.begin(3, {.kvm = kvm_b + 1, .first_ns = 3, .pid = 40, .command = "a"});
+    update();
+    std::vector<std::string> order;
+    for (const Vm& vm : vms()) order.push_back(vm.name + " " + vm.id);
+    EXPECT_EQ(order, (std::vector<std::string>{"a 40.1", "b 20.1", "b 30.1"}));
+}
+
+TEST_F(Tables, TenThousandVmsComeAndGoInEightSlots) {
+    std::deque<std::uint32_t> free = {1, 2, 3, 4, 5, 6, 7, 8};
+    std::uint64_t now = 1;
+    for (std::uint32_t i = 0; i < 10'000; ++i) {
+        const std::uint32_t number = free.front();
+        free.pop_front();
+        slots_.begin(number, {.kvm = kvm_a + 4096 * (i % 3), .first_ns = ++now, .pid = i % 50})
+            .exits(svm_io, 100, i + 1);
+        // The three addresses are each given up before they are used again.
+        slots_.at(number).end(++now);
+        if (free.empty() || i % 3 == 0) {
+            update();
+            for (const std::uint32_t released : released_) free.push_back(released);
+            released_.clear();
+        }
+    }
+    update();
+    const std::vector<Vm> all = vms();
+    ASSERT_EQ(all.size(), 10'000U);
+    std::set<std::string> ids;
+    std::uint64_t exits = 0;
+    for (const Vm& vm : all) {
+        ids.insert(vm.id);
+        ASSERT_EQ(vm.vcpus.size(), 1U);
+        exits += vm.vcpus[0].exits.at(0).count;
+        EXPECT_TRUE(vm.ended);
+    }
+    EXPECT_EQ(ids.size(), 10'000U);
+    EXPECT_EQ(exits, 10'000ULL * 10'001 / 2);
+    EXPECT_EQ(free.size() + released_.size(), 8U);
+}
+
+}  // namespace
+}  // namespace exittop

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "batch.h"
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <optional>
+#include <utility>
+
+#include "batch_format.h"
+#include "delta.h"
+#include "dump.h"
+#include "files.h"
+#include "waiting.h"
+#include "workload.h"
+
+namespace exittop {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+class Batch {
+public:
+    Batch(const Host& host, const Options& options, const TableOptions& table)
+        : options_(options), table_(table), waiting_(host, options) {}
+
+    std::expected<int, Error> run() {
+        while (!is_done()) {
+            if (auto polled = waiting_.poll(); !polled) return std::unexpected(polled.error());
+            if (waiting_.collector() && !next_) next_ = Clock::now() + options_.delay;
+            if (next_ && Clock::now() >= *next_) {
+                if (auto printed = print(*waiting_.collector()); !printed) {
+                    return std::unexpected(printed.error());
+                }
+                continue;
+            }
+            if (auto open = check_stdout(); !open) return std::unexpected(open.error());
+            const auto number = signals_.wait(pause());
+            if (number && *number != SIGCHLD) break;
+        }
+        return 0;
+    }
+
+private:
+    bool is_done() const { return options_.iterations && printed_ >= *options_.iterations; }
+
+    /// Until the next interval ends, but no longer than VMs may go unnoticed.
+    std::chrono::milliseconds pause() const {
+        constexpr auto longest = 100ms;
+        if (!next_) return longest;
+        return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(*next_ - Clock::now()), 0ms,
+                          std::chrono::milliseconds(longest));
+    }
+
+    std::expected<void, Error> print(Collector& collector) {
+        Snapshot now = collector.snapshot();
+        Delta delta = now - before_;
+        before_ = std::move(now);
+        keep_wanted(delta.interval, options_);
+        const bool is_first = printed_++ == 0;
+        *next_ += options_.delay;
+        // After a suspend, one long interval rather than many empty ones.
+        if (*next_ <= Clock::now()) next_ = Clock::now() + options_.delay;
+        return write_stdout(batch_text(delta.interval, options_.format, table_, is_first));
+    }
+
+    const Options& options_;
+    const TableOptions& table_;
+    Signals signals_;
+    WaitingCollector waiting_;
+    Snapshot before_;  // At first empty: the first interval begins with the counting.
+    std::optional<Clock::time_point> next_;  // When the present interval ends; none yet: it waits.
+    std::uint64_t printed_ = 0;
+};
+
+}  // namespace
+
+std::expected<int, Error> run_batch(const Host& host, const Options& options,
+                                    const TableOptions& table) {
+    return Batch(host, options, table).run();
+}
+
+}  // namespace exittop

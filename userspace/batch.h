@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The batch: prints what happened in each interval, for pipes, logs and cron.
+#pragma once
+
+#include <expected>
+
+#include "error.h"
+#include "host.h"
+#include "options.h"
+#include "table.h"
+
+namespace exittop {
+
+/// Prints an interval every options.delay, options.iterations of them or until a signal; an
+/// interval that a signal cuts short is not printed. Fails as soon as nobody reads stdout any more.
+std::expected<int, Error> run_batch(const Host& host, const Options& options,
+                                    const TableOptions& table);
+
+}  // namespace exittop

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// One interval of the batch as text, in the formats that `exittop dump` has.
+#pragma once
+
+#include <string>
+
+#include "options.h"
+#include "snapshot.h"
+#include "table.h"
+
+namespace exittop {
+
+/// A table under the time when the interval ended, one line of JSON, or lines of CSV. The first
+/// one begins with what comes only once: the heading of the CSV. CSV lines begin with the time when
+/// the interval ended and its length in seconds.
+std::string batch_text(const Snapshot& interval, Format format, const TableOptions& options,
+                       bool is_first);
+
+}  // namespace exittop

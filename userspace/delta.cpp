@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Finds each VM, vCPU and reason of one snapshot in another, and subtracts or adds.
+#include "delta.h"
+
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+
+namespace exittop {
+
+namespace {
+
+auto key_of(const ExitStats& stats) { return std::tuple(stats.level, stats.code); }
+
+bool is_nothing(const ExitStats& stats) {
+    return stats.count == 0 && stats.time_ns == 0 && stats.vmm_ns == 0 && stats.halted_ns == 0 &&
+           stats.histogram.empty();
+}
+
+// What a VM or vCPU that was not there before is compared with.
+const Vm no_vm;
+const Vcpu no_vcpu;
+
+using VmsById = std::unordered_map<std::string_view, const Vm*>;
+
+VmsById by_id(const std::vector<Vm>& vms) {
+    VmsById found;
+    for (const Vm& vm : vms) found.emplace(vm.id, &vm);
+    return found;
+}
+
+// A process that took over the id of another (a run file of another time) is another VM.
+const Vm* find_vm(const VmsById& vms, const Vm& wanted) {
+    const auto found = vms.find(wanted.id);
+    return found != vms.end() && found->second->pid == wanted.pid ? found->second : nullptr;
+}
+
+template <typename Vcpus>
+auto find_vcpu(Vcpus& vcpus, const Vcpu& wanted) {
+    const auto same = [&wanted](const Vcpu& vcpu) {
+        return vcpu.id == wanted.id && vcpu.tid == wanted.tid;
+    };
+    const auto first = std::ranges::lower_bound(vcpus, wanted.id, {}, &Vcpu::id);
+    const auto found = std::ranges::find_if(first, vcpus.end(), same);
+    return found == vcpus.end() ? nullptr : &*found;
+}
+
+// Of lists ascending by key: what came to each of them since `earlier`.
+std::vector<ExitStats> list_since(const std::vector<ExitStats>& later,
+                                  const std::vector<ExitStats>& earlier) {
+    std::vector<ExitStats> since;
+    for (const ExitStats& stats : later) {
+        const auto before = std::ranges::lower_bound(earlier, key_of(stats), {}, key_of);
+        const bool found = before != earlier.end() && key_of(*before) == key_of(stats);
+        ExitStats change = found ? exits_since(stats, *before) : stats;
+        if (!is_nothing(change)) since.push_back(std::move(change));
+    }
+    return since;
+}
+
+void add_list(std::vector<ExitStats>& exits, const std::vector<ExitStats>& more) {
+    for (const ExitStats& stats : more) {
+        const auto place = std::ranges::lower_bound(exits, key_of(stats), {}, key_of);
+        if (place != exits.end() && key_of(*place) == key_of(stats)) {
+            *place += stats;
+        } else {
+            exits.insert(place, stats);
+        }
+    }
+}
+
+Vcpu vcpu_since(const Vcpu& later, const Vcpu& earlier) {
+    Vcpu since;
+    since.id = later.id;
+    since.tid = later.tid;
+    since.guest_ns = saturating_subtract(later.guest_ns, earlier.guest_ns);
+    since.exits = list_since(later.exits, earlier.exits);
+    return since;
+}
+
+Vm without_exits(const Vm& vm) {
+    Vm bare;
+    bare.id = vm.id;
+    bare.pid = vm.pid;
+    bare.name = vm.name;
+    bare.uuid = vm.uuid;
+    bare.vmm = vm.vmm;
+    bare.isa = vm.isa;
+    bare.paging = vm.paging;
+    bare.ended = vm.ended;
+    return bare;
+}
+
+Vm vm_since(const Vm& later, const Vm& earlier) {
+    Vm since = without_exits(later);
+    since.sums = list_since(later.sums, earlier.sums);
+    since.vcpus.reserve(later.vcpus.size());
+    for (const Vcpu& vcpu : later.vcpus) {
+        const Vcpu* was = find_vcpu(earlier.vcpus, vcpu);
+        since.vcpus.push_back(vcpu_since(vcpu, was != nullptr ? *was : no_vcpu));
+    }
+    return since;
+}
+
+Lost lost_since(const Lost& later, const Lost& earlier) {
+    Lost since;
+    for (const LostCause& cause : lost_causes()) {
+        since.*cause.value = saturating_subtract(later.*cause.value, earlier.*cause.value);
+    }
+    return since;
+}
+
+void add_vcpu(Vm& vm, const Vcpu& next) {
+    Vcpu* vcpu = find_vcpu(vm.vcpus, next);
+    if (vcpu == nullptr) {
+        vm.vcpus.insert(std::ranges::upper_bound(vm.vcpus, next.id, {}, &Vcpu::id), next);
+        return;
+    }
+    vcpu->guest_ns = saturating_add(vcpu->guest_ns, next.guest_ns);
+    add_list(vcpu->exits, next.exits);
+}
+
+void add_vm(std::vector<Vm>& vms, const Vm& next) {
+    const auto vm = std::ranges::find_if(
+        vms, [&next](const Vm& one) { return one.id == next.id && one.pid == next.pid; });
+    if (vm == vms.end()) {
+        vms.push_back(next);
+        return;
+    }
+    Vm joined = without_exits(next);  // What is known of it may have become more.
+    joined.vcpus = std::move(vm->vcpus);
+    joined.sums = std::move(vm->sums);
+    *vm = std::move(joined);
+    add_list(vm->sums, next.sums);
+    for (const Vcpu& vcpu : next.vcpus) add_vcpu(*vm, vcpu);
+}
+
+void join_ids(std::vector<std::string>& ids, const std::vector<std::string>& more) {
+    std::vector<std::string> both;
+    std::ranges::set_union(ids, more, std::back_inserter(both));
+    ids = std::move(both);
+}
+
+}  // namespace
+
+ExitStats exits_since(const ExitStats& later, const ExitStats& earlier) {
+    ExitStats since = later;
+    since.count = saturating_subtract(later.count, earlier.count);
+    since.time_ns = saturating_subtract(later.time_ns, earlier.time_ns);
+    since.vmm_ns = saturating_subtract(later.vmm_ns, earlier.vmm_ns);
+    since.halted_ns = saturating_subtract(later.halted_ns, earlier.halted_ns);
+    since.histogram -= earlier.histogram;
+    if (later.max_ns <= earlier.max_ns) {
+        // No record: it is no longer than where the highest bucket that was hit ends.
+        const std::size_t end = since.histogram.end_bucket();
+        since.max_ns = end == 0 ? 0 : std::min(later.max_ns, bucket_upper(end - 1) - 1);
+    }
+    return since;
+}
+
+Delta operator-(const Snapshot& later, const Snapshot& earlier) {
+    Delta delta;
+    Snapshot& interval = delta.interval;
+    interval.taken_at = later.taken_at;
+    interval.duration_s = std::max(0.0, later.duration_s - earlier.duration_s);
+    interval.host = later.host;
+    interval.lost = lost_since(later.lost, earlier.lost);
+
+    const VmsById before = by_id(earlier.vms);
+    for (const Vm& vm : later.vms) {
+        const Vm* was = find_vm(before, vm);
+        if (was != nullptr && was->ended) continue;
+        if (was == nullptr) delta.started.push_back(vm.id);
+        if (vm.ended) delta.ended.push_back(vm.id);
+        interval.vms.push_back(vm_since(vm, was != nullptr ? *was : no_vm));
+    }
+    const VmsById now = by_id(later.vms);
+    for (const Vm& vm : earlier.vms) {
+        if (!vm.ended && find_vm(now, vm) == nullptr) delta.ended.push_back(vm.id);
+    }
+    std::ranges::sort(delta.started);
+    std::ranges::sort(delta.ended);
+    return delta;
+}
+
+Delta& Delta::operator+=(const Delta& next) {
+    interval.taken_at = next.interval.taken_at;
+    interval.duration_s += next.interval.duration_s;
+    interval.host = next.interval.host;
+    for (const LostCause& cause : lost_causes()) {
+        interval.lost.*cause.value =
+            saturating_add(interval.lost.*cause.value, next.interval.lost.*cause.value);
+    }
+    for (const Vm& vm : next.interval.vms) add_vm(interval.vms, vm);
+    std::ranges::stable_sort(interval.vms, {},
+                             [](const Vm& vm) { return std::tie(vm.name, vm.id); });
+    join_ids(started, next.started);
+    join_ids(ended, next.ended);
+    return *this;
+}
+
+Delta operator+(Delta first, const Delta& next) { return first += next; }
+
+double Delta::per_second(std::uint64_t count) const {
+    if (!(interval.duration_s > 0.0)) return 0.0;
+    return static_cast<double>(count) / interval.duration_s;
+}
+
+double Delta::cores(std::uint64_t ns) const { return per_second(ns) * 1e-9; }
+
+}  // namespace exittop

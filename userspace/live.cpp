@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "live.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <utility>
+
+#include "check.h"
+#include "collector.h"
+#include "dump.h"
+#include "files.h"
+#include "json.h"
+#include "live_state.h"
+#include "live_view.h"
+#include "run_file.h"
+#include "terminal.h"
+#include "workload.h"
+
+namespace exittop {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+/// How often VMs, signals and the vendor module are looked after.
+constexpr auto poll_interval = 100ms;
+/// VMs that ended are no longer kept in memory after this.
+constexpr auto ended_kept = 60s;
+/// Wake-ups by an input without an event after which the terminal is taken to be gone.
+constexpr int most_deaf_wakeups = 20;
+
+double seconds_of(const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
+}
+
+OwnCost own_cost(const Collector& collector) {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    const KernelCost kernel = collector.kernel_cost();
+    return {seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime), kernel.run_ns, kernel.runs};
+}
+
+/// "exittop-20260301T120000Z.json"
+std::string run_file_name(std::string taken_at) {
+    std::erase_if(taken_at, [](char c) { return c == ':' || c == '-'; });
+    return fmt::format("exittop-{}.json", taken_at);
+}
+
+class Live {
+public:
+    Live(const Host& host, const Options& options, Terminal terminal, State state)
+        : host_(host), options_(options), terminal_(std::move(terminal)), state_(std::move(state)) {
+        happen(terminal_.size());
+    }
+
+    std::expected<int, Error> run() {
+        draw_now();
+        while (!state_.quit) {
+            if (auto counted = count(); !counted) return std::unexpected(counted.error());
+            answer_requests();
+            if (std::exchange(changed_, false)) draw_now();
+            wait();
+        }
+        return static_cast<int>(ExitStatus::done);
+    }
+
+private:
+    void happen(const Event& event) {
+        state_ = apply(std::move(state_), event);
+        changed_ = true;
+    }
+
+    void draw_now() { terminal_.show(draw(state_, terminal_.glyphs())); }
+
+    /// Until a key, the next sample or the next poll.
+    void wait() {
+        const auto due = std::chrono::duration_cast<std::chrono::milliseconds>(next_ - Clock::now());
+        const auto limit = std::clamp<std::chrono::milliseconds>(due + 1ms, 1ms, poll_interval);
+        pollfd input{STDIN_FILENO, POLLIN, 0};
+        const int ready = ::poll(&input, 1, static_cast<int>(limit.count()));
+        bool heard = false;
+        while (const auto event = terminal_.next()) {
+            heard = true;
+            happen(*event);
+        }
+        deaf_ = ready > 0 && !heard ? deaf_ + 1 : 0;
+        const bool gone = ready > 0 && (input.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+        if (gone || deaf_ > most_deaf_wakeups) state_.quit = true;
+        while (const auto number = signals_.wait(0ms)) {
+            if (*number != SIGCHLD) state_.quit = true;
+        }
+    }
+
+    std::expected<void, Error> count() {
+        if (!collector_) {
+            if (auto begun = begin(); !begun) return begun;
+            if (!collector_) return {};
+        }
+        collector_->poll();
+        if (Clock::now() >= next_) {
+            sample();
+        } else if (const std::string opened = opened_vm(); opened != detailed_) {
+            look_into(opened);
+        }
+        return {};
+    }
+
+    std::expected<void, Error> begin() {
+        if (!host_.vendor_module()) {
+            if (options_.no_wait) {
+                return std::unexpected(Error{ExitStatus::lacking,
+                                             "neither kvm_intel nor kvm_amd is loaded: load one, "
+                                             "or leave out --no-wait"});
+            }
+            if (state_.waiting.empty()) {
+                state_.waiting = "Waiting for kvm_intel or kvm_amd to be loaded.";
+                changed_ = true;
+            }
+            return {};
+        }
+        auto started = Collector::start(host_, options_.attach, options_.max_vcpus);
+        if (!started) return std::unexpected(started.error());
+        collector_.emplace(std::move(*started));
+        next_ = Clock::now();
+        return {};
+    }
+
+    [[nodiscard]] std::string opened_vm() const {
+        return state_.screen == Screen::vms ? std::string() : state_.vm;
+    }
+
+    void sample() {
+        detailed_ = opened_vm();
+        if (!state_.keep_ended) collector_->forget_ended(ended_kept);
+        Sample taken{collector_->overview(detailed_), own_cost(*collector_)};
+        std::erase_if(taken.snapshot.vms, [this](const Vm& vm) {
+            return !matches(vm, options_.pid, options_.vm_glob);
+        });
+        state_ = apply(std::move(state_), std::move(taken));
+        changed_ = true;
+        const auto delay = std::chrono::duration_cast<Clock::duration>(
+            std::chrono::duration<double>(state_.delay_s));
+        next_ = std::max(next_ + delay, Clock::now() + delay / 2);
+        if (options_.iterations && ++samples_ > *options_.iterations) state_.quit = true;
+    }
+
+    /// A VM that was just opened has its distributions at once.
+    void look_into(const std::string& id) {
+        detailed_ = id;
+        if (id.empty()) return;
+        for (Vm& vm : collector_->overview(id).vms) {
+            if (vm.id == id) happen(Detail{std::move(vm)});
+        }
+    }
+
+    void answer_requests() {
+        if (!collector_) return;
+        if (state_.write) happen(Note{write_run(), state_.measure});
+        if (state_.measure == measuring_) return;
+        const auto done = collector_->measure_cost(state_.measure);
+        measuring_ = state_.measure && done.has_value();
+        happen(Note{!done ? done.error().text
+                          : measuring_ ? "the kernel measures its BPF programs until exittop ends"
+                                       : "the kernel no longer measures for exittop",
+                    measuring_});
+    }
+
+    std::string write_run() {
+        Snapshot snapshot = collector_->snapshot();
+        std::erase_if(snapshot.vms, [this](const Vm& vm) {
+            return !matches(vm, options_.pid, options_.vm_glob);
+        });
+        const std::string name = run_file_name(snapshot.taken_at);
+        const auto written = write_file(name, to_json(snapshot), false);
+        return written ? "wrote " + name : written.error().text;
+    }
+
+    const Host& host_;
+    const Options& options_;
+    Signals signals_;
+    Terminal terminal_;
+    State state_;
+    std::optional<Collector> collector_;
+    Clock::time_point next_ = Clock::now() + poll_interval;
+    std::string detailed_;  ///< The VM whose distributions the state has.
+    std::uint64_t samples_ = 0;
+    bool measuring_ = false;
+    bool changed_ = true;
+    int deaf_ = 0;
+};
+
+bool is_known(Screen screen, const std::string& sort) {
+    return std::ranges::find(sort_keys(screen), sort, &SortKey::key) != sort_keys(screen).end();
+}
+
+std::expected<State, Error> first_state(const Options& options) {
+    State state;
+    state.delay_s = std::chrono::duration<double>(options.delay).count();
+    // The default of the tables, the count, is the rate here.
+    for (const Screen screen : {Screen::vms, Screen::reasons}) {
+        if (options.sort != "count" && is_known(screen, options.sort)) {
+            state.lists[static_cast<std::size_t>(screen)].sort = options.sort;
+        }
+    }
+    if (options.baseline.empty()) return state;
+    const auto run = read_run(options.baseline);
+    if (!run) return std::unexpected(run.error());
+    state.baseline = baseline_from(*run, std::filesystem::path(options.baseline).stem());
+    return state;
+}
+
+}  // namespace
+
+std::expected<int, Error> run_live(const Host& host, const Options& options) {
+    if (auto able = require_host(host); !able) return std::unexpected(able.error());
+    if (isatty(STDIN_FILENO) != 1) {
+        return std::unexpected(Error{ExitStatus::failed,
+                                     "stdin is no terminal, so there are no keys: use --batch"});
+    }
+    auto state = first_state(options);
+    if (!state) return std::unexpected(state.error());
+    const char* no_color = std::getenv("NO_COLOR");
+    const bool color = wants_color(options.color, true, no_color != nullptr && *no_color != '\0');
+    auto terminal = Terminal::open({options.ascii, color ? Color::on : Color::off});
+    if (!terminal) return std::unexpected(terminal.error());
+    return Live(host, options, std::move(*terminal), std::move(*state)).run();
+}
+
+}  // namespace exittop

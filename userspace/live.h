@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The live view: the loop that joins collector, state and terminal.
+#pragma once
+
+#include <expected>
+
+#include "error.h"
+#include "host.h"
+#include "options.h"
+
+namespace exittop {
+
+/// Shows the live view until the user, a signal or the end of the terminal ends it. The exit status.
+std::expected<int, Error> run_live(const Host& host, const Options& options);
+
+}  // namespace exittop

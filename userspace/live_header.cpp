@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The live view's first lines (host, totals, own cost, losses, what is on), its last line (keys), and
+// what stands in for a list that is empty.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "live_draw.h"
+
+namespace exittop {
+
+namespace {
+
+struct Totals {
+    std::size_t vms = 0;
+    std::size_t vcpus = 0;
+    double rate = 0.0;
+};
+
+Totals totals_of(const State& state) {
+    Totals totals;
+    for (const auto& [id, track] : state.tracks) {
+        totals.rate += track.rate;
+        if (track.vm.ended || !track.seen) continue;
+        ++totals.vms;
+        totals.vcpus += track.vm.vcpus.size();
+    }
+    return totals;
+}
+
+std::string own_cost(const State& state) {
+    std::string text = fmt::format("exittop: {} CPU", print_percent(state.cpu_share));
+    if (state.ns_per_event > 0.0) return text + fmt::format(", {:.0f} ns/event", state.ns_per_event);
+    return text + (state.measure ? ", measuring" : ", ns/event: press m");
+}
+
+std::string totals_line(const State& state) {
+    const Totals totals = totals_of(state);
+    return fmt::format("{}  {}  {} exits/s", print_number_of(totals.vms, "VM"),
+                       print_number_of(totals.vcpus, "vCPU"), print_rate(totals.rate));
+}
+
+Line lost_line(const State& state) {
+    std::string text = fmt::format(" LOST {}:", group_digits(lost_total(state.lost)));
+    for (const LostCause& cause : lost_causes()) {
+        const std::uint64_t count = state.lost.*cause.value;
+        if (count == 0) continue;
+        text += fmt::format(" {} {} ({})", cause.name, group_digits(count), cause.meaning);
+    }
+    return {{pad(fit(text, state.width), state.width, Align::left), Role::alarm}};
+}
+
+// "VMs", or where one is below them: "web01 (qemu, pid 4242, ept) › HLT".
+std::string path_of(const State& state) {
+    if (state.screen == Screen::vms) return "VMs";
+    const VmTrack* track = opened(state);
+    if (track == nullptr) return "VMs";
+    const Vm& vm = track->vm;
+    std::string path = fmt::format("{} ({}, pid {}, {}{})", fit(track->label, 32),
+                                   sanitise(vm.vmm.empty() ? "VMM unknown" : vm.vmm, 16), vm.pid,
+                                   paging_name(vm.paging), vm.ended ? ", ended" : "");
+    if (state.screen == Screen::reasons) return path + " › reasons";
+    if (state.screen == Screen::vcpus) return path + " › vCPUs";
+    for (const ReasonTrack& reason : track->reasons) {
+        if (reason_key(reason.now) == state.reason) {
+            path += " › " + reason_label(vm.isa, reason.now);
+        }
+    }
+    return path;
+}
+
+std::vector<std::string> what_is_on(const State& state) {
+    std::vector<std::string> on;
+    if (state.paused) on.emplace_back("PAUSED");
+    if (state.frozen) on.emplace_back("order frozen");
+    if (state.keep_ended) on.emplace_back("ended kept");
+    if (!list_of(state).filter.empty()) on.push_back("filter: " + list_of(state).filter);
+    if (state.baseline) on.push_back("ratio to " + sanitise(state.baseline->label, 32));
+    if (state.cumulative) {
+        on.push_back("sum of " + print_seconds(state.duration_s - state.zero_s));
+    }
+    if (state.screen != Screen::histogram && !list_of(state).sort.empty()) {
+        on.push_back(fmt::format("by {}{}", list_of(state).sort,
+                                 list_of(state).reverse ? ", reversed" : ""));
+    }
+    on.push_back(fmt::format("every {:g} s", state.delay_s));
+    return on;
+}
+
+struct KeyHelp {
+    const char* key;
+    const char* text;
+};
+
+void append_key(Line& line, const KeyHelp& help, std::size_t width) {
+    const std::size_t needed = display_width(help.key) + display_width(help.text) + 2;
+    if (line_width(line) + needed > width) return;
+    append(line, help.key, Role::key, width);
+    append(line, fmt::format(" {} ", help.text), Role::normal, width);
+}
+
+std::vector<KeyHelp> keys_of(const State& state) {
+    switch (state.overlay) {
+        case Overlay::help: return {{"any key", "back"}, {"Up/Down", "scroll"}};
+        case Overlay::sort: return {{"Enter", "sort"}, {"Up/Down", "choose"}, {"Esc", "cancel"}};
+        case Overlay::filter:
+        case Overlay::none: break;
+    }
+    std::vector<KeyHelp> keys = {{"q", "quit"}, {"?", "help"}};
+    const char* pause = state.paused ? "go on" : "pause";
+    const char* sums = state.cumulative ? "rates" : "sums";
+    const char* ratio = state.baseline ? "values" : "ratio";
+    switch (state.screen) {
+        case Screen::vms:
+            keys.insert(keys.end(), {{"Enter", "reasons"}, {"/", "filter"}});
+            break;
+        case Screen::reasons:
+            keys.insert(keys.end(), {{"Esc", "back"}, {"Enter", "histogram"}, {"Tab", "vCPUs"},
+                                     {"/", "filter"}});
+            break;
+        case Screen::vcpus:
+            keys.insert(keys.end(), {{"Esc", "back"}, {"Enter", "histogram"}, {"Tab", "reasons"}});
+            break;
+        case Screen::histogram:
+            keys.insert(keys.end(), {{"Esc", "back"}, {"Up/Down", "vCPU"}});
+            break;
+    }
+    if (state.screen != Screen::histogram) {
+        keys.insert(keys.end(), {{"s", "sort"}, {"r", "reverse"}, {"f", "freeze"}});
+    }
+    keys.insert(keys.end(), {{"Space", pause}, {"c", sums}, {"z", "zero"}, {"b", ratio},
+                             {"+-", "interval"}, {"w", "write"}, {"m", "cost"}});
+    if (state.screen == Screen::vms) keys.push_back({"e", "keep ended"});
+    return keys;
+}
+
+}  // namespace
+
+std::vector<Line> draw_header(const State& state) {
+    const std::size_t width = state.width;
+    const bool lost = lost_total(state.lost) > 0;
+    Line totals;
+    append(totals, totals_line(state), Role::strong, width);
+    append_right(totals, own_cost(state), Role::normal, width);
+    if (state.height < 8) {
+        return {lost ? lost_line(state) : totals};
+    }
+    Line host;
+    append(host, "exittop ", Role::strong, width);
+    append(host, state.host, Role::normal, width);
+    append_right(host, state.taken_at, Role::dim, width);
+    std::vector<Line> lines = {host, totals};
+    if (lost) lines.push_back(lost_line(state));
+    Line path;
+    append(path, path_of(state), Role::strong, width);
+    const std::vector<std::string> on = what_is_on(state);
+    // Where there is little room, the first of them are the ones that matter.
+    for (std::size_t count = on.size(); count > 0; --count) {
+        const std::size_t before = path.size();
+        append_right(path, fmt::format("{}", fmt::join(on.begin(),
+                                                       on.begin() + static_cast<std::ptrdiff_t>(count),
+                                                       "  ")),
+                     Role::notice, width);
+        if (path.size() > before) break;
+    }
+    lines.push_back(std::move(path));
+    return lines;
+}
+
+Line draw_keys(const State& state) {
+    Line line;
+    if (state.overlay == Overlay::filter) {
+        append(line, state.screen == Screen::vms ? "name: " : "reason: ", Role::key, state.width);
+        append(line, list_of(state).filter + "_", Role::strong, state.width);
+        append(line, "  Enter keeps, Esc cancels", Role::dim, state.width);
+        return line;
+    }
+    if (!state.note.empty() && state.overlay == Overlay::none) {
+        return {{fit(sanitise(state.note), state.width), Role::notice}};
+    }
+    for (const KeyHelp& help : keys_of(state)) append_key(line, help, state.width);
+    return line;
+}
+
+std::vector<Line> draw_nothing_yet(const State& state) {
+    if (!state.waiting.empty()) {
+        return {{}, {{state.waiting, Role::notice}}, {},
+                {{"Counting begins by itself as soon as it is there.", Role::normal}}};
+    }
+    if (state.taken_at.empty()) return {{}, {{"Starting.", Role::normal}}};
+    return {{}, {{"No VM runs on this host.", Role::notice}}, {},
+            {{"VMs are shown here as soon as they start.", Role::normal}},
+            {{"To try it without one: exittop lab", Role::normal}}};
+}
+
+}  // namespace exittop

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The live view's drawing of how long the exits of one reason took, and what that reason is.
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "live_draw.h"
+#include "reasons_report.h"
+#include "table.h"
+
+namespace exittop {
+
+namespace {
+
+// The table's bars are of "@": blocks look calmer where there are any.
+std::string with_blocks(std::string_view line) {
+    std::string out;
+    for (const char c : line) out += c == '@' ? std::string("█") : std::string(1, c);
+    return out;
+}
+
+ExitStats stats_of(const State& state, const VmTrack& track, const std::string& key) {
+    std::uint32_t vcpu = 0;
+    const bool one = std::from_chars(key.data(), key.data() + key.size(), vcpu).ec == std::errc{};
+    const Shown shown = one ? shown_vcpu(state, track, vcpu) : shown_reasons(state, track);
+    const auto found = std::ranges::find(shown.exits, state.reason, reason_key);
+    return found == shown.exits.end() ? ExitStats{} : *found;
+}
+
+const ExitReason* reason_of(const State& state, const VmTrack& track) {
+    for (const ReasonTrack& reason : track.reasons) {
+        if (reason_key(reason.now) == state.reason) {
+            return find_exit_reason(track.vm.isa, reason.now.code);
+        }
+    }
+    return nullptr;
+}
+
+std::vector<Line> draw_bars(const Histogram& histogram, std::size_t width, std::size_t lines,
+                            Glyphs glyphs) {
+    std::vector<Line> drawn;
+    const std::string text = histogram_lines(histogram, width, lines);
+    for (std::size_t begin = 0; begin < text.size() && drawn.size() < lines;) {
+        const std::size_t end = text.find('\n', begin);
+        const std::string_view line = std::string_view(text).substr(begin, end - begin);
+        const std::size_t bar = std::min(line.find('|'), line.size());
+        const std::string_view bars = line.substr(bar);
+        drawn.push_back({{std::string(line.substr(0, bar)), Role::normal},
+                         {glyphs == Glyphs::utf8 ? with_blocks(bars) : std::string(bars),
+                          Role::trail}});
+        begin = end + 1;
+    }
+    return drawn;
+}
+
+}  // namespace
+
+std::vector<Line> draw_histogram(const State& state, const VmTrack& track, std::size_t lines,
+                                 Glyphs glyphs) {
+    const ListState& list = list_of(state);
+    const std::string key = list.place < list.rows.size() ? list.rows[list.place] : "all";
+    const ExitStats stats = stats_of(state, track, key);
+    const ExitReason* reason = reason_of(state, track);
+
+    std::vector<Line> explained;
+    if (reason != nullptr) {
+        const std::size_t width = std::clamp<std::size_t>(state.width, 10, 102) - 2;
+        for (std::string& line : reason_text(*reason, width)) {
+            explained.push_back({{"  " + std::move(line), Role::normal}});
+        }
+    }
+    std::vector<Line> drawn;
+    const std::string of = state.cumulative ? "since zero" : "in the last interval";
+    drawn.push_back({});
+    drawn.push_back({{fmt::format("  {}: time per exit, {}", vcpu_label(key), of), Role::strong}});
+    if (stats.histogram.empty()) {
+        drawn.push_back({{"  no completed exit", Role::dim}});
+    } else {
+        // The explanation gives way: the drawing is what one came for.
+        const std::size_t room = lines > 3 ? lines - 3 : 1;
+        const std::size_t text = lines > explained.size() + 9 ? explained.size() + 1 : 0;
+        std::ranges::move(draw_bars(stats.histogram, state.width, room - std::min(room - 1, text),
+                                    glyphs),
+                          std::back_inserter(drawn));
+    }
+    drawn.push_back({});
+    std::ranges::move(explained, std::back_inserter(drawn));
+    drawn.resize(std::min(drawn.size(), lines));
+    return drawn;
+}
+
+}  // namespace exittop

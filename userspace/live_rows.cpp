@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Which rows the live view's lists have, and in which order: smoothed rates, so that rows do not
+// jump, and names where these are equal.
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "fields.h"
+#include "live_state.h"
+
+namespace exittop {
+
+namespace {
+
+struct SortedRow {
+    double value = 0.0;   ///< Descending.
+    std::string text;     ///< Ascending, before the name: where a text is sorted by.
+    std::string_view name;
+    std::string key;
+};
+
+char folded(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+bool contains(std::string_view text, std::string_view part) {
+    return !std::ranges::search(text, part, {}, folded, folded).empty() || part.empty();
+}
+
+double vm_value(const VmTrack& track, std::string_view sort) {
+    if (sort == "rate") return track.smooth_rate;
+    if (sort == "cores") return track.smooth_cores;
+    if (sort == "guest") return track.guest;
+    if (sort == "vcpus") return static_cast<double>(track.vm.vcpus.size());
+    if (sort == "pid") return -static_cast<double>(track.vm.pid);
+    return 0.0;  // by name
+}
+
+std::vector<SortedRow> vm_rows(const State& state, const ListState& list) {
+    std::vector<SortedRow> rows;
+    for (const auto& [id, track] : state.tracks) {
+        if (!contains(track.label, list.filter)) continue;
+        rows.push_back({vm_value(track, list.sort), list.sort == "vmm" ? track.vm.vmm : "",
+                        track.label, id});
+    }
+    return rows;
+}
+
+double number_of(const Value& value) {
+    if (const auto* whole = std::get_if<std::uint64_t>(&value)) return static_cast<double>(*whole);
+    if (const auto* real = std::get_if<double>(&value)) return *real;
+    return -1.0;
+}
+
+std::vector<SortedRow> reason_rows(const State& state, const VmTrack& track,
+                                   const ListState& list) {
+    std::unordered_map<std::string, double> values;
+    const Field* field = find_field(list.sort);
+    if (field != nullptr && field->unit != Unit::text) {
+        const Shown shown = shown_reasons(state, track);
+        const FieldContext context{track.vm.isa, sum_of(shown.exits).count, shown.duration_s};
+        for (const ExitStats& stats : shown.exits) {
+            values[reason_key(stats)] = number_of(field->value(stats, context));
+        }
+    }
+    std::vector<SortedRow> rows;
+    for (const ReasonTrack& reason : track.reasons) {
+        std::string label = reason_label(track.vm.isa, reason.now);
+        if (!contains(label, list.filter)) continue;
+        std::string key = reason_key(reason.now);
+        const double value = list.sort == "rate" ? reason.smooth_rate : values[key];
+        rows.push_back({value, std::move(label), {}, std::move(key)});
+    }
+    return rows;
+}
+
+std::vector<SortedRow> vcpu_rows(const State& state, const VmTrack& track, const ListState& list) {
+    std::vector<SortedRow> rows;
+    for (const Vcpu& vcpu : track.vm.vcpus) {
+        const ExitStats sum = list.sort == "id" ? ExitStats{}
+                                                : sum_of(shown_vcpu(state, track, vcpu.id).exits);
+        double value = 0.0;
+        if (list.sort == "rate") value = static_cast<double>(sum.count);
+        if (list.sort == "time") value = static_cast<double>(sum.time_ns);
+        rows.push_back({value, fmt::format("{:010}", vcpu.id), {}, fmt::format("{}", vcpu.id)});
+    }
+    return rows;
+}
+
+bool comes_before(const SortedRow& a, const SortedRow& b) {
+    if (a.value != b.value) return a.value > b.value;
+    if (a.text != b.text) return a.text < b.text;
+    if (a.name != b.name) return a.name < b.name;
+    return a.key < b.key;
+}
+
+std::vector<SortedRow> unsorted_rows(const State& state, const ListState& list) {
+    if (state.screen == Screen::vms) return vm_rows(state, list);
+    const VmTrack* track = opened(state);
+    if (track == nullptr) return {};
+    return state.screen == Screen::reasons ? reason_rows(state, *track, list)
+                                           : vcpu_rows(state, *track, list);
+}
+
+// The rows in the order in which they were; new ones follow.
+void keep_order(std::vector<std::string>& keys, const std::vector<std::string>& before) {
+    std::unordered_map<std::string_view, std::size_t> places;
+    for (std::size_t i = 0; i < before.size(); ++i) places.emplace(before[i], i);
+    const auto place = [&](const std::string& key) {
+        const auto found = places.find(key);
+        return found == places.end() ? before.size() : found->second;
+    };
+    std::ranges::stable_sort(keys, {}, place);
+}
+
+}  // namespace
+
+const std::vector<SortKey>& sort_keys(Screen screen) {
+    static const std::vector<SortKey> of_vms = {
+        {"rate", "exits per second"},  {"cores", "time spent on exits"}, {"guest", "guest share"},
+        {"vcpus", "number of vCPUs"},  {"name", "name"},                 {"pid", "process id"},
+        {"vmm", "VMM"},
+    };
+    static const std::vector<SortKey> of_reasons = {
+        {"rate", "exits per second"}, {"count", "exits"},        {"time", "time"},
+        {"kernel", "time in kernel"}, {"vmm", "time in VMM"},    {"halted", "time halted"},
+        {"mean", "mean time"},        {"p50", "median time"},    {"p99", "99th percentile"},
+        {"max", "longest time"},      {"name", "name"},
+    };
+    static const std::vector<SortKey> of_vcpus = {
+        {"id", "vCPU number"}, {"rate", "exits per second"}, {"time", "time"}};
+    static const std::vector<SortKey> none;
+    switch (screen) {
+        case Screen::vms: return of_vms;
+        case Screen::reasons: return of_reasons;
+        case Screen::vcpus: return of_vcpus;
+        case Screen::histogram: break;
+    }
+    return none;
+}
+
+std::vector<std::string> make_rows(const State& state) {
+    const ListState& list = list_of(state);
+    ListState sorted_by = list;
+    if (state.screen == Screen::histogram) sorted_by.sort = "id";
+    std::vector<SortedRow> rows = unsorted_rows(state, sorted_by);
+    std::ranges::sort(rows, comes_before);
+    std::vector<std::string> keys;
+    keys.reserve(rows.size() + 1);
+    for (SortedRow& row : rows) keys.push_back(std::move(row.key));
+    if (list.reverse) std::ranges::reverse(keys);
+    if (state.frozen) keep_order(keys, list.rows);
+    if (state.screen == Screen::histogram) keys.insert(keys.begin(), "all");
+    return keys;
+}
+
+}  // namespace exittop

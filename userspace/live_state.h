@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What the live view shows, as a value, and how keys and samples change it. No terminal and no clock
+// in here: apply() is a pure function.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "snapshot.h"
+
+namespace exittop {
+
+/// Rates of the last minute (at one sample a second), oldest first.
+class Trail {
+public:
+    static constexpr std::size_t length = 60;
+    void add(double value) {
+        values_[next_] = static_cast<float>(value);
+        next_ = (next_ + 1) % length;
+        if (used_ < length) ++used_;
+    }
+    [[nodiscard]] std::size_t size() const { return used_; }
+    /// The value `back` samples ago; 0 is the newest.
+    [[nodiscard]] double at(std::size_t back) const {
+        return static_cast<double>(values_[(next_ + 2 * length - 1 - back) % length]);
+    }
+
+private:
+    std::array<float, length> values_{};
+    std::size_t next_ = 0;
+    std::size_t used_ = 0;
+};
+
+/// One exit reason of a VM. The numbers are without histograms; those are in VmTrack::vm.
+struct ReasonTrack {
+    ExitStats now;        ///< Since exittop started.
+    ExitStats interval;   ///< In the last interval.
+    ExitStats zero;       ///< `now` when the user set it to zero.
+    double smooth_rate = 0.0;
+    Trail trail;
+};
+
+struct VmTrack {
+    Vm vm;                     ///< As in the newest sample; in full only while it is looked at.
+    std::optional<Vm> before;  ///< The sample before, if both are in full.
+    std::optional<Vm> zero;    ///< As it was when set to zero, if it was in full.
+    std::string label;         ///< The name, sanitised.
+    std::vector<ReasonTrack> reasons;  ///< Ascending by (level, code).
+    double rate = 0.0;         ///< Exits per second.
+    double cores = 0.0;        ///< Cores spent on handling exits, those halted left out.
+    double guest = 0.0;        ///< Share of its vCPUs' time that was spent in the guest.
+    double smooth_rate = 0.0;
+    double smooth_cores = 0.0;
+    std::uint64_t guest_ns = 0;
+    Trail trail;
+    double ended_s = -1.0;     ///< When it was first seen ended, in seconds of counting.
+    bool seen = true;          ///< It is in the newest sample.
+};
+
+/// What values are compared with: rates of VMs, found by their names.
+struct Baseline {
+    struct OfVm {
+        std::vector<ExitStats> exits;
+        double guest = 0.0;
+    };
+    std::string label;
+    double duration_s = 0.0;
+    std::map<std::string, OfVm> vms;
+    /// Of the VM of that name; of the only one, if names do not match but there is no choice.
+    [[nodiscard]] const OfVm* find(const std::string& name) const;
+};
+Baseline baseline_from(const Snapshot& run, std::string label);
+
+/// What exittop itself costs.
+struct OwnCost {
+    double cpu_s = 0.0;         ///< CPU time of the process so far.
+    std::uint64_t run_ns = 0;   ///< In its BPF programs, as far as the kernel measured that,
+    std::uint64_t runs = 0;     ///< and how often they ran then.
+};
+
+enum class Screen { vms, reasons, vcpus, histogram };
+enum class Overlay { none, help, sort, filter };
+
+/// Something that can be sorted by: a column of the screen.
+struct SortKey {
+    std::string_view key;
+    std::string_view meaning;
+};
+const std::vector<SortKey>& sort_keys(Screen screen);
+
+/// Of each screen: what is selected, from where on it is drawn, how it is sorted and filtered.
+struct ListState {
+    std::string selected{};     ///< Key of a row; empty: the first one.
+    std::size_t place = 0;      ///< Where it is, and stays if its row goes.
+    std::size_t top = 0;        ///< First row that is drawn.
+    std::string sort;
+    bool reverse = false;
+    std::string filter{};
+    std::vector<std::string> rows{};  ///< Keys of all rows, in order.
+};
+
+struct State {
+    std::size_t height = 24;
+    std::size_t width = 80;
+    Screen screen = Screen::vms;
+    Overlay overlay = Overlay::none;
+    /// By Screen.
+    std::array<ListState, 4> lists{{{.sort = "rate"}, {.sort = "rate"}, {.sort = "id"}, {.sort = "id"}}};
+    std::size_t picked = 0;          ///< In the sort picker; in the help: first line shown.
+    std::string filter_before;       ///< While a filter is typed: what Esc restores.
+    std::string vm;                  ///< Id of the VM that is looked at.
+    std::string reason;              ///< Key of the reason whose histogram is looked at.
+    Screen histogram_from = Screen::reasons;
+
+    std::string host;                ///< First line: kernel, CPU, paging.
+    std::map<std::string, VmTrack> tracks;  ///< By id.
+    std::set<std::string> faded;  ///< Ended VMs that are no longer shown.
+    std::string taken_at;
+    double duration_s = 0.0;   ///< Of counting, at the newest sample.
+    double interval_s = 0.0;   ///< Between the newest two.
+    double zero_s = 0.0;       ///< When the counts were set to zero.
+    Lost lost;
+    OwnCost cost;
+    double cpu_share = 0.0;    ///< Of a core, by exittop itself, in the last interval.
+    double ns_per_event = 0.0; ///< In the kernel; 0: not measured.
+
+    double delay_s = 1.0;
+    bool paused = false;
+    bool frozen = false;
+    bool cumulative = false;
+    bool keep_ended = false;
+    std::optional<Baseline> baseline;
+    std::string waiting;       ///< What is waited for before counting can begin; empty: nothing.
+    std::string note;          ///< One line for the user, until the next key.
+
+    // What the loop is asked to do.
+    bool measure = false;      ///< Have the kernel measure the BPF programs.
+    bool write = false;        ///< Write a run file.
+    bool quit = false;
+};
+
+enum class KeyCode {
+    character, up, down, page_up, page_down, home, end, enter, escape, tab, backspace, help, filter,
+    sort, quit
+};
+struct Key {
+    KeyCode code = KeyCode::character;
+    char32_t character = 0;
+};
+enum class MouseKind { click, wheel_up, wheel_down };
+struct Mouse {
+    MouseKind kind = MouseKind::click;
+    std::size_t row = 0;
+};
+struct Resize {
+    std::size_t height = 0;
+    std::size_t width = 0;
+};
+struct Sample {
+    Snapshot snapshot;
+    OwnCost cost;
+};
+/// The VM that is looked at, in full, between samples.
+struct Detail {
+    Vm vm;
+};
+/// The loop's answer: what became of a request. Requests are over with it.
+struct Note {
+    std::string text;
+    bool measuring = false;
+};
+using Event = std::variant<Key, Mouse, Resize, Sample, Detail, Note>;
+
+[[nodiscard]] State apply(State state, const Event& event);
+[[nodiscard]] State apply(State state, Sample&& sample);
+
+/// Key of a reason's row: "1.30" is code 30 of L1.
+std::string reason_key(const ExitStats& stats);
+
+inline ListState& list_of(State& state) {
+    return state.lists[static_cast<std::size_t>(state.screen)];
+}
+inline const ListState& list_of(const State& state) {
+    return state.lists[static_cast<std::size_t>(state.screen)];
+}
+/// The VM that is looked at, or nullptr.
+const VmTrack* opened(const State& state);
+
+/// Where things are on the screen, for drawing and for the mouse.
+struct LiveLayout {
+    std::size_t header = 0;     ///< Lines above the table's heading.
+    std::size_t list_row = 0;   ///< Screen line of the first row of the list.
+    std::size_t list_rows = 0;  ///< Lines for rows.
+    std::size_t below = 0;      ///< Lines below the list, for the histogram.
+};
+LiveLayout layout_of(const State& state);
+
+/// What is shown of a VM's (or vCPU's) reasons: in the last interval, or since zero.
+struct Shown {
+    std::vector<ExitStats> exits;
+    double duration_s = 0.0;
+};
+Shown shown_reasons(const State& state, const VmTrack& track);
+/// The same of one of its vCPUs.
+Shown shown_vcpu(const State& state, const VmTrack& track, std::uint32_t vcpu);
+
+/// Takes a sample in; part of apply(), in live_tracks.cpp.
+void take_sample(State& state, Sample&& sample);
+/// Keys of the rows of the present screen, filtered and sorted; in live_rows.cpp.
+std::vector<std::string> make_rows(const State& state);
+
+}  // namespace exittop

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The live view's lists: columns that give way by importance where the terminal is narrow, and what
+// is in their cells.
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <memory>
+#include <numeric>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "delta.h"
+#include "live_draw.h"
+
+namespace exittop {
+
+namespace {
+
+constexpr std::size_t marker_width = 1;  // ">" before the selected row
+
+std::optional<double> number_of(const Value& value) {
+    if (const auto* whole = std::get_if<std::uint64_t>(&value)) return static_cast<double>(*whole);
+    if (const auto* real = std::get_if<double>(&value)) return *real;
+    return std::nullopt;
+}
+
+double as_rate(double count, double seconds) { return seconds > 0.0 ? count / seconds : 0.0; }
+
+Line draw_row(const LiveTable& table, const std::vector<std::size_t>& widths,
+              const std::function<std::string(std::size_t, std::size_t)>& cell, Role role,
+              bool marked, std::size_t width) {
+    Line line;
+    line.push_back({marked ? ">" : " ", role});
+    bool first = true;
+    for (std::size_t i = 0; i < widths.size(); ++i) {
+        if (widths[i] == 0) continue;
+        const LiveColumn& column = table.columns[i];
+        const std::string text = fit(cell(i, widths[i]), widths[i]);
+        line.push_back({(first ? "" : " ") + pad(text, widths[i], column.align),
+                        role == Role::normal ? column.role : role});
+        first = false;
+    }
+    // A heading or the selected row is one bar over the whole line.
+    const std::size_t used = line_width(line);
+    if (role != Role::normal && role != Role::dim && used < width) {
+        line.push_back({std::string(width - used, ' '), role});
+    }
+    return line;
+}
+
+const ExitStats* find_stats(const std::vector<ExitStats>& exits, const std::string& key) {
+    const auto found = std::ranges::find(exits, key, reason_key);
+    return found == exits.end() ? nullptr : &*found;
+}
+
+// A field of a reason per second of what was counted: so that intervals, sums and baselines of
+// different lengths can be compared.
+bool grows_with_time(const Field& field) {
+    return field.unit == Unit::count || field.key == "time" || field.key == "kernel" ||
+           field.key == "vmm" || field.key == "halted";
+}
+
+std::optional<double> comparable(const Field& field, const ExitStats& stats,
+                                 const FieldContext& context) {
+    const auto number = number_of(field.value(stats, context));
+    if (!number || !grows_with_time(field)) return number;
+    return as_rate(*number, context.duration_s);
+}
+
+// What a list of reasons' fields (of one VM, or of its vCPUs) is made from.
+struct FieldCells {
+    std::vector<const Field*> fields;
+    bool per_second = false;  // of the interval, not sums
+    bool ratio = false;
+    std::vector<ExitStats> baseline;
+    FieldContext baseline_context;
+
+    [[nodiscard]] std::string print(std::size_t column, const ExitStats& stats,
+                                    const FieldContext& context) const {
+        const Field& field = *fields[column];
+        if (ratio && field.unit != Unit::text) {
+            const ExitStats* base = find_stats(baseline, reason_key(stats));
+            const auto now = comparable(field, stats, context);
+            const auto then = base ? comparable(field, *base, baseline_context)
+                                   : std::optional(0.0);
+            return print_ratio(now.value_or(-1.0), then.value_or(-1.0));
+        }
+        Value value = field.value(stats, context);
+        const bool scaled = per_second && field.unit == Unit::nanoseconds && grows_with_time(field);
+        if (scaled) value = static_cast<std::uint64_t>(*comparable(field, stats, context));
+        return print_value(value, field.unit);
+    }
+};
+
+FieldCells field_cells(const State& state, const VmTrack& track) {
+    FieldCells cells;
+    cells.per_second = !state.cumulative;
+    if (!state.baseline) return cells;
+    cells.ratio = true;
+    if (const Baseline::OfVm* base = state.baseline->find(track.vm.name)) {
+        cells.baseline = base->exits;
+        cells.baseline_context = {track.vm.isa, sum_of(base->exits).count,
+                                  state.baseline->duration_s};
+    }
+    return cells;
+}
+
+struct FieldColumn {
+    const char* key;
+    std::size_t width;
+    int importance;
+};
+
+void add_field(FieldCells& cells, LiveTable& table, const FieldColumn& column) {
+    const Field* field = find_field(column.key);
+    cells.fields.push_back(field);
+    std::string heading(field->heading);
+    const bool time = field->unit == Unit::nanoseconds && grows_with_time(*field);
+    if (time && cells.per_second) heading += "/s";
+    table.columns.push_back({std::move(heading), column.width, column.width, column.importance,
+                             Align::right, Role::normal});
+}
+
+std::string top_reasons(const VmTrack& track, const State& state) {
+    std::vector<const ReasonTrack*> reasons;
+    for (const ReasonTrack& reason : track.reasons) reasons.push_back(&reason);
+    const std::size_t shown = std::min<std::size_t>(reasons.size(), 3);
+    std::ranges::partial_sort(reasons, reasons.begin() + static_cast<std::ptrdiff_t>(shown),
+                              [](const ReasonTrack* a, const ReasonTrack* b) {
+                                  return a->smooth_rate > b->smooth_rate;
+                              });
+    const FieldCells cells = field_cells(state, track);
+    std::string text;
+    for (std::size_t i = 0; i < shown; ++i) {
+        const ReasonTrack& reason = *reasons[i];
+        const std::uint64_t sum = exits_since(reason.now, reason.zero).count;
+        if ((state.cumulative ? sum : reason.interval.count) == 0 && reason.smooth_rate < 0.005) {
+            continue;
+        }
+        const double rate = as_rate(static_cast<double>(reason.interval.count), state.interval_s);
+        std::string value = state.cumulative ? group_digits(sum) : print_rate(rate);
+        if (cells.ratio) {
+            const ExitStats* base = find_stats(cells.baseline, reason_key(reason.now));
+            value = print_ratio(rate, base ? as_rate(static_cast<double>(base->count),
+                                                     cells.baseline_context.duration_s)
+                                           : 0.0);
+        }
+        text += fmt::format("{}{} {}", text.empty() ? "" : "  ",
+                            reason_label(track.vm.isa, reason.now), value);
+    }
+    return text;
+}
+
+// What a VM's row says as a number: of the interval, since zero, or as a ratio.
+struct VmNumbers {
+    std::string rate;
+    std::string cores;
+    std::string guest;
+};
+
+double busy_of(const ExitStats& sum) {
+    return static_cast<double>(saturating_subtract(sum.time_ns, sum.halted_ns));
+}
+
+VmNumbers vm_numbers(const State& state, const VmTrack& track) {
+    if (state.baseline) {
+        const Baseline::OfVm* base = state.baseline->find(track.vm.name);
+        const ExitStats sum = base ? sum_of(base->exits) : ExitStats{};
+        const double seconds = state.baseline->duration_s;
+        const double guest = base && base->guest > 0.0 ? base->guest : -1.0;
+        return {print_ratio(track.rate, as_rate(static_cast<double>(sum.count), seconds)),
+                print_ratio(track.cores, as_rate(busy_of(sum) * 1e-9, seconds)),
+                print_ratio(track.guest, guest)};
+    }
+    if (!state.cumulative) {
+        return {print_rate(track.rate), print_percent(track.cores), print_percent(track.guest)};
+    }
+    ExitStats sum;
+    for (const ReasonTrack& reason : track.reasons) sum += exits_since(reason.now, reason.zero);
+    return {group_digits(sum.count), print_ns(static_cast<std::uint64_t>(busy_of(sum))),
+            print_percent(track.guest)};
+}
+
+std::uint32_t vcpu_of(const std::string& key) {
+    std::uint32_t id = 0;
+    std::from_chars(key.data(), key.data() + key.size(), id);
+    return id;
+}
+
+std::uint32_t tid_of(const VmTrack& track, const std::string& key) {
+    const auto found = std::ranges::find(track.vm.vcpus, vcpu_of(key), &Vcpu::id);
+    return found == track.vm.vcpus.end() ? 0 : found->tid;
+}
+
+FieldContext context_of(const VmTrack& track, const Shown& shown) {
+    return {track.vm.isa, sum_of(shown.exits).count, shown.duration_s};
+}
+
+}  // namespace
+
+std::vector<std::size_t> column_widths(const std::vector<LiveColumn>& columns, std::size_t width) {
+    std::vector<std::size_t> order(columns.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::stable_sort(order, {}, [&](std::size_t i) { return columns[i].importance; });
+    std::vector<std::size_t> widths(columns.size(), 0);
+    std::size_t left = width > marker_width ? width - marker_width : 0;
+    for (const std::size_t i : order) {
+        const std::size_t needed = columns[i].least + (i == order.front() ? 0 : 1);
+        if (i == order.front()) {
+            widths[i] = std::min(columns[i].least, left);
+            left -= widths[i];
+        } else if (needed <= left) {
+            widths[i] = columns[i].least;
+            left -= needed;
+        } else {
+            break;  // What is less important does not push in before it.
+        }
+    }
+    for (const std::size_t i : order) {
+        if (widths[i] == 0 || columns[i].most <= widths[i]) continue;
+        const std::size_t more = std::min(columns[i].most - widths[i], left);
+        widths[i] += more;
+        left -= more;
+    }
+    return widths;
+}
+
+std::vector<Line> draw_table(const State& state, const LiveTable& table) {
+    const ListState& list = list_of(state);
+    const auto widths = column_widths(table.columns, state.width);
+    std::vector<Line> lines;
+    lines.push_back(draw_row(
+        table, widths, [&](std::size_t i, std::size_t) { return table.columns[i].heading; },
+        Role::heading, false, state.width));
+    if (list.rows.empty() && !list.filter.empty()) {
+        lines.push_back({{" Nothing matches the filter; Esc in it restores what was.", Role::notice}});
+    }
+    const std::size_t end = std::min(list.top + layout_of(state).list_rows, list.rows.size());
+    for (std::size_t row = list.top; row < end; ++row) {
+        const std::string& key = list.rows[row];
+        const bool selected = row == list.place;
+        const Role role = selected ? Role::selected : table.role(key);
+        lines.push_back(draw_row(
+            table, widths,
+            [&](std::size_t i, std::size_t width) { return table.cell(i, key, width); }, role,
+            selected, state.width));
+    }
+    return lines;
+}
+
+LiveTable vm_list(const State& state, Glyphs glyphs) {
+    std::size_t longest = 10;
+    for (const auto& [id, track] : state.tracks) {
+        longest = std::max(longest, display_width(track.label) + (track.ended_s < 0.0 ? 0 : 8));
+    }
+    LiveTable table;
+    table.columns = {
+        {"NAME", 10, std::min<std::size_t>(longest, 40), 0, Align::left, Role::strong},
+        {"PID", 7, 7, 8, Align::right, Role::normal},
+        {"VMM", 12, 12, 9, Align::left, Role::normal},
+        {"vCPUS", 5, 5, 6, Align::right, Role::normal},
+        {"PAGING", 6, 6, 7, Align::left, Role::normal},
+        {state.cumulative && !state.baseline ? "EXITS" : "EXITS/s", 8, 11, 1, Align::right,
+         Role::normal},
+        {state.cumulative && !state.baseline ? "TIME" : "CORE", 6, 7, 2, Align::right,
+         Role::normal},
+        {"GUEST", 6, 6, 5, Align::right, Role::normal},
+        {"TOP REASONS", 20, 60, 3, Align::left, Role::normal},
+        {"LAST MINUTE", 12, 60, 4, Align::right, Role::trail},
+    };
+    table.role = [&state](const std::string& key) {
+        return state.tracks.at(key).ended_s < 0.0 ? Role::normal : Role::dim;
+    };
+    table.cell = [&state, glyphs](std::size_t column, const std::string& key, std::size_t width) {
+        const VmTrack& track = state.tracks.at(key);
+        switch (column) {
+            case 0:
+                if (track.ended_s < 0.0) return track.label;
+                return fit(track.label, width > 8 ? width - 8 : 0) + " (ended)";
+            case 1: return fmt::format("{}", track.vm.pid);
+            case 2: return sanitise(track.vm.vmm, width);
+            case 3: return fmt::format("{}", track.vm.vcpus.size());
+            case 4: return track.vm.paging == Paging::unknown ? std::string("-")
+                                                              : paging_name(track.vm.paging);
+            case 5: return vm_numbers(state, track).rate;
+            case 6: return vm_numbers(state, track).cores;
+            case 7: return vm_numbers(state, track).guest;
+            case 8: return top_reasons(track, state);
+            default: return draw_trail(track.trail, width, glyphs);
+        }
+    };
+    return table;
+}
+
+LiveTable reason_list(const State& state, const VmTrack& track, Glyphs glyphs) {
+    struct Contents {
+        FieldCells cells;
+        Shown shown;
+        FieldContext context;
+    };
+    const auto contents = std::make_shared<Contents>();
+    contents->cells = field_cells(state, track);
+    contents->shown = shown_reasons(state, track);
+    contents->context = context_of(track, contents->shown);
+    LiveTable table;
+    const char* counted = state.cumulative ? "count" : "rate";
+    for (const FieldColumn& column : std::initializer_list<FieldColumn>{
+             {"name", 10, 0}, {counted, 9, 1}, {"share", 6, 4}, {"time", 7, 2}, {"kernel", 8, 8},
+             {"vmm", 7, 9}, {"halted", 8, 10}, {"mean", 6, 3}, {"p50", 6, 6}, {"p99", 6, 5},
+             {"max", 6, 7}}) {
+        add_field(contents->cells, table, column);
+    }
+    table.columns.front() = {"REASON", 9, 22, 0, Align::left, Role::strong};
+    table.columns.push_back({"LAST MINUTE", 11, 60, 11, Align::right, Role::trail});
+    table.role = [](const std::string&) { return Role::normal; };
+    table.cell = [contents, &track, glyphs](std::size_t column, const std::string& key,
+                                            std::size_t width) {
+        if (column == contents->cells.fields.size()) {
+            const auto found = std::ranges::find_if(track.reasons, [&key](const ReasonTrack& one) {
+                return reason_key(one.now) == key;
+            });
+            return found == track.reasons.end() ? std::string()
+                                                : draw_trail(found->trail, width, glyphs);
+        }
+        const ExitStats* stats = find_stats(contents->shown.exits, key);
+        return stats ? contents->cells.print(column, *stats, contents->context) : std::string();
+    };
+    return table;
+}
+
+std::string vcpu_label(const std::string& key) {
+    return key == "all" ? "all vCPUs" : "vCPU " + key;
+}
+
+LiveTable vcpu_list(const State& state, const VmTrack& track) {
+    LiveTable table;
+    table.columns = {{"VCPU", 10, 10, 0, Align::left, Role::strong},
+                     {"TID", 7, 7, 5, Align::right, Role::normal},
+                     {state.cumulative ? "EXITS" : "EXITS/s", 9, 11, 1, Align::right, Role::normal},
+                     {"CORE", 6, 7, 2, Align::right, Role::normal},
+                     {"HALTED", 6, 7, 4, Align::right, Role::normal},
+                     {"TOP REASONS", 20, 90, 3, Align::left, Role::normal}};
+    table.role = [](const std::string&) { return Role::normal; };
+    table.cell = [&state, &track](std::size_t column, const std::string& key, std::size_t) {
+        if (column == 0) return vcpu_label(key);
+        if (column == 1) return fmt::format("{}", tid_of(track, key));
+        const Shown shown = shown_vcpu(state, track, vcpu_of(key));
+        const ExitStats sum = sum_of(shown.exits);
+        const double seconds = shown.duration_s;
+        if (column == 2) {
+            return state.cumulative ? group_digits(sum.count)
+                                    : print_rate(as_rate(static_cast<double>(sum.count), seconds));
+        }
+        if (column == 3) return print_percent(std::min(as_rate(busy_of(sum) * 1e-9, seconds), 1.0));
+        if (column == 4) {
+            const double halted = static_cast<double>(sum.halted_ns) * 1e-9;
+            return print_percent(std::min(as_rate(halted, seconds), 1.0));
+        }
+        std::vector<ExitStats> exits = shown.exits;
+        sort_exits(exits, *find_field("count"), {});
+        std::string text;
+        for (const ExitStats& stats : exits) {
+            if (stats.count == 0) break;
+            const double rate = as_rate(static_cast<double>(stats.count), seconds);
+            text += fmt::format("{}{} {}", text.empty() ? "" : "  ",
+                                reason_label(track.vm.isa, stats),
+                                state.cumulative ? group_digits(stats.count) : print_rate(rate));
+        }
+        return text;
+    };
+    return table;
+}
+
+LiveTable histogram_list(const State& state, const VmTrack& track) {
+    const auto cells = std::make_shared<FieldCells>(field_cells(state, track));
+    LiveTable table;
+    const char* counted = state.cumulative ? "count" : "rate";
+    for (const FieldColumn& column : std::initializer_list<FieldColumn>{
+             {"name", 10, 0}, {counted, 9, 1}, {"time", 7, 2}, {"kernel", 8, 6}, {"vmm", 7, 7},
+             {"halted", 8, 8}, {"mean", 6, 3}, {"p50", 6, 5}, {"p99", 6, 4}, {"max", 6, 7}}) {
+        add_field(*cells, table, column);
+    }
+    table.columns.front() = {"VCPU", 10, 12, 0, Align::left, Role::strong};
+    table.role = [](const std::string&) { return Role::normal; };
+    table.cell = [cells, &state, &track](std::size_t column, const std::string& key, std::size_t) {
+        if (column == 0) return vcpu_label(key);
+        // The baseline is that of the VM: it says nothing of one vCPU.
+        const bool all = key == "all";
+        const Shown shown = all ? shown_reasons(state, track)
+                                : shown_vcpu(state, track, vcpu_of(key));
+        const ExitStats* stats = find_stats(shown.exits, state.reason);
+        if (stats == nullptr || (cells->ratio && !all)) return std::string("-");
+        return cells->print(column, *stats, context_of(track, shown));
+    };
+    return table;
+}
+
+}  // namespace exittop

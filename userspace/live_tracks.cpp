@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What a new sample does to the live view's state: rates, smoothed rates, trails, and the VMs that
+// came or went.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "delta.h"
+#include "fields.h"
+#include "live_state.h"
+#include "text.h"
+
+namespace exittop {
+
+namespace {
+
+// Of the newest rate in the smoothed one: a change of load is through after some five samples.
+constexpr double newest_part = 0.3;
+// An ended VM is shown for so long.
+constexpr double fade_s = 10.0;
+
+double smoothed(double before, double now, bool first) {
+    return first ? now : before + newest_part * (now - before);
+}
+
+double per_second(std::uint64_t count, double seconds) {
+    return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
+}
+
+ReasonTrack& reason_track(std::vector<ReasonTrack>& reasons, const ExitStats& stats) {
+    const auto key = [](const ExitStats& each) { return std::pair(each.level, each.code); };
+    const auto key_of_track = [&key](const ReasonTrack& track) { return key(track.now); };
+    auto place = std::ranges::lower_bound(reasons, key(stats), {}, key_of_track);
+    if (place == reasons.end() || key_of_track(*place) != key(stats)) {
+        ReasonTrack made;
+        made.now.code = made.interval.code = made.zero.code = stats.code;
+        made.now.level = made.interval.level = made.zero.level = stats.level;
+        place = reasons.insert(place, std::move(made));
+    }
+    return *place;
+}
+
+void take_reason(VmTrack& track, const ExitStats& now, double interval_s, bool first) {
+    ReasonTrack& reason = reason_track(track.reasons, now);
+    reason.interval = exits_since(now, reason.now);
+    reason.now = now;
+    const double rate = per_second(reason.interval.count, interval_s);
+    reason.smooth_rate = smoothed(reason.smooth_rate, rate, first);
+    reason.trail.add(rate);
+}
+
+std::uint64_t guest_time(const Vm& vm) {
+    std::uint64_t sum = 0;
+    for (const Vcpu& vcpu : vm.vcpus) sum = saturating_add(sum, vcpu.guest_ns);
+    return sum;
+}
+
+bool is_full(const Vm& vm) { return vm.sums.empty(); }
+
+// Rates of a VM as a whole, from those of its reasons.
+void sum_up(VmTrack& track, double interval_s, bool first) {
+    std::uint64_t count = 0;
+    std::uint64_t busy_ns = 0;
+    for (const ReasonTrack& reason : track.reasons) {
+        count += reason.interval.count;
+        busy_ns += saturating_subtract(reason.interval.time_ns, reason.interval.halted_ns);
+    }
+    // An exit's time is known when it ends, so that a long one may be longer than the interval.
+    const auto vcpus = static_cast<double>(track.vm.vcpus.size());
+    track.rate = per_second(count, interval_s);
+    track.cores = std::min(per_second(busy_ns, interval_s) * 1e-9, vcpus);
+    const std::uint64_t guest_ns = guest_time(track.vm);
+    const double guest = per_second(saturating_subtract(guest_ns, track.guest_ns), interval_s);
+    track.guest = vcpus > 0.0 ? std::clamp(guest * 1e-9 / vcpus, 0.0, 1.0) : 0.0;
+    track.guest_ns = guest_ns;
+    track.smooth_rate = smoothed(track.smooth_rate, track.rate, first);
+    track.smooth_cores = smoothed(track.smooth_cores, track.cores, first);
+    track.trail.add(track.rate);
+}
+
+void take_vm(State& state, Vm&& vm) {
+    VmTrack& track = state.tracks[vm.id];
+    const bool first = track.label.empty();
+    if (first) track.label = sanitise(vm.name.empty() ? "(no name)" : vm.name, name_columns);
+    track.seen = true;
+    if (vm.ended && track.ended_s < 0.0) track.ended_s = state.duration_s;
+    track.before.reset();
+    if (is_full(vm) && !first && is_full(track.vm)) track.before = std::move(track.vm);
+    track.vm = std::move(vm);
+
+    const bool full = is_full(track.vm);
+    std::vector<ExitStats> summed;
+    for (const Vcpu& vcpu : track.vm.vcpus) {
+        for (const ExitStats& stats : vcpu.exits) add_to_sums(summed, stats);
+    }
+    for (const ExitStats& stats : full ? summed : track.vm.sums) {
+        take_reason(track, stats, state.interval_s, first);
+    }
+    sum_up(track, state.interval_s, first);
+}
+
+// VMs that are no longer in the samples, and ended ones that have faded.
+void drop_ended(State& state) {
+    std::erase_if(state.tracks, [&state](const auto& each) {
+        const VmTrack& track = each.second;
+        if (state.keep_ended || each.first == state.vm) return false;
+        const bool old = track.ended_s >= 0.0 && state.duration_s - track.ended_s > fade_s;
+        if (old) state.faded.insert(each.first);
+        return old || !track.seen;
+    });
+}
+
+std::string host_line(const HostFacts& host) {
+    std::string line = "Linux " + sanitise(host.kernel, name_columns);
+    if (host.isa != Isa::unknown) line += "  " + isa_name(host.isa);
+    if (host.paging != Paging::unknown) line += "  " + paging_name(host.paging);
+    if (!host.cpu.empty()) line += "  " + sanitise(host.cpu, name_columns);
+    return line;
+}
+
+void take_cost(State& state, const OwnCost& cost) {
+    const double cpu = cost.cpu_s - state.cost.cpu_s;
+    state.cpu_share = state.interval_s > 0.0 ? std::max(cpu, 0.0) / state.interval_s : 0.0;
+    const std::uint64_t runs = saturating_subtract(cost.runs, state.cost.runs);
+    const std::uint64_t run_ns = saturating_subtract(cost.run_ns, state.cost.run_ns);
+    state.ns_per_event = runs > 0 ? static_cast<double>(run_ns) / static_cast<double>(runs) : 0.0;
+    state.cost = cost;
+}
+
+}  // namespace
+
+void take_sample(State& state, Sample&& sample) {
+    if (state.paused) return;
+    Snapshot& snapshot = sample.snapshot;
+    state.waiting.clear();
+    state.host = host_line(snapshot.host);
+    state.taken_at = snapshot.taken_at;
+    state.interval_s = std::max(0.0, snapshot.duration_s - state.duration_s);
+    state.duration_s = snapshot.duration_s;
+    state.lost = snapshot.lost;
+    take_cost(state, sample.cost);
+    for (auto& [id, track] : state.tracks) track.seen = false;
+    std::set<std::string> faded;
+    for (Vm& vm : snapshot.vms) {
+        if (state.faded.contains(vm.id)) {
+            faded.insert(vm.id);
+        } else {
+            take_vm(state, std::move(vm));
+        }
+    }
+    state.faded = std::move(faded);
+    drop_ended(state);
+}
+
+const Baseline::OfVm* Baseline::find(const std::string& name) const {
+    const auto found = vms.find(name);
+    if (found != vms.end()) return &found->second;
+    return vms.size() == 1 ? &vms.begin()->second : nullptr;
+}
+
+Baseline baseline_from(const Snapshot& run, std::string label) {
+    Baseline baseline{std::move(label), run.duration_s, {}};
+    for (const Vm& vm : run.vms) {
+        baseline.vms.insert_or_assign(vm.name, Baseline::OfVm{exits_by_reason(vm), 0.0});
+    }
+    return baseline;
+}
+
+std::string reason_key(const ExitStats& stats) {
+    return fmt::format("{}.{}", static_cast<unsigned>(stats.level), stats.code);
+}
+
+namespace {
+
+// What came to each reason since an earlier state; all of it where there is none.
+std::vector<ExitStats> reasons_since(std::vector<ExitStats> now,
+                                     const std::vector<ExitStats>& earlier) {
+    for (ExitStats& stats : now) {
+        const auto before = std::ranges::find_if(earlier, [&stats](const ExitStats& each) {
+            return each.level == stats.level && each.code == stats.code;
+        });
+        if (before != earlier.end()) stats = exits_since(stats, *before);
+    }
+    return now;
+}
+
+const std::vector<ExitStats>& exits_of(const Vm& vm, std::uint32_t id) {
+    static const std::vector<ExitStats> none;
+    const auto found = std::ranges::find(vm.vcpus, id, &Vcpu::id);
+    return found == vm.vcpus.end() ? none : found->exits;
+}
+
+}  // namespace
+
+Shown shown_reasons(const State& state, const VmTrack& track) {
+    const std::optional<Vm>& earlier = state.cumulative ? track.zero : track.before;
+    Shown shown{exits_by_reason(track.vm),
+                state.cumulative ? state.duration_s - state.zero_s : state.interval_s};
+    if (earlier) {
+        shown.exits = reasons_since(std::move(shown.exits), exits_by_reason(*earlier));
+        return shown;
+    }
+    // Distributions are those since the start until there are two samples of them.
+    for (ExitStats& stats : shown.exits) {
+        const auto found = std::ranges::find_if(track.reasons, [&stats](const ReasonTrack& reason) {
+            return reason.now.level == stats.level && reason.now.code == stats.code;
+        });
+        if (found == track.reasons.end()) continue;
+        ExitStats counted = state.cumulative ? exits_since(found->now, found->zero)
+                                             : found->interval;
+        counted.histogram = std::move(stats.histogram);
+        counted.max_ns = found->now.max_ns;
+        stats = std::move(counted);
+    }
+    return shown;
+}
+
+Shown shown_vcpu(const State& state, const VmTrack& track, std::uint32_t vcpu) {
+    const std::optional<Vm>& earlier = state.cumulative ? track.zero : track.before;
+    Shown shown{exits_of(track.vm, vcpu), state.cumulative ? state.duration_s - state.zero_s : state.interval_s};
+    if (earlier) {
+        shown.exits = reasons_since(std::move(shown.exits), exits_of(*earlier, vcpu));
+    } else if (!state.cumulative) {
+        shown.duration_s = state.duration_s;  // All since the start, as a mean rate.
+    }
+    return shown;
+}
+
+}  // namespace exittop

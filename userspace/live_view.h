@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Draws the live view: a pure function of its state, to lines of text in roles. What a role looks
+// like is the terminal's affair.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "live_state.h"
+
+namespace exittop {
+
+/// What a piece of text is. None of them says what the text does not say.
+enum class Role { normal, strong, dim, heading, selected, trail, key, notice, alarm };
+
+struct Span {
+    std::string text;  ///< Sanitised UTF-8.
+    Role role = Role::normal;
+    bool operator==(const Span&) const = default;
+};
+using Line = std::vector<Span>;
+
+enum class Glyphs { utf8, ascii };
+
+/// Exactly `state.height` lines, none wider than `state.width`.
+std::vector<Line> draw(const State& state, Glyphs glyphs);
+
+/// The text alone, lines without blanks at their ends.
+std::string plain_text(const std::vector<Line>& lines);
+
+}  // namespace exittop

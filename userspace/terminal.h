@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The terminal: puts lines on it, reads keys and mouse from it, and gives it back as it was. The
+// only user of ncurses.
+#pragma once
+
+#include <expected>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "error.h"
+#include "live_view.h"
+#include "text.h"
+
+namespace exittop {
+
+struct TerminalStyle {
+    bool ascii = false;       ///< Even where the locale has more.
+    Color color = Color::on;  ///< Off: bold and reverse alone.
+};
+
+/// Owns the screen while it lives.
+class Terminal {
+public:
+    static std::expected<Terminal, Error> open(const TerminalStyle& style);
+    Terminal(Terminal&&) noexcept;
+    Terminal& operator=(Terminal&&) noexcept;
+    ~Terminal();
+
+    /// What this terminal can show: UTF-8 where the locale is one of that.
+    [[nodiscard]] Glyphs glyphs() const;
+    [[nodiscard]] Resize size() const;
+    /// Only what changed is written.
+    void show(const std::vector<Line>& lines);
+    /// The next key, click or change of size that has arrived; nothing: there is none.
+    std::optional<Event> next();
+
+private:
+    struct Screen;
+    explicit Terminal(std::unique_ptr<Screen> screen);
+    std::unique_ptr<Screen> screen_;
+};
+
+}  // namespace exittop

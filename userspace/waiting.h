@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A collector that starts counting by itself once the host is ready for it.
+#pragma once
+
+#include <expected>
+#include <optional>
+
+#include "collector.h"
+#include "error.h"
+#include "host.h"
+#include "options.h"
+
+namespace exittop {
+
+/// Both must outlive it.
+class WaitingCollector {
+public:
+    WaitingCollector(const Host& host, const Options& options) : host_(host), options_(options) {}
+
+    /// Attaches if the vendor module is there, else says once that it waits, or fails if it must
+    /// not wait. Once attached, takes up VMs that came. To be called a few times a second.
+    std::expected<void, Error> poll();
+
+    /// Nothing while it waits.
+    [[nodiscard]] std::optional<Collector>& collector() { return collector_; }
+
+private:
+    std::expected<void, Error> attach();
+
+    const Host& host_;
+    const Options& options_;
+    std::optional<Collector> collector_;
+    bool said_waiting_ = false;
+};
+
+}  // namespace exittop
