@@ -333,7 +333,7 @@ static __always_inline void time_exit(struct vcpu_slot *slot, u64 now)
 
 	if (!header->exit_ns) {
 		/* The first event of a slot is no loss: its exit came before exittop. */
-		if (header->first_ns < now)
+		if (header->first_ns < now && memory.armed_ns < now)
 			header->entry_without_exit++;
 		return;
 	}

@@ -157,7 +157,8 @@ EXITTOP_ASSERT(sizeof(struct vcpu_slot) == EXITTOP_SLOT_SIZE, "slots are whole p
 
 /* The program's .bss. */
 struct exittop_memory {
-	u64 armed_ns;   /* clock when all was attached; before that, a missing entry is no loss */
+	u64 armed_ns;   /* from when on all is attached: only then is an event without its other half a
+			   loss; beyond any clock before that and while it is detached */
 	u64 changes;    /* vCPUs that came or went */
 	u64 table_full; /* exits not counted, as no slot was free */
 	u64 reserved[5];

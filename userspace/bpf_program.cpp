@@ -346,6 +346,8 @@ std::expected<BpfProgram, Error> BpfProgram::load_detached(std::uint32_t max_vcp
 }
 
 void BpfProgram::detach() {
+    // The programs go one after another: from here on a missing half is no loss.
+    memory().armed_ns = std::numeric_limits<std::uint64_t>::max();
     state_->links.clear();
     // Tracepoint programs run inside an RCU read-side section: wait until the last one is through.
     syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);

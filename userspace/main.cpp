@@ -36,7 +36,12 @@ int main(int argc, char** argv) {
         std::span<const char* const>(argv, static_cast<std::size_t>(argc)));
     if (!options) {
         const auto& end = options.error();
-        std::fputs(end.text.c_str(), end.to_stderr ? stderr : stdout);
+        if (end.to_stderr) {
+            std::fputs(end.text.c_str(), stderr);
+        } else if (const auto written = exittop::write_stdout(end.text); !written) {
+            exittop::report(written.error().text);
+            return static_cast<int>(written.error().status);
+        }
         return end.status;
     }
     return exittop::run(*options);
