@@ -38,7 +38,7 @@ def run_lines(lines: list[tuple[str, int]]) -> list[Done]:
                    f"2>/out/{number}.err; echo $? >/out/{number}.status\n")
     job = Job(kernel="6.1", vendor="amd", script=script + _EPILOGUE, files=files,
               programs={"/bin/exittop": EXITTOP, "/bin/micro_vm": BUILD / "lab/guests/micro_vm"},
-              timeout_s=400)
+              timeout_s=1500)
     result = run_job.run(job)
     if result.splats:
         raise AssertionError(f"the emulated host's kernel complained: {result.splats[0]}")

@@ -61,7 +61,7 @@ class ExamplesTest(unittest.TestCase):
     def test_lab(self):
         for line in filter(is_lab, examples()):
             with self.subTest(line):
-                done = run_program(EXITTOP, *shlex.split(line)[1:], timeout=500)
+                done = run_program(EXITTOP, *shlex.split(line)[1:], timeout=1200)
                 self.assertEqual(done.returncode, 0, done.stderr)
                 self.assertEqual(done.stderr.count("exittop: "), 0, done.stderr)
                 for column in ("REASON", "RATIO"):

@@ -44,7 +44,7 @@ class StartTest(CommandLineTest):
         cls.script = cls.copy / "exittop.sh"
         if os.geteuid() == 0:
             run_program("chown", "-R", "nobody", cls.copy)
-        cls.first = run_program(cls.script, "--no-install", "--version", timeout=500)
+        cls.first = run_program(cls.script, "--no-install", "--version", timeout=1200)
 
     def test_first_start_builds_and_runs(self):
         self.assertEqual(self.first.returncode, 0, self.first.stderr)
