@@ -58,7 +58,8 @@ Json exit_json(const ExitStats& stats, Isa isa) {
 Json vcpu_json(const Vcpu& vcpu, Isa isa) {
     Json exits = Json::array();
     for (const ExitStats& stats : vcpu.exits) exits.push_back(exit_json(stats, isa));
-    return {{"id", vcpu.id}, {"tid", vcpu.tid}, {"exits", std::move(exits)}};
+    return {{"id", vcpu.id}, {"tid", vcpu.tid}, {"guest_ns", vcpu.guest_ns},
+            {"exits", std::move(exits)}};
 }
 
 Json vm_json(const Vm& vm) {
@@ -78,7 +79,8 @@ Json vm_json(const Vm& vm) {
 Json host_json(const HostFacts& host) {
     Json parameters = Json::object();
     for (const auto& [name, value] : host.parameters) parameters[name] = value;
-    return {{"kernel", host.kernel},
+    return {{"name", cut_bytes(host.name, name_bytes)},
+            {"kernel", host.kernel},
             {"cpu", host.cpu},
             {"isa", isa_json(host.isa)},
             {"paging", paging_name(host.paging)},
@@ -235,6 +237,7 @@ Vcpu read_vcpu(const Node& node) {
     Vcpu vcpu;
     vcpu.id = node.at("id").number<std::uint32_t>();
     if (node.has("tid")) vcpu.tid = node.at("tid").number<std::uint32_t>();
+    if (node.has("guest_ns")) vcpu.guest_ns = node.at("guest_ns").number();
     const Node exits = node.at("exits");
     for (const Node& element : exits.elements()) vcpu.exits.push_back(read_exit(element));
     const auto key = [](const ExitStats& stats) { return std::tuple(stats.level, stats.code); };
@@ -260,6 +263,7 @@ Vm read_vm(const Node& node) {
 
 HostFacts read_host(const Node& node) {
     HostFacts host;
+    if (node.has("name")) host.name = node.at("name").text();
     host.kernel = node.at("kernel").text();
     host.cpu = node.at("cpu").text();
     host.isa = read_isa(node.at("isa"));

@@ -148,7 +148,9 @@ std::vector<Line> draw_header(const State& state) {
     }
     Line host;
     append(host, "exittop ", Role::strong, width);
-    append(host, state.host, Role::normal, width);
+    // Of the two, the time gives way only where it leaves too little of the host.
+    const std::size_t time = display_width(state.taken_at) + 2;
+    append(host, state.host, Role::normal, width >= 80 ? width - time : width);
     append_right(host, state.taken_at, Role::dim, width);
     std::vector<Line> lines = {host, totals};
     if (lost) lines.push_back(lost_line(state));

@@ -30,7 +30,7 @@ bool contains(std::string_view text, std::string_view part) {
 double vm_value(const VmTrack& track, std::string_view sort) {
     if (sort == "rate") return track.smooth_rate;
     if (sort == "cores") return track.smooth_cores;
-    if (sort == "guest") return track.guest;
+    if (sort == "guest") return track.smooth_guest;
     if (sort == "vcpus") return static_cast<double>(track.vm.vcpus.size());
     if (sort == "pid") return -static_cast<double>(track.vm.pid);
     return 0.0;  // by name

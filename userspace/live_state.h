@@ -17,17 +17,15 @@
 
 namespace exittop {
 
-/// Rates of the last minute (at one sample a second), oldest first.
+/// Rates of the last minute, a value per second, oldest first.
 class Trail {
 public:
     static constexpr std::size_t length = 60;
-    void add(double value) {
-        values_[next_] = static_cast<float>(value);
-        next_ = (next_ + 1) % length;
-        if (used_ < length) ++used_;
-    }
+    /// A rate that held for so long. Shorter than a second, it waits for the rest of the second;
+    /// longer, it stands for each of them.
+    void add(double rate, double seconds);
     [[nodiscard]] std::size_t size() const { return used_; }
-    /// The value `back` samples ago; 0 is the newest.
+    /// The value `back` seconds ago; 0 is the newest.
     [[nodiscard]] double at(std::size_t back) const {
         return static_cast<double>(values_[(next_ + 2 * length - 1 - back) % length]);
     }
@@ -36,6 +34,9 @@ private:
     std::array<float, length> values_{};
     std::size_t next_ = 0;
     std::size_t used_ = 0;
+    double count_ = 0.0;    ///< What happened in the time that is not in values_ yet,
+    double seconds_ = 0.0;  ///< how long that was,
+    double due_ = 0.0;      ///< and the same less what was rounded into values_.
 };
 
 /// One exit reason of a VM. The numbers are without histograms; those are in VmTrack::vm.
@@ -58,6 +59,7 @@ struct VmTrack {
     double guest = 0.0;        ///< Share of its vCPUs' time that was spent in the guest.
     double smooth_rate = 0.0;
     double smooth_cores = 0.0;
+    double smooth_guest = 0.0;
     std::uint64_t guest_ns = 0;
     Trail trail;
     double ended_s = -1.0;     ///< When it was first seen ended, in seconds of counting.

@@ -9,6 +9,7 @@
 #include "delta.h"
 #include "fields.h"
 #include "live_state.h"
+#include "table.h"
 #include "text.h"
 
 namespace exittop {
@@ -47,13 +48,19 @@ void take_reason(VmTrack& track, const ExitStats& now, double interval_s, bool f
     reason.now = now;
     const double rate = per_second(reason.interval.count, interval_s);
     reason.smooth_rate = smoothed(reason.smooth_rate, rate, first);
-    reason.trail.add(rate);
+    reason.trail.add(rate, interval_s);
 }
 
 std::uint64_t guest_time(const Vm& vm) {
     std::uint64_t sum = 0;
     for (const Vcpu& vcpu : vm.vcpus) sum = saturating_add(sum, vcpu.guest_ns);
     return sum;
+}
+
+// Of its vCPUs' time, given how much of it was spent in the guest in a second.
+double guest_share(double guest_ns_per_s, const Vm& vm) {
+    const auto vcpus = static_cast<double>(vm.vcpus.size());
+    return vcpus > 0.0 ? std::clamp(guest_ns_per_s * 1e-9 / vcpus, 0.0, 1.0) : 0.0;
 }
 
 bool is_full(const Vm& vm) { return vm.sums.empty(); }
@@ -71,12 +78,13 @@ void sum_up(VmTrack& track, double interval_s, bool first) {
     track.rate = per_second(count, interval_s);
     track.cores = std::min(per_second(busy_ns, interval_s) * 1e-9, vcpus);
     const std::uint64_t guest_ns = guest_time(track.vm);
-    const double guest = per_second(saturating_subtract(guest_ns, track.guest_ns), interval_s);
-    track.guest = vcpus > 0.0 ? std::clamp(guest * 1e-9 / vcpus, 0.0, 1.0) : 0.0;
+    const std::uint64_t gained_ns = saturating_subtract(guest_ns, track.guest_ns);
+    track.guest = guest_share(per_second(gained_ns, interval_s), track.vm);
     track.guest_ns = guest_ns;
     track.smooth_rate = smoothed(track.smooth_rate, track.rate, first);
     track.smooth_cores = smoothed(track.smooth_cores, track.cores, first);
-    track.trail.add(track.rate);
+    track.smooth_guest = smoothed(track.smooth_guest, track.guest, first);
+    track.trail.add(track.rate, interval_s);
 }
 
 void take_vm(State& state, Vm&& vm) {
@@ -111,14 +119,6 @@ void drop_ended(State& state) {
     });
 }
 
-std::string host_line(const HostFacts& host) {
-    std::string line = "Linux " + sanitise(host.kernel, name_columns);
-    if (host.isa != Isa::unknown) line += "  " + isa_name(host.isa);
-    if (host.paging != Paging::unknown) line += "  " + paging_name(host.paging);
-    if (!host.cpu.empty()) line += "  " + sanitise(host.cpu, name_columns);
-    return line;
-}
-
 void take_cost(State& state, const OwnCost& cost) {
     const double cpu = cost.cpu_s - state.cost.cpu_s;
     state.cpu_share = state.interval_s > 0.0 ? std::max(cpu, 0.0) / state.interval_s : 0.0;
@@ -129,6 +129,21 @@ void take_cost(State& state, const OwnCost& cost) {
 }
 
 }  // namespace
+
+void Trail::add(double rate, double seconds) {
+    constexpr double enough = 0.95;  // Timers are not exact: a second may come a little early.
+    count_ += rate * seconds;
+    seconds_ += seconds;
+    due_ = std::min(due_ + seconds, static_cast<double>(length));
+    if (due_ < enough) return;
+    const auto mean = static_cast<float>(count_ / seconds_);
+    for (; due_ >= enough; due_ -= 1.0) {
+        values_[next_] = mean;
+        next_ = (next_ + 1) % length;
+        used_ = std::min(used_ + 1, length);
+    }
+    count_ = seconds_ = 0.0;
+}
 
 void take_sample(State& state, Sample&& sample) {
     if (state.paused) return;
@@ -162,7 +177,8 @@ const Baseline::OfVm* Baseline::find(const std::string& name) const {
 Baseline baseline_from(const Snapshot& run, std::string label) {
     Baseline baseline{std::move(label), run.duration_s, {}};
     for (const Vm& vm : run.vms) {
-        baseline.vms.insert_or_assign(vm.name, Baseline::OfVm{exits_by_reason(vm), 0.0});
+        const double guest = guest_share(per_second(guest_time(vm), run.duration_s), vm);
+        baseline.vms.insert_or_assign(vm.name, Baseline::OfVm{exits_by_reason(vm), guest});
     }
     return baseline;
 }

@@ -66,6 +66,7 @@ struct HostFacts {
     Isa isa = Isa::unknown;
     Paging paging = Paging::unknown;
     std::map<std::string, std::string> parameters;  ///< "kvm_amd.npt" -> "1".
+    std::string name{};  ///< The host's own name, as `hostname` prints it.
     bool operator==(const HostFacts&) const = default;
 };
 

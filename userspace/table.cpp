@@ -149,16 +149,11 @@ std::string header_lines(const Snapshot& snapshot, std::size_t width) {
         sum += sum_of(exits_by_reason(vm));
         vcpus += vm.vcpus.size();
     }
-    const HostFacts& host = snapshot.host;
-    std::vector<std::string> facts = {"Linux " + sanitise(host.kernel, name_columns)};
-    if (host.isa != Isa::unknown) facts.push_back(isa_name(host.isa));
-    if (host.paging != Paging::unknown) facts.push_back(paging_name(host.paging));
-    if (!host.cpu.empty()) facts.push_back(sanitise(host.cpu, name_columns));
     const std::string counted =
         fmt::format("{}, {} counted for {}: {}", print_number_of(snapshot.vms.size(), "VM"),
                     print_number_of(vcpus, "vCPU"), print_seconds(snapshot.duration_s),
                     print_exits(sum, snapshot.duration_s));
-    return fit(join(facts), width) + "\n" + counted + "\n";
+    return fit(host_line(snapshot.host), width) + "\n" + counted + "\n";
 }
 
 // Rows of a histogram: powers of two, whose first buckets these are. Below 128 ns there are fewer
@@ -239,6 +234,16 @@ std::string lost_lines(const Lost& lost, Color color) {
         {"CAUSE", Align::left}, {"EVENTS", Align::right}, {"MEANING", Align::left}};
     return alarming("LOST: not all of the above is complete", color) + "\n" +
            draw_grid(columns, rows, {80, indent, color});
+}
+
+std::string host_line(const HostFacts& host) {
+    std::vector<std::string> facts;
+    if (!host.name.empty()) facts.push_back(sanitise(host.name, name_columns));
+    facts.push_back("Linux " + sanitise(host.kernel, name_columns));
+    if (host.isa != Isa::unknown) facts.push_back(isa_name(host.isa));
+    if (host.paging != Paging::unknown) facts.push_back(paging_name(host.paging));
+    if (!host.cpu.empty()) facts.push_back(sanitise(host.cpu, name_columns));
+    return join(facts);
 }
 
 std::string dump_table(const Snapshot& snapshot, const TableOptions& options) {

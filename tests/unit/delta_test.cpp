@@ -46,7 +46,7 @@ TEST(Delta, ExitsInBetween) {
     Snapshot later = earlier;
     later.duration_s = 12.0;
     later.lost.table_full = 7;
-    later.vms[0].vcpus[0].guest_ns = 9;
+    later.vms[0].vcpus[0].guest_ns += 9;
     ExitStats more = test::make_exits(30, {{50'000, 4}});
     more.vmm_ns = 11;
     more.halted_ns = 13;
@@ -98,7 +98,7 @@ TEST(Delta, CountersThatGoBackAreNothing) {
     earlier.duration_s = 20.0;
     earlier.lost.program_missed = 4;
     for (Vcpu& vcpu : earlier.vms[0].vcpus) {
-        vcpu.guest_ns = 5;
+        vcpu.guest_ns += 5;
         for (ExitStats& stats : vcpu.exits) stats += stats;
     }
     const Delta delta = later - earlier;

@@ -95,13 +95,15 @@ TEST_F(Hosts, LockdownInForceIsInBrackets) {
     }
 }
 
-TEST_F(Hosts, KernelAndCpu) {
+TEST_F(Hosts, NameKernelAndCpu) {
     write("proc/sys/kernel/osrelease", "6.1.0-50-cloud-amd64\n");
     write("proc/cpuinfo",
           "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t\t: 1\n"
           "model name\t: AMD EPYC: the 1st\nstepping\t: 2\n\nprocessor\t: 1\n"
           "model name\t: another\n");
+    write("proc/sys/kernel/hostname", "kvm07\n");
     EXPECT_EQ(host().facts().kernel, "6.1.0-50-cloud-amd64");
+    EXPECT_EQ(host().facts().name, "kvm07");
     EXPECT_EQ(host().facts().cpu, "AMD EPYC: the 1st");
     write("proc/cpuinfo", "model name without a colon\nprocessor : 0\n");
     EXPECT_EQ(host().facts().cpu, "");

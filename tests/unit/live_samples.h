@@ -74,7 +74,7 @@ inline Sample made_sample(const std::vector<MadeVm>& vms, std::uint64_t seconds,
                         std::to_string(seconds) + "Z";
     snapshot.duration_s = static_cast<double>(seconds);
     snapshot.host = {"6.1.0-18-cloud-amd64", "AMD EPYC 7763 64-Core Processor", Isa::svm,
-                     Paging::npt, {}};
+                     Paging::npt, {}, "kvm07"};
     for (const MadeVm& made : vms) {
         const bool full = std::to_string(made.pid) + ".1" == in_full;
         snapshot.vms.push_back(made_vm(made, seconds, full));

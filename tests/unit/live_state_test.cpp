@@ -33,6 +33,27 @@ TEST(LiveState, rates_are_those_of_the_last_interval) {
     EXPECT_NEAR(state.cpu_share, 0.004, 1e-9);
 }
 
+TEST(LiveState, trails_have_a_value_per_second_at_any_interval) {
+    Trail trail;
+    for (int i = 0; i < 4; ++i) trail.add(i, 0.25);
+    ASSERT_EQ(trail.size(), 1U);
+    EXPECT_DOUBLE_EQ(trail.at(0), 1.5);
+    trail.add(7.0, 10.0);
+    EXPECT_EQ(trail.size(), 11U);
+    EXPECT_DOUBLE_EQ(trail.at(0), 7.0);
+    EXPECT_DOUBLE_EQ(trail.at(10), 1.5);
+    // A timer that is late by a hundredth: after 100 samples, a second more than samples.
+    Trail late;
+    for (int i = 0; i < 50; ++i) late.add(1.0, 1.01);
+    EXPECT_EQ(late.size(), 50U);
+    for (int i = 0; i < 3600; ++i) late.add(2.0, 0.97);
+    EXPECT_EQ(late.size(), Trail::length);
+    late.add(5.0, 1e9);
+    EXPECT_DOUBLE_EQ(late.at(Trail::length - 1), 5.0);
+    late.add(6.0, 1.0);
+    EXPECT_DOUBLE_EQ(late.at(0), 6.0);
+}
+
 TEST(LiveState, rows_are_sorted_by_rate_and_reversed) {
     State state = made_state();
     EXPECT_THAT(rows(state), ElementsAre(web, db, evil));
@@ -219,7 +240,8 @@ TEST(LiveState, a_recorded_baseline_is_found_by_name_or_alone) {
     run.duration_s = 10;
     run.vms = {make_web_vm()};
     Baseline one = baseline_from(run, "run");
-    EXPECT_NE(one.find("web01"), nullptr);
+    ASSERT_NE(one.find("web01"), nullptr);
+    EXPECT_NEAR(one.find("web01")->guest, (4.2 + 9.1) / 2 / 10, 1e-9);
     EXPECT_NE(one.find("other"), nullptr);
     run.vms.push_back(make_ended_vm());
     EXPECT_EQ(baseline_from(run, "run").find("other"), nullptr);

@@ -142,10 +142,10 @@ TEST(LiveView, ratio_texts) {
 TEST(LiveView, trails) {
     Trail trail;
     EXPECT_EQ(draw_trail(trail, 3, Glyphs::ascii), "   ");
-    for (const double value : {0.0, 1.0, 1000.0}) trail.add(value);
+    for (const double value : {0.0, 1.0, 1000.0}) trail.add(value, 1.0);
     EXPECT_EQ(draw_trail(trail, 5, Glyphs::ascii), "   _#");
     EXPECT_EQ(draw_trail(trail, 2, Glyphs::utf8), "▁█");
-    for (int i = 0; i < 100; ++i) trail.add(i);
+    for (int i = 0; i < 100; ++i) trail.add(i, 1.0);
     EXPECT_EQ(display_width(draw_trail(trail, 80, Glyphs::utf8)), 80U);
 }
 

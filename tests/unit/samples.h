@@ -46,6 +46,8 @@ inline Vm make_web_vm() {
                    make_exits(10, {{1'100, 424}}), halt, io, nested}},
         {1, 4251, {make_exits(1, {{800, 7'000}}), make_exits(0x5f, {{640, 2}})}},
     };
+    vm.vcpus[0].guest_ns = 4'200'000'000;
+    vm.vcpus[1].guest_ns = 9'100'000'000;
     return vm;
 }
 
@@ -67,7 +69,7 @@ inline Snapshot make_snapshot() {
     snapshot.taken_at = "2026-03-01T12:00:00Z";
     snapshot.duration_s = 10.0;
     snapshot.host = {"6.1.0-18-cloud-amd64", "Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz", Isa::vmx,
-                     Paging::ept, {{"kvm_intel.ept", "Y"}, {"kvm_intel.nested", "Y"}}};
+                     Paging::ept, {{"kvm_intel.ept", "Y"}, {"kvm_intel.nested", "Y"}}, "kvm03"};
     snapshot.vms = {make_web_vm(), make_ended_vm()};
     return snapshot;
 }
