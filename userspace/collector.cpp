@@ -2,6 +2,7 @@
 #include "collector.h"
 
 #include <fmt/chrono.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <ctime>
@@ -23,6 +24,17 @@ std::uint64_t monotonic_ns() {
     return static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count());
 }
 
+std::uint64_t nanoseconds_of(const timeval& time) {
+    return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000u +
+           static_cast<std::uint64_t>(time.tv_usec) * 1'000u;
+}
+
+std::uint64_t own_cpu_ns() {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return nanoseconds_of(usage.ru_utime) + nanoseconds_of(usage.ru_stime);
+}
+
 }  // namespace
 
 std::expected<Collector, Error> Collector::start(const Host& host, AttachChoice attach,
@@ -35,6 +47,7 @@ std::expected<Collector, Error> Collector::start(const Host& host, AttachChoice 
 Collector::Collector(const Host& host, BpfProgram program)
     : host_(&host),
       program_(std::move(program)),
+      memory_bytes_(program_.memory_bytes()),
       vms_([&host](std::uint32_t pid, const std::string& command) {
           return identify(host.arguments(pid), command, pid);
       }) {}
@@ -76,15 +89,6 @@ void Collector::forget_ended(std::chrono::nanoseconds age) {
     vms_.forget_ended(now > span ? now - span : 0);
 }
 
-KernelCost Collector::kernel_cost() const {
-    KernelCost cost;
-    for (const ProgramFacts& program : program_.programs()) {
-        cost.run_ns += program.run_ns;
-        cost.runs += program.runs;
-    }
-    return cost;
-}
-
 Snapshot Collector::snapshot_of(VmTable::Contents contents) {
     Snapshot snapshot;
     snapshot.taken_at = utc_now();
@@ -92,6 +96,10 @@ Snapshot Collector::snapshot_of(VmTable::Contents contents) {
     snapshot.vms = std::move(contents.vms);
     snapshot.lost = contents.lost;
     snapshot.lost.table_full = program_.memory().table_full;
+    snapshot.cost.cpu_ns = own_cpu_ns();
+    snapshot.cost.memory_bytes = memory_bytes_;
+    snapshot.cost.vcpus_used = vms_.slots_in_use();
+    snapshot.cost.vcpus_limit = static_cast<std::uint32_t>(program_.slots().size() - 1);
     for (const ProgramFacts& program : program_.programs()) {
         // Since Linux 7.0 a task may be preempted within a raw tracepoint; the kernel does not run the
         // same program for others on that CPU then. kvm_exit and kvm_entry are safe: interrupts are
@@ -99,6 +107,8 @@ Snapshot Collector::snapshot_of(VmTable::Contents contents) {
         auto& missed = program.splits_time ? snapshot.lost.split_missed
                                            : snapshot.lost.program_missed;
         missed += program.missed;
+        snapshot.cost.run_ns += program.run_ns;
+        snapshot.cost.runs += program.runs;
     }
     return snapshot;
 }

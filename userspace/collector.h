@@ -14,12 +14,6 @@
 
 namespace exittop {
 
-/// Time and number of runs of exittop's BPF programs, as far as the kernel measured them.
-struct KernelCost {
-    std::uint64_t run_ns = 0;
-    std::uint64_t runs = 0;
-};
-
 class Collector {
 public:
     /// Attaches and counts from here on. Needs the vendor module (Host::vendor_module()).
@@ -36,8 +30,7 @@ public:
     [[nodiscard]] Snapshot overview(const std::string& in_full);
     /// VMs that ended longer than this ago are no longer part of snapshots.
     void forget_ended(std::chrono::nanoseconds age);
-    /// What the BPF programs cost since the start, while the kernel measured it.
-    [[nodiscard]] KernelCost kernel_cost() const;
+    /// Asks the kernel to measure what the BPF programs cost (Cost::run_ns), or no longer.
     std::expected<void, Error> measure_cost(bool on) { return program_.measure_cost(on); }
     /// Detaches; snapshots stay possible, and are final.
     void stop();
@@ -53,6 +46,7 @@ private:
 
     const Host* host_;
     BpfProgram program_;
+    std::uint64_t memory_bytes_;  // All of it is allocated at the start.
     VmTable vms_;
     std::uint64_t seen_changes_ = 0;
     HostFacts facts_;

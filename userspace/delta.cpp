@@ -113,6 +113,23 @@ Lost lost_since(const Lost& later, const Lost& earlier) {
     return since;
 }
 
+/// What was spent in between; the rest is as it is at the later time.
+Cost cost_since(const Cost& later, const Cost& earlier) {
+    Cost since = later;
+    for (auto part : {&Cost::cpu_ns, &Cost::run_ns, &Cost::runs}) {
+        since.*part = saturating_subtract(later.*part, earlier.*part);
+    }
+    return since;
+}
+
+void add_cost(Cost& cost, const Cost& next) {
+    const Cost before = cost;
+    cost = next;
+    for (auto part : {&Cost::cpu_ns, &Cost::run_ns, &Cost::runs}) {
+        cost.*part = saturating_add(before.*part, next.*part);
+    }
+}
+
 void add_vcpu(Vm& vm, const Vcpu& next) {
     Vcpu* vcpu = find_vcpu(vm.vcpus, next);
     if (vcpu == nullptr) {
@@ -168,6 +185,7 @@ Delta operator-(const Snapshot& later, const Snapshot& earlier) {
     interval.duration_s = std::max(0.0, later.duration_s - earlier.duration_s);
     interval.host = later.host;
     interval.lost = lost_since(later.lost, earlier.lost);
+    interval.cost = cost_since(later.cost, earlier.cost);
 
     const VmsById before = by_id(earlier.vms);
     for (const Vm& vm : later.vms) {
@@ -194,6 +212,7 @@ Delta& Delta::operator+=(const Delta& next) {
         interval.lost.*cause.value =
             saturating_add(interval.lost.*cause.value, next.interval.lost.*cause.value);
     }
+    add_cost(interval.cost, next.interval.cost);
     for (const Vm& vm : next.interval.vms) add_vm(interval.vms, vm);
     std::ranges::stable_sort(interval.vms, {},
                              [](const Vm& vm) { return std::tie(vm.name, vm.id); });

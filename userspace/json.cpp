@@ -93,6 +93,18 @@ Json lost_json(const Lost& lost) {
     return object;
 }
 
+Json cost_json(const Cost& cost) {
+    Json object = {{"cpu_ns", cost.cpu_ns},
+                   {"memory_bytes", cost.memory_bytes},
+                   {"vcpus_used", cost.vcpus_used},
+                   {"vcpus_limit", cost.vcpus_limit}};
+    if (cost.runs > 0) {  // Else the kernel did not measure.
+        object["bpf_run_ns"] = cost.run_ns;
+        object["bpf_runs"] = cost.runs;
+    }
+    return object;
+}
+
 // ---- Reading. What is wrong is thrown as BadInput and caught in from_json.
 
 struct BadInput {
@@ -285,6 +297,19 @@ Lost read_lost(const Node& node) {
     return lost;
 }
 
+Cost read_cost(const Node& node) {
+    Cost cost;
+    cost.cpu_ns = node.at("cpu_ns").number();
+    cost.memory_bytes = node.at("memory_bytes").number();
+    cost.vcpus_used = node.at("vcpus_used").number<std::uint32_t>();
+    cost.vcpus_limit = node.at("vcpus_limit").number<std::uint32_t>();
+    if (node.has("bpf_runs")) {
+        cost.run_ns = node.at("bpf_run_ns").number();
+        cost.runs = node.at("bpf_runs").number();
+    }
+    return cost;
+}
+
 Snapshot read_snapshot(const Node& node) {
     const Node version = node.at("schema");
     if (version.text() != schema) version.fail(fmt::format("must be \"{}\"", schema));
@@ -299,6 +324,7 @@ Snapshot read_snapshot(const Node& node) {
         if (!ids.insert(snapshot.vms.back().id).second) vms.fail("holds the same id twice");
     }
     snapshot.lost = read_lost(node.at("lost"));
+    if (node.has("cost")) snapshot.cost = read_cost(node.at("cost"));
     return snapshot;
 }
 
@@ -337,7 +363,8 @@ std::string to_json(const Snapshot& snapshot) {
                          {"duration_s", snapshot.duration_s},
                          {"host", host_json(snapshot.host)},
                          {"vms", std::move(vms)},
-                         {"lost", lost_json(snapshot.lost)}};
+                         {"lost", lost_json(snapshot.lost)},
+                         {"cost", cost_json(snapshot.cost)}};
     constexpr bool ascii_only = true;  // A file shown by `cat` must not drive the terminal either.
     return object.dump(-1, ' ', ascii_only, Json::error_handler_t::replace) + "\n";
 }

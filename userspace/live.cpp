@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,17 +37,6 @@ constexpr auto poll_interval = 100ms;
 constexpr auto ended_kept = 60s;
 /// Wake-ups by an input without an event after which the terminal is taken to be gone.
 constexpr int most_deaf_wakeups = 20;
-
-double seconds_of(const timeval& time) {
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) * 1e-6;
-}
-
-OwnCost own_cost(const Collector& collector) {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    const KernelCost kernel = collector.kernel_cost();
-    return {seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime), kernel.run_ns, kernel.runs};
-}
 
 /// "exittop-20260301T120000Z.json"
 std::string run_file_name(std::string taken_at) {
@@ -142,7 +130,7 @@ private:
     void sample() {
         detailed_ = opened_vm();
         if (!state_.keep_ended) collector_->forget_ended(ended_kept);
-        Sample taken{collector_->overview(detailed_), own_cost(*collector_)};
+        Sample taken{collector_->overview(detailed_)};
         std::erase_if(taken.snapshot.vms, [this](const Vm& vm) {
             return !matches(vm, options_.pid, options_.vm_glob);
         });

@@ -80,13 +80,6 @@ struct Baseline {
 };
 Baseline baseline_from(const Snapshot& run, std::string label);
 
-/// What exittop itself costs.
-struct OwnCost {
-    double cpu_s = 0.0;         ///< CPU time of the process so far.
-    std::uint64_t run_ns = 0;   ///< In its BPF programs, as far as the kernel measured that,
-    std::uint64_t runs = 0;     ///< and how often they ran then.
-};
-
 enum class Screen { vms, reasons, vcpus, histogram };
 enum class Overlay { none, help, sort, filter };
 
@@ -129,7 +122,7 @@ struct State {
     double interval_s = 0.0;   ///< Between the newest two.
     double zero_s = 0.0;       ///< When the counts were set to zero.
     Lost lost;
-    OwnCost cost;
+    Cost cost;
     double cpu_share = 0.0;    ///< Of a core, by exittop itself, in the last interval.
     double ns_per_event = 0.0; ///< In the kernel; 0: not measured.
 
@@ -167,7 +160,6 @@ struct Resize {
 };
 struct Sample {
     Snapshot snapshot;
-    OwnCost cost;
 };
 /// The VM that is looked at, in full, between samples.
 struct Detail {

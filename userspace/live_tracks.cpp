@@ -119,9 +119,10 @@ void drop_ended(State& state) {
     });
 }
 
-void take_cost(State& state, const OwnCost& cost) {
-    const double cpu = cost.cpu_s - state.cost.cpu_s;
-    state.cpu_share = state.interval_s > 0.0 ? std::max(cpu, 0.0) / state.interval_s : 0.0;
+void take_cost(State& state, const Cost& cost) {
+    const std::uint64_t cpu = saturating_subtract(cost.cpu_ns, state.cost.cpu_ns);
+    state.cpu_share = state.interval_s > 0.0 ? static_cast<double>(cpu) * 1e-9 / state.interval_s
+                                             : 0.0;
     const std::uint64_t runs = saturating_subtract(cost.runs, state.cost.runs);
     const std::uint64_t run_ns = saturating_subtract(cost.run_ns, state.cost.run_ns);
     state.ns_per_event = runs > 0 ? static_cast<double>(run_ns) / static_cast<double>(runs) : 0.0;
@@ -154,7 +155,7 @@ void take_sample(State& state, Sample&& sample) {
     state.interval_s = std::max(0.0, snapshot.duration_s - state.duration_s);
     state.duration_s = snapshot.duration_s;
     state.lost = snapshot.lost;
-    take_cost(state, sample.cost);
+    take_cost(state, snapshot.cost);
     for (auto& [id, track] : state.tracks) track.seen = false;
     std::set<std::string> faded;
     for (Vm& vm : snapshot.vms) {

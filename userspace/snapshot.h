@@ -93,12 +93,24 @@ struct LostCause {
 const std::vector<LostCause>& lost_causes();
 std::uint64_t lost_total(const Lost& lost);
 
+/// What counting cost, from the start of exittop to the snapshot.
+struct Cost {
+    std::uint64_t cpu_ns = 0;        ///< CPU time of the process itself, user and system.
+    std::uint64_t run_ns = 0;        ///< In its BPF programs, as far as the kernel measured that,
+    std::uint64_t runs = 0;          ///< and how often they ran then; 0: it did not measure.
+    std::uint64_t memory_bytes = 0;  ///< Kernel memory of its maps.
+    std::uint32_t vcpus_used = 0;    ///< vCPUs that have a slot now,
+    std::uint32_t vcpus_limit = 0;   ///< and for how many there is room (--max-vcpus).
+    bool operator==(const Cost&) const = default;
+};
+
 struct Snapshot {
     std::string taken_at;     ///< ISO 8601, UTC, when the counting ended.
     double duration_s = 0.0;  ///< How long was counted.
     HostFacts host;
     std::vector<Vm> vms;      ///< Running ones and those that ended meanwhile, by name, then id.
     Lost lost;
+    Cost cost;
     bool operator==(const Snapshot&) const = default;
 };
 

@@ -323,6 +323,11 @@ VmTable::Contents VmTable::overview(std::span<const vcpu_slot> slots, std::uint6
     return result;
 }
 
+std::uint32_t VmTable::slots_in_use() const {
+    return static_cast<std::uint32_t>(owner_.size()) -
+           static_cast<std::uint32_t>(std::ranges::count(owner_, no_entry));
+}
+
 void VmTable::forget_ended(std::uint64_t ns) {
     for (Entry& entry : entries_) {
         if (!entry.vm.ended || entry.first_ended_ns >= ns || entry.forgotten) continue;

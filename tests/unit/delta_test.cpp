@@ -46,6 +46,8 @@ TEST(Delta, ExitsInBetween) {
     Snapshot later = earlier;
     later.duration_s = 12.0;
     later.lost.table_full = 7;
+    later.cost.cpu_ns += 17;
+    later.cost.vcpus_used = 2;
     later.vms[0].vcpus[0].guest_ns += 9;
     ExitStats more = test::make_exits(30, {{50'000, 4}});
     more.vmm_ns = 11;
@@ -54,6 +56,8 @@ TEST(Delta, ExitsInBetween) {
     const Delta delta = later - earlier;
     EXPECT_EQ(delta.interval.duration_s, 2.0);
     EXPECT_EQ(delta.interval.lost.table_full, 7U);
+    EXPECT_EQ(delta.interval.cost.cpu_ns, 17U);
+    EXPECT_EQ(delta.interval.cost.vcpus_used, 2U) << "a state, no count";
     EXPECT_EQ(delta.interval.vms[0].vcpus[0].guest_ns, 9U);
     ASSERT_EQ(delta.interval.vms[0].vcpus[0].exits.size(), 1U);
     const ExitStats& stats = find_exits(delta.interval, 0, 30);
@@ -170,6 +174,9 @@ Snapshot follow(const Snapshot& before) {
     after.taken_at += "+";
     after.duration_s += static_cast<double>(up_to(5));
     for (const LostCause& cause : lost_causes()) after.lost.*cause.value += up_to(2);
+    after.cost.cpu_ns += up_to(9);
+    after.cost.runs += up_to(9);
+    after.cost.vcpus_used = static_cast<std::uint32_t>(up_to(9));
     for (std::uint64_t i = up_to(2); i > 0; --i) {
         Vm vm;
         vm.id = std::to_string(after.vms.size() + 1);

@@ -27,6 +27,7 @@ TEST(Json, Golden) { test::expect_golden("dump.json", to_json(test::make_snapsho
 TEST(Json, IsReadBack) {
     Snapshot snapshot = plain_snapshot();
     snapshot.lost.table_full = 7;
+    snapshot.cost = {250'000'000, 68'000, 1'000, 40 << 20, 2, 4096};
     snapshot.vms[0].isa = static_cast<Isa>(9);
     snapshot.vms[0].vcpus[0].exits[0].count = UINT64_MAX;
     snapshot.vms[0].vcpus[0].exits[0].histogram.add(histogram_buckets - 1, UINT64_MAX);
@@ -99,6 +100,7 @@ TEST(Json, WhatOthersWroteMayLackOurExtras) {
     ASSERT_TRUE(read) << read.error();
     EXPECT_EQ(read->vms[0].vcpus[0].exits[0].level, GuestLevel::l1);
     EXPECT_FALSE(read->vms[0].ended);
+    EXPECT_EQ(read->cost, Cost{});
 }
 
 TEST(Json, BadInputIsRefusedWithItsPlace) {
@@ -135,6 +137,8 @@ TEST(Json, BadInputIsRefusedWithItsPlace) {
         {"\"kvm_intel.ept\":\"Y\"", "\"kvm_intel.ept\":1", "host.parameters.kvm_intel.ept: must"},
         {"\"ended\":false", "\"ended\":0", "vms[0].ended: must be true or false"},
         {"\"table_full\":0", "\"tables\":0", "lost.tables: is not a cause"},
+        {"\"vcpus_used\":3", "\"vcpus_used\":-3", "cost.vcpus_used: must be a whole number"},
+        {"\"cpu_ns\":31", "\"cpu_ns\":-31", "cost.cpu_ns: must be a whole number"},
         {"\"vms\":[", "\"vms\":[1,", "vms[0]: must be an object"},
         {"\"lost\":{", "\"lost\":[", "not JSON: "},
     };

@@ -86,8 +86,8 @@ TEST(LiveView, no_vm_yet) {
 
 TEST(LiveView, cost_in_the_kernel) {
     Sample sample = made_sample(made_vms(), 4);
-    sample.cost.run_ns = 68'000;
-    sample.cost.runs = 1'000;
+    sample.snapshot.cost.run_ns = 68'000;
+    sample.snapshot.cost.runs = 1'000;
     EXPECT_NE(frame(apply(made_state(), std::move(sample))).find("68 ns/event"), std::string::npos);
 }
 

@@ -424,8 +424,10 @@ TEST_F(Tables, LossesOfEndedAndLiveVcpusAddUp) {
         slots_.all()[number].header.exit_without_entry = 10 * number;
         slots_.at(number).cell_at(EXITTOP_REST_CELL).count = 100 * number;
     }
+    EXPECT_EQ(table_.slots_in_use(), 0U) << "none was taken up yet";
     slots_.at(2).end(500);
     update();
+    EXPECT_EQ(table_.slots_in_use(), 2U);
     Lost expected;
     expected.unknown_code = 6;
     expected.exit_without_entry = 60;
@@ -477,6 +479,7 @@ TEST_F(Tables, TenThousandVmsComeAndGoInEightSlots) {
     EXPECT_EQ(ids.size(), 10'000U);
     EXPECT_EQ(exits, 10'000ULL * 10'001 / 2);
     EXPECT_EQ(free.size() + released_.size(), 8U);
+    EXPECT_EQ(table_.slots_in_use(), 0U);
 }
 
 }  // namespace
