@@ -41,6 +41,12 @@ Value mean_value(const ExitStats& stats, const FieldContext&) {
     return stats.time_ns / stats.count;
 }
 
+// Where nothing happened, the longest time is not 0 but unknown.
+Value max_value(const ExitStats& stats, const FieldContext&) {
+    if (stats.count == 0) return {};
+    return stats.max_ns;
+}
+
 template <int percent>
 Value percentile_value(const ExitStats& stats, const FieldContext&) {
     if (stats.histogram.empty()) return {};
@@ -69,8 +75,7 @@ constexpr std::array table = {
     Field{"mean", "mean_ns", "MEAN", Unit::nanoseconds, mean_value, nullptr},
     Field{"p50", "p50_ns", "P50", Unit::nanoseconds, percentile_value<50>, nullptr},
     Field{"p99", "p99_ns", "P99", Unit::nanoseconds, percentile_value<99>, nullptr},
-    Field{"max", "max_ns", "MAX", Unit::nanoseconds, stored_value<&ExitStats::max_ns>,
-          &ExitStats::max_ns},
+    Field{"max", "max_ns", "MAX", Unit::nanoseconds, max_value, &ExitStats::max_ns},
 };
 
 // Unknown values are less than any known one.

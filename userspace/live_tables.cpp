@@ -122,7 +122,22 @@ void add_field(FieldCells& cells, LiveTable& table, const FieldColumn& column) {
                              Align::right, Role::normal});
 }
 
-std::string top_reasons(const VmTrack& track, const State& state) {
+/// As many of the texts as fit whole: half a number would be another number.
+std::string join_whole(const std::vector<std::string>& texts, std::size_t width) {
+    constexpr std::string_view more = " …";
+    std::string joined;
+    for (const std::string& text : texts) {
+        const std::string next = joined + (joined.empty() ? "" : "  ") + text;
+        const bool last = &text == &texts.back();
+        if (display_width(next) + (last ? 0 : display_width(more)) > width) {
+            return joined.empty() ? fit(text, width) : joined + std::string(more);
+        }
+        joined = next;
+    }
+    return joined;
+}
+
+std::string top_reasons(const VmTrack& track, const State& state, std::size_t width) {
     std::vector<const ReasonTrack*> reasons;
     for (const ReasonTrack& reason : track.reasons) reasons.push_back(&reason);
     const std::size_t shown = std::min<std::size_t>(reasons.size(), 3);
@@ -131,7 +146,7 @@ std::string top_reasons(const VmTrack& track, const State& state) {
                                   return a->smooth_rate > b->smooth_rate;
                               });
     const FieldCells cells = field_cells(state, track);
-    std::string text;
+    std::vector<std::string> texts;
     for (std::size_t i = 0; i < shown; ++i) {
         const ReasonTrack& reason = *reasons[i];
         const std::uint64_t sum = exits_since(reason.now, reason.zero).count;
@@ -146,10 +161,9 @@ std::string top_reasons(const VmTrack& track, const State& state) {
                                                      cells.baseline_context.duration_s)
                                            : 0.0);
         }
-        text += fmt::format("{}{} {}", text.empty() ? "" : "  ",
-                            reason_label(track.vm.isa, reason.now), value);
+        texts.push_back(fmt::format("{} {}", reason_label(track.vm.isa, reason.now), value));
     }
-    return text;
+    return join_whole(texts, width);
 }
 
 // What a VM's row says as a number: of the interval, since zero, or as a ratio.
@@ -286,7 +300,7 @@ LiveTable vm_list(const State& state, Glyphs glyphs) {
             case 5: return vm_numbers(state, track).rate;
             case 6: return vm_numbers(state, track).cores;
             case 7: return vm_numbers(state, track).guest;
-            case 8: return top_reasons(track, state);
+            case 8: return top_reasons(track, state, width);
             default: return draw_trail(track.trail, width, glyphs);
         }
     };
@@ -342,7 +356,8 @@ LiveTable vcpu_list(const State& state, const VmTrack& track) {
                      {"HALTED", 6, 7, 4, Align::right, Role::normal},
                      {"TOP REASONS", 20, 90, 3, Align::left, Role::normal}};
     table.role = [](const std::string&) { return Role::normal; };
-    table.cell = [&state, &track](std::size_t column, const std::string& key, std::size_t) {
+    table.cell = [&state, &track](std::size_t column, const std::string& key,
+                                    std::size_t width) {
         if (column == 0) return vcpu_label(key);
         if (column == 1) return fmt::format("{}", tid_of(track, key));
         const Shown shown = shown_vcpu(state, track, vcpu_of(key));
@@ -359,15 +374,15 @@ LiveTable vcpu_list(const State& state, const VmTrack& track) {
         }
         std::vector<ExitStats> exits = shown.exits;
         sort_exits(exits, *find_field("count"), {});
-        std::string text;
+        std::vector<std::string> texts;
         for (const ExitStats& stats : exits) {
             if (stats.count == 0) break;
             const double rate = as_rate(static_cast<double>(stats.count), seconds);
-            text += fmt::format("{}{} {}", text.empty() ? "" : "  ",
-                                reason_label(track.vm.isa, stats),
-                                state.cumulative ? group_digits(stats.count) : print_rate(rate));
+            texts.push_back(
+                fmt::format("{} {}", reason_label(track.vm.isa, stats),
+                            state.cumulative ? group_digits(stats.count) : print_rate(rate)));
         }
-        return text;
+        return join_whole(texts, width);
     };
     return table;
 }

@@ -40,11 +40,12 @@ see() {
     cat /out/live.err
     exit 1
 }
+# live [OPTIONS [ENVIRONMENT]]
 live() {
     # From a shell with job control: SIGTSTP stops nothing in a process group without one.
     tmux -u -f /dev/null new-session -d -s live -x 110 -y 24 sh
     sleep 1
-    keys "echo before; exittop $1 2>>/out/live.err; echo status=\$?" Enter
+    keys "echo before; $2 exittop $1 2>>/out/live.err; echo status=\$?" Enter
     for i in $(seq 50); do pidof exittop >/dev/null && return 0; sleep 0.2; done
     screen not_started
     cat /out/not_started.txt /out/live.err
@@ -125,6 +126,8 @@ screen ratio
 keys b
 keys w
 see wrote "wrote exittop-"
+for i in $(seq 25); do ls exittop-*.json >/dev/null 2>&1 && break; sleep 0.2; done
+mv exittop-*.json run.json
 
 step "sizes"
 tmux resize-window -t live -x 40 -y 10
@@ -135,6 +138,24 @@ sleep 1.5
 screen tiny
 tmux resize-window -t live -x 110 -y 24
 sleep 1.5
+
+step "terminals"
+# shown NAME OPTIONS ENVIRONMENT: the first screen, with the sequences for colours, under that name.
+shown() {
+    tmux rename-session -t live first
+    live "$2" "$3"
+    see $1 alpha
+    see $1 "x "
+    tmux capture-pane -e -p -t live >/out/$1.ansi
+    keys q
+    see $1.quit "status=0"
+    tmux kill-session -t live
+    tmux rename-session -t first live
+}
+shown colors256 "--baseline /out/run.json" TERM=tmux-256color
+shown colors8 "--baseline /out/run.json" TERM=screen
+shown colors0 "--baseline /out/run.json" TERM=vt100
+shown no_color "--ascii --baseline /out/run.json" "NO_COLOR=1 TERM=tmux-256color"
 
 step "sums"
 keys e
@@ -167,12 +188,15 @@ see terminated "status=0"
 tmux kill-session -t live
 live
 see again "No VM"
+keys C-c
+see interrupted "status=0"
+tmux kill-session -t live
+live
+see again "No VM"
 tmux kill-session -t live
 sleep 2
 pidof exittop && fail "a closed terminal does not end it"
 grep -ls ^prog_type /proc/[0-9]*/fdinfo/* && fail "BPF programs are left"
-ls /out/exittop-*.json >/out/runs.txt
-mv /out/exittop-*.json /out/run.json
 tmux kill-server
 [ ! -e /out/failed ]
 """
@@ -181,7 +205,7 @@ tmux kill-server
 def _terminal_files() -> dict[str, Path]:
     """What a terminal needs: its description, and a locale that has UTF-8."""
     wanted = {"s/screen": "terminfo", "s/screen-256color": "terminfo", "t/tmux-256color": "terminfo",
-              "l/linux": "terminfo",
+              "l/linux": "terminfo", "v/vt100": "terminfo",
               "C.utf8/LC_CTYPE": "locale"}
     files = {}
     for name, kind in wanted.items():
@@ -259,15 +283,36 @@ def check_screens(result: Result) -> None:
     _expect("before" in text("stopped"), "stopped, it leaves the screen behind", text("stopped"))
     _expect("before" in text("quit") and "EXITS" not in text("quit"),
             "the terminal is not as it was", text("quit"))
-    _expect("before" in text("terminated"), "SIGTERM leaves the screen behind", text("terminated"))
+    for name in ("terminated", "interrupted"):
+        _expect("before" in text(name) and "EXITS" not in text(name),
+                f"{name}, it leaves the screen behind", text(name))
     run = json.loads(result.text("run.json"))
     _expect({"alpha", "beta"} <= {vm["name"] for vm in run["vms"]}, "the run file lacks VMs",
             str([vm["name"] for vm in run["vms"]]))
 
 
+def check_terminals(result: Result) -> None:
+    """The same screen with 256 colours, 8, and none; beside a recorded run as its baseline."""
+    colored = r"\x1b\[[0-9;]*\b(3[0-7]|4[0-7])\b"
+    for name, wanted, unwanted in (
+            ("colors256", r"\x1b\[[0-9;]*38;5;110m", None),
+            ("colors8", r"\x1b\[[0-9;]*36m", r"38;5;"),
+            ("colors0", r"\x1b\[[0-9;]*7m", colored), ("no_color", r"\x1b\[[0-9;]*7m", colored)):
+        screen = result.text(name + ".ansi")
+        _expect(re.search(wanted, screen) is not None, f"{name}: no {wanted}", repr(screen))
+        _expect(unwanted is None or re.search(unwanted, screen) is None, f"{name}: {unwanted}",
+                repr(screen))
+        text = re.sub(r"\x1b\[[0-9;]*m|\x1b\(B|[\x0e\x0f]", "", screen)
+        _expect("ratio to run" in text and len(re.findall(r"\d\.\d\dx", _rows(text)["alpha"])) >= 4,
+                f"{name}: no ratios to the recorded run", text)
+        _expect(re.search("^>", text, re.MULTILINE) is not None, f"{name}: no row is marked", text)
+        _expect((name != "no_color") or text.isascii(), "--ascii is not ASCII", text)
+
+
 def check(result: Result) -> None:
     print(result.text("vms.txt"))
     check_screens(result)
+    check_terminals(result)
     check_sums(result)
 
 

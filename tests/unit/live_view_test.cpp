@@ -2,6 +2,8 @@
 // Frames of the live view, whole, and that none of any size goes beyond the terminal.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "golden.h"
 #include "live_draw.h"
 #include "live_samples.h"
@@ -137,6 +139,23 @@ TEST(LiveView, ratio_texts) {
     EXPECT_EQ(print_ratio(0.0, 0.0), "-");
     EXPECT_EQ(print_ratio(-1.0, 2.0), "-");
     EXPECT_EQ(print_ratio(2'000'000.0, 1.0), "2,000,000x");
+}
+
+TEST(LiveView, numbers_of_reasons_are_not_cut) {
+    std::set<std::size_t> shown;
+    for (std::size_t width = 20; width <= 140; ++width) {
+        const std::string text = frame(made_state(24, width));
+        const std::string row = text.substr(text.find(">web01"), width + 8);
+        std::size_t reasons = 0;
+        for (const char* reason : {"io 26,402", "hlt 922", "cpuid 842"}) {
+            const std::size_t at = row.find(std::string(reason).substr(0, 5));
+            if (at == row.npos) continue;
+            EXPECT_EQ(row.substr(at, std::string_view(reason).size()), reason) << row;
+            ++reasons;
+        }
+        shown.insert(reasons);
+    }
+    EXPECT_EQ(shown, (std::set<std::size_t>{0, 2, 3}));
 }
 
 TEST(LiveView, trails) {
