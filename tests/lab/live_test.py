@@ -147,6 +147,13 @@ shown() {
     see $1 alpha
     see $1 "x "
     tmux capture-pane -e -p -t live >/out/$1.ansi
+    if [ $1 = colors256 ]; then
+        # What such a terminal sends for a click into the sixth line, and for a turn of the wheel.
+        keys -l "$(printf '\033[M &&')"
+        see clicked ">beta"
+        keys -l "$(printf '\033[M`&&')"
+        see wheeled ">alpha"
+    fi
     keys q
     see $1.quit "status=0"
     tmux kill-session -t live
