@@ -91,6 +91,8 @@ Vm without_exits(const Vm& vm) {
     bare.isa = vm.isa;
     bare.paging = vm.paging;
     bare.ended = vm.ended;
+    bare.vmm_version = vm.vmm_version;
+    bare.memory_bytes = vm.memory_bytes;
     return bare;
 }
 

@@ -57,6 +57,8 @@ struct Vm {
     /// Exits that are not among those of the vCPUs above, without their histograms: an overview has
     /// all exits here, and nothing but the time in the guest per vCPU.
     std::vector<ExitStats> sums{};
+    std::string vmm_version{};       ///< "7.2.22"; empty: not known.
+    std::uint64_t memory_bytes = 0;  ///< That its command line gives it; 0: not known.
     bool operator==(const Vm&) const = default;
 };
 

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Under which conditions runs were made, and what makes them not comparable.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "comparison.h"
+
+namespace exittop {
+
+/// What is known of a run's conditions: the same names in the same order for every run.
+std::vector<Fact> run_facts(const Run& run);
+
+/// What differs from the first run beside how memory is translated, and what within a run shows
+/// that it is not what it is taken for. Each mistake has its name; see the manual page.
+std::vector<Warning> comparability_warnings(std::span<const Run> runs, Basis basis);
+
+}  // namespace exittop

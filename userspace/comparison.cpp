@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Every repetition is brought down to sums by reason, from which cells, totals and tests follow.
+#include "comparison.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "comparability.h"
+#include "fields.h"
+#include "statistics.h"
+
+namespace exittop {
+
+namespace {
+
+struct ReasonKey {
+    Isa isa;
+    GuestLevel level;
+    std::uint32_t code;
+    auto operator<=>(const ReasonKey&) const = default;
+};
+
+// One repetition with all its VMs together.
+struct Sums {
+    std::map<ReasonKey, ExitStats> by_reason;
+    ExitStats total;
+    double duration_s = 0.0;
+    double guest_s = 0.0;
+};
+
+Sums sums_of(const Snapshot& snapshot) {
+    Sums sums;
+    sums.duration_s = snapshot.duration_s;
+    std::uint64_t guest_ns = 0;
+    for (const Vm& vm : snapshot.vms) {
+        for (const Vcpu& vcpu : vm.vcpus) guest_ns = saturating_add(guest_ns, vcpu.guest_ns);
+        for (const ExitStats& stats : exits_by_reason(vm)) {
+            const auto [place, is_new] =
+                sums.by_reason.try_emplace({vm.isa, stats.level, stats.code}, stats);
+            if (!is_new) place->second += stats;
+            sums.total += stats;
+        }
+    }
+    sums.guest_s = static_cast<double>(guest_ns) * 1e-9;
+    return sums;
+}
+
+using RunSums = std::vector<Sums>;  // By repetition.
+
+// What the counts of a repetition are divided by; 0 where it is not known.
+double divisor(const Sums& sums, Basis basis) {
+    switch (basis) {
+        case Basis::count: break;
+        case Basis::time: return sums.duration_s;
+        case Basis::share: return static_cast<double>(sums.total.count);
+        case Basis::guest_time: return sums.guest_s;
+    }
+    return 1.0;
+}
+
+// Picks what a cell is about out of a repetition: a reason, or the total.
+const ExitStats* find_stats(const Sums& sums, const ReasonKey* key) {
+    if (key == nullptr) return &sums.total;
+    const auto found = sums.by_reason.find(*key);
+    return found == sums.by_reason.end() ? nullptr : &found->second;
+}
+
+Cell make_cell(const RunSums& repeats, const ReasonKey* key, Basis basis) {
+    Cell cell;
+    ExitStats all;
+    std::vector<double> counts;
+    std::vector<double> times;
+    double seconds = 0.0;
+    for (const Sums& sums : repeats) {
+        const ExitStats* found = find_stats(sums, key);
+        const ExitStats stats = found != nullptr ? *found : ExitStats{};
+        all += stats;
+        seconds += sums.duration_s;
+        counts.push_back(static_cast<double>(stats.count));
+        times.push_back(static_cast<double>(stats.time_ns));
+        const double by = divisor(sums, basis);
+        cell.values.push_back(by > 0.0 ? counts.back() / by : 0.0);
+    }
+    const auto number = static_cast<double>(repeats.size());
+    cell.count = mean_of(counts);
+    cell.value = mean_of(cell.values);
+    if (repeats.size() > 1) cell.spread = standard_deviation(cell.values);
+    if (seconds > 0.0) cell.rate = cell.count * number / seconds;
+    if (all.time_ns > 0) {
+        cell.time_ns = mean_of(times);
+        cell.mean_ns = static_cast<double>(all.time_ns) / std::max(1.0, cell.count * number);
+    }
+    if (!all.histogram.empty()) {
+        cell.p50_ns = all.histogram.percentile(0.50, all.max_ns);
+        cell.p99_ns = all.histogram.percentile(0.99, all.max_ns);
+    }
+    cell.histogram = std::move(all.histogram);
+    return cell;
+}
+
+Versus against(const Cell& first, const Cell& other) {
+    Versus versus;
+    versus.delta = other.value - first.value;
+    if (first.value > 0.0) versus.ratio = other.value / first.value;
+    if (first.count == 0.0 && other.count > 0.0) versus.change = Change::appeared;
+    if (first.count > 0.0 && other.count == 0.0) versus.change = Change::gone;
+    if (first.values.size() > 1 && other.values.size() > 1) {
+        versus.p_value = mann_whitney(first.values, other.values);
+    }
+    return versus;
+}
+
+void add_cells(ReasonRow& row, const std::vector<RunSums>& runs, const ReasonKey* key,
+               Basis basis) {
+    for (const RunSums& repeats : runs) row.cells.push_back(make_cell(repeats, key, basis));
+    for (std::size_t i = 1; i < row.cells.size(); ++i) {
+        row.cells[i].versus = against(row.cells.front(), row.cells[i]);
+    }
+}
+
+ReasonRow make_row(const std::vector<RunSums>& runs, const ReasonKey& key, Basis basis) {
+    ReasonRow row{key.isa, key.level, key.code, "", "", {}};
+    ExitStats named;
+    named.code = key.code;
+    named.level = key.level;
+    row.label = reason_label(key.isa, named);
+    if (const ExitReason* reason = find_exit_reason(key.isa, key.code)) {
+        row.explanation = reason->meaning;
+    }
+    add_cells(row, runs, &key, basis);
+    return row;
+}
+
+double largest_value(const ReasonRow& row) {
+    return std::ranges::max(row.cells, {}, &Cell::value).value;
+}
+
+// The more reasons are tested, the more of them differ by chance.
+void adjust_p_values(Comparison& comparison, std::size_t run) {
+    std::vector<Versus*> tested;
+    std::vector<double> p_values;
+    for (ReasonRow& row : comparison.rows) {
+        auto& versus = row.cells[run].versus;
+        if (!versus || !versus->p_value) continue;
+        tested.push_back(&*versus);
+        p_values.push_back(*versus->p_value);
+    }
+    const std::vector<double> adjusted = adjust_for_number(p_values);
+    for (std::size_t i = 0; i < tested.size(); ++i) {
+        tested[i]->p_value = adjusted[i];
+        tested[i]->beyond_noise = adjusted[i] < significance_level;
+    }
+    // The total is one question asked once.
+    if (auto& total = comparison.total.cells[run].versus; total && total->p_value) {
+        total->beyond_noise = *total->p_value < significance_level;
+    }
+}
+
+TimeSplit split_of(const RunSums& repeats) {
+    TimeSplit split;
+    const auto number = static_cast<double>(repeats.size());
+    for (const Sums& sums : repeats) {
+        const auto time = static_cast<double>(sums.total.time_ns);
+        const auto vmm = static_cast<double>(sums.total.vmm_ns);
+        const auto halted = static_cast<double>(sums.total.halted_ns);
+        split.guest_ns += sums.guest_s * 1e9 / number;
+        split.kernel_ns += std::max(0.0, time - vmm - halted) / number;
+        split.vmm_ns += vmm / number;
+        split.halted_ns += halted / number;
+    }
+    return split;
+}
+
+RunSummary summarise(const Run& run, const RunSums& repeats) {
+    RunSummary summary;
+    summary.label = run.label;
+    summary.repeats = repeats.size();
+    summary.split = split_of(repeats);
+    summary.facts = run_facts(run);
+    summary.parameters = run.repeats.front().host.parameters;
+    for (const Sums& sums : repeats) {
+        summary.duration_s += sums.duration_s / static_cast<double>(repeats.size());
+    }
+    for (const Snapshot& snapshot : run.repeats) {
+        for (const LostCause& cause : lost_causes()) {
+            summary.lost.*cause.value =
+                saturating_add(summary.lost.*cause.value, snapshot.lost.*cause.value);
+        }
+    }
+    return summary;
+}
+
+std::vector<ReasonKey> all_reasons(const std::vector<RunSums>& runs) {
+    std::set<ReasonKey> keys;
+    for (const RunSums& repeats : runs) {
+        for (const Sums& sums : repeats) {
+            for (const auto& [key, stats] : sums.by_reason) {
+                if (stats.count > 0 || stats.time_ns > 0) keys.insert(key);
+            }
+        }
+    }
+    return {keys.begin(), keys.end()};
+}
+
+}  // namespace
+
+Comparison compare_runs(std::span<const Run> runs, Basis basis) {
+    Comparison comparison;
+    comparison.basis = basis;
+    std::vector<RunSums> all;
+    for (const Run& run : runs) {
+        RunSums& repeats = all.emplace_back();
+        for (const Snapshot& snapshot : run.repeats) repeats.push_back(sums_of(snapshot));
+        comparison.runs.push_back(summarise(run, repeats));
+    }
+    for (const ReasonKey& key : all_reasons(all)) {
+        comparison.rows.push_back(make_row(all, key, basis));
+    }
+    std::ranges::stable_sort(comparison.rows, std::ranges::greater{}, largest_value);
+    comparison.total.label = "total";
+    add_cells(comparison.total, all, nullptr, basis);
+    for (std::size_t run = 1; run < runs.size(); ++run) adjust_p_values(comparison, run);
+    comparison.warnings = comparability_warnings(runs, basis);
+    return comparison;
+}
+
+std::string basis_name(Basis basis) {
+    switch (basis) {
+        case Basis::count: break;
+        case Basis::time: return "exits/s";
+        case Basis::share: return "share of exits";
+        case Basis::guest_time: return "exits per second in the guest";
+    }
+    return "exits";
+}
+
+}  // namespace exittop

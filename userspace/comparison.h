@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Runs held against each other: the value that every output of `exittop compare` is a pure function
+// of. Texts in it are raw (labels, names, facts come from files): outputs sanitise or escape them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "run.h"
+
+namespace exittop {
+
+/// What counts are divided by before they are compared (--normalize).
+enum class Basis {
+    count,       ///< Nothing: exits as they were counted.
+    time,        ///< The time that was counted: exits per second.
+    share,       ///< All exits of the run: exits of a reason per exit.
+    guest_time,  ///< The time that its vCPUs spent in the guest: exits per second of it.
+};
+
+/// What became of a reason since the first run.
+enum class Change { none, appeared, gone };
+
+/// A run against the first one, by one reason.
+struct Versus {
+    double delta = 0.0;           ///< Of `value`.
+    std::optional<double> ratio;  ///< Of `value`; nothing where the first has none.
+    Change change = Change::none;
+    /// Mann-Whitney U test over the repetitions, adjusted for the number of reasons; nothing where
+    /// one of the two has no repetitions.
+    std::optional<double> p_value;
+    bool beyond_noise = false;    ///< p_value is below significance_level.
+    bool operator==(const Versus&) const = default;
+};
+
+inline constexpr double significance_level = 0.05;
+/// Fewer repetitions on both sides can not reach that level, whatever they show.
+inline constexpr std::size_t fewest_repeats = 4;
+
+/// Exits of one reason, or of all of them, in one run. Means over its repetitions, where it has
+/// some, except for what is read from their common histogram.
+struct Cell {
+    double count = 0.0;
+    double value = 0.0;          ///< The count on the comparison's basis.
+    std::optional<double> spread;      ///< Standard deviation of `value` over the repetitions.
+    std::vector<double> values;        ///< `value` of each repetition.
+    std::optional<double> rate;        ///< Per second; nothing where no time is known.
+    std::optional<double> time_ns;     ///< Nothing where exits were not timed, and so below.
+    std::optional<double> mean_ns;
+    std::optional<std::uint64_t> p50_ns;
+    std::optional<std::uint64_t> p99_ns;
+    Histogram histogram;               ///< Of all repetitions together.
+    std::optional<Versus> versus;      ///< Nothing in the first run.
+    bool operator==(const Cell&) const = default;
+};
+
+struct ReasonRow {
+    Isa isa = Isa::unknown;
+    GuestLevel level = GuestLevel::l1;
+    std::uint32_t code = 0;
+    std::string label;        ///< "CR_ACCESS", "L2 CPUID".
+    std::string explanation;  ///< What causes it, a sentence; empty for an unknown code.
+    std::vector<Cell> cells;  ///< One for each run.
+    bool operator==(const ReasonRow&) const = default;
+};
+
+/// Where the vCPUs' time went, in nanoseconds, mean over the repetitions. Parts that are not known
+/// are 0; all of them are for imported counts.
+struct TimeSplit {
+    double guest_ns = 0.0;
+    double kernel_ns = 0.0;
+    double vmm_ns = 0.0;
+    double halted_ns = 0.0;
+    bool operator==(const TimeSplit&) const = default;
+};
+
+/// "kernel" -> "6.1.0-50-cloud-amd64". Empty where it is not known.
+struct Fact {
+    std::string name;
+    std::string value;
+    bool operator==(const Fact&) const = default;
+};
+
+struct RunSummary {
+    std::string label;
+    std::size_t repeats = 1;
+    double duration_s = 0.0;  ///< Mean over the repetitions; 0: not known.
+    TimeSplit split;
+    std::vector<Fact> facts;  ///< The same names in the same order for all runs of a comparison.
+    std::map<std::string, std::string> parameters;  ///< Of kvm's modules: "kvm_amd.npt" -> "1".
+    Lost lost;                ///< Of all repetitions together.
+    bool operator==(const RunSummary&) const = default;
+};
+
+/// Something that makes runs not comparable.
+struct Warning {
+    std::string name;  ///< Fixed words for programs: "other-kernel".
+    std::string text;  ///< For people: which runs, and what it is.
+    bool operator==(const Warning&) const = default;
+};
+
+struct Comparison {
+    Basis basis = Basis::count;
+    std::vector<RunSummary> runs;
+    std::vector<ReasonRow> rows;  ///< The largest value of any run first.
+    ReasonRow total;
+    std::vector<Warning> warnings;
+    bool operator==(const Comparison&) const = default;
+};
+
+/// At least one run. All VMs of a run are taken together.
+Comparison compare_runs(std::span<const Run> runs, Basis basis);
+
+/// "exits", "exits/s", "share of exits", "exits per second in the guest": what values are.
+std::string basis_name(Basis basis);
+
+}  // namespace exittop
