@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "collector.h"
 
-#include <fmt/chrono.h>
 #include <sys/resource.h>
 
 #include <atomic>
-#include <ctime>
 #include <utility>
+
+#include "vmm_version.h"
 
 namespace exittop {
 namespace {
-
-std::string utc_now() {
-    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-}
 
 /// Parameters of modules change when these are reloaded: seldom enough.
 constexpr auto facts_age = std::chrono::seconds(5);
@@ -48,8 +44,11 @@ Collector::Collector(const Host& host, BpfProgram program)
     : host_(&host),
       program_(std::move(program)),
       memory_bytes_(program_.memory_bytes()),
-      vms_([&host](std::uint32_t pid, const std::string& command) {
-          return identify(host.arguments(pid), command, pid);
+      vms_([&host, versions = VmmVersions()](std::uint32_t pid,
+                                             const std::string& command) mutable {
+          VmIdentity identity = identify(host.arguments(pid), command, pid);
+          identity.version = versions.of(pid);
+          return identity;
       }) {}
 
 void Collector::poll() {

@@ -18,10 +18,13 @@
 #include "compare.h"
 #include "csv.h"
 #include "dump.h"
+#include "experiment.h"
 #include "files.h"
+#include "import.h"
 #include "json.h"
 #include "live.h"
 #include "reasons_report.h"
+#include "record.h"
 #include "run_file.h"
 #include "table.h"
 
@@ -92,12 +95,8 @@ Done run_dump(const Options& options) {
 
     auto counted = count_exits(host, options);
     if (!counted) return std::unexpected(counted.error());
-    const bool filtered = options.pid || !options.vm_glob.empty();
-    keep_wanted(counted->snapshot, options);
-    if (filtered && counted->snapshot.vms.empty()) {
-        return std::unexpected(Error{
-            ExitStatus::failed, options.pid ? fmt::format("no VM of process {} was seen", *options.pid)
-                                            : fmt::format("no VM matches '{}'", options.vm_glob)});
+    if (auto kept = require_wanted(counted->snapshot, options); !kept) {
+        return std::unexpected(kept.error());
     }
     return finish(print(counted->snapshot, options), counted->workload_status);
 }
@@ -123,14 +122,119 @@ Done run_reasons(const Options& options) {
                       : reasons_table(*rows, terminal_width(), color_of(options)));
 }
 
-Done run_compare(const Options& options) {
-    std::vector<NamedRun> runs;
-    for (const std::string& path : options.runs) {
-        auto snapshot = read_run(path);
-        if (!snapshot) return std::unexpected(snapshot.error());
-        runs.push_back({std::filesystem::path(path).stem(), std::move(*snapshot)});
+/// What the user is told of a run that went into a file.
+std::string written_text(const Options& options, const Run& run) {
+    std::uint64_t exits = 0;
+    std::size_t vms = 0;
+    for (const Snapshot& snapshot : run.repeats) {
+        vms += snapshot.vms.size();
+        for (const Vm& vm : snapshot.vms) {
+            exits = saturating_add(exits, sum_of(exits_by_reason(vm)).count);
+        }
     }
-    return finish(compare_table(runs, table_options(options)));
+    return fmt::format("{}: {} of {}", sanitise(options.output, name_columns),
+                       print_number_of(exits, "exit"), print_number_of(vms, "VM"));
+}
+
+Done write_run(const Options& options, const Run& run, int status = 0) {
+    if (auto written = write_file(options.output, to_json(run), options.force); !written) {
+        return std::unexpected(written.error());
+    }
+    report(written_text(options, run));
+    return status;
+}
+
+Done run_record(const Options& options) {
+    if (auto able = check_writable(options.output, options.force); !able) {
+        return std::unexpected(able.error());
+    }
+    const Host host;
+    if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
+    const auto recorded = record_run(host, options);
+    if (!recorded) return std::unexpected(recorded.error());
+    return write_run(options, recorded->run, recorded->workload_status);
+}
+
+Done run_import(const Options& options) {
+    const std::string& path = options.runs.front();
+    if (auto able = check_writable(options.output, options.force); !able) {
+        return std::unexpected(able.error());
+    }
+    const auto text = read_input(path);
+    if (!text) return std::unexpected(text.error());
+    auto run = import_counts(*text, {options.import_isa, options.column, options.label});
+    if (!run) {
+        return std::unexpected(Error{
+            ExitStatus::failed, fmt::format("'{}': {}", sanitise(path, name_columns), run.error())});
+    }
+    run->note = options.note;
+    return write_run(options, *run);
+}
+
+std::string print(const Comparison& comparison, const Options& options) {
+    switch (options.report_format) {
+        case ReportFormat::markdown: return compare_markdown(comparison, options.explain);
+        case ReportFormat::csv: return compare_csv(comparison, options.explain);
+        case ReportFormat::json: return to_json(comparison);
+        case ReportFormat::table: break;
+    }
+    return compare_table(comparison, options.explain, table_options(options));
+}
+
+/// Warnings as an error; with several, the first stands for them.
+Error strict_error(const std::vector<Warning>& warnings) {
+    const std::string more =
+        warnings.size() > 1 ? fmt::format(" (and {} more)", warnings.size() - 1) : "";
+    return {ExitStatus::failed, fmt::format("not comparable: {}: {}{}", warnings.front().name,
+                                            sanitise(warnings.front().text), more)};
+}
+
+Done run_compare(const Options& options) {
+    std::vector<Run> runs;
+    for (const std::string& path : options.runs) {
+        auto run = read_run(path);
+        if (!run) return std::unexpected(run.error());
+        runs.push_back(std::move(*run));
+    }
+    const bool is_one_snapshot = runs.size() == 1 && runs.front().repeats.size() == 1;
+    if (is_one_snapshot && options.report_format == ReportFormat::table && !options.explain) {
+        return finish(dump_table(runs.front().repeats.front(), table_options(options)));
+    }
+    const Comparison comparison = compare_runs(runs, options.normalize);
+    if (options.strict && !comparison.warnings.empty()) {
+        return std::unexpected(strict_error(comparison.warnings));
+    }
+    return finish(print(comparison, options));
+}
+
+/// Files of both runs in a folder, which is made where it is not there.
+std::expected<void, Error> keep_runs(const std::filesystem::path& folder,
+                                     const std::vector<Run>& runs) {
+    std::error_code error;
+    std::filesystem::create_directories(folder, error);
+    if (error) {
+        return std::unexpected(
+            Error{ExitStatus::failed, fmt::format("cannot make the folder '{}': {}",
+                                                  folder.string(), error.message())});
+    }
+    for (const Run& run : runs) {
+        constexpr bool overwrite = true;
+        auto done = write_file(folder / (run.label + ".json"), to_json(run), overwrite);
+        if (!done) return done;
+    }
+    return {};
+}
+
+Done experiment(const Options& options) {
+    const Host host;
+    const auto runs = run_experiment(host, options);
+    if (!runs) return std::unexpected(runs.error());
+    if (!options.output.empty()) {
+        if (auto kept = keep_runs(options.output, *runs); !kept) {
+            return std::unexpected(kept.error());
+        }
+    }
+    return finish(print(compare_runs(*runs, options.normalize), options));
 }
 
 /// The emulated hosts are Python: the process becomes that of the lab.
@@ -164,7 +268,10 @@ Done run_command(const Options& options) {
         case Subcommand::dump: return run_dump(options);
         case Subcommand::check: return run_check(options);
         case Subcommand::reasons: return run_reasons(options);
+        case Subcommand::record: return run_record(options);
         case Subcommand::compare: return run_compare(options);
+        case Subcommand::import: return run_import(options);
+        case Subcommand::experiment: return experiment(options);
         case Subcommand::lab: return run_lab(options);
     }
     return static_cast<int>(ExitStatus::usage);

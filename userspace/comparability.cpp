@@ -75,12 +75,14 @@ std::string memory_of(const Run& run) {
 }
 
 std::string vcpus_of(const Run& run) {
+    if (!run.imported_from.empty()) return {};
     return of_vms(run, [](const Vm& vm) {
         return vm.vcpus.empty() ? std::string{} : fmt::format("{}", vm.vcpus.size());
     });
 }
 
 std::string vms_of(const Run& run) {
+    if (!run.imported_from.empty()) return {};
     std::set<std::string> numbers;
     for (const Snapshot& snapshot : run.repeats) {
         numbers.insert(fmt::format("{}", snapshot.vms.size()));
@@ -216,8 +218,8 @@ void check_paging(std::vector<Warning>& warnings, const Run& run) {
     for (const auto& [reason, count] : counts_of(run)) {
         const auto& [isa, code] = reason;
         if (!is_tdp_fault(isa, code)) continue;
-        faults.push_back(fmt::format("{} {}", print_number_of(count, "exit"),
-                                     exit_reason_name(isa, code)));
+        faults.push_back(
+            fmt::format("{} {} exits", group_digits(count), exit_reason_name(isa, code)));
     }
     const std::string measured = paging_of(run);
     if (faults.empty() && (measured.empty() || measured == "shadow")) return;

@@ -1,124 +1,368 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The comparison of runs by exit reason.
+// Tables are made once, as rows of cells, and drawn as a grid or as Markdown.
 #include "compare.h"
 
 #include <algorithm>
-#include <map>
-#include <tuple>
+#include <cctype>
+#include <cmath>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "fields.h"
+#include "csv.h"
 #include "grid.h"
 
 namespace exittop {
 
 namespace {
 
-constexpr std::size_t run_name_columns = 16;
+constexpr std::size_t label_columns = 16;
+constexpr std::size_t narrowest_explanation = 24;
 
-struct ReasonKey {
-    Isa isa;
-    GuestLevel level;
-    std::uint32_t code;
-    auto operator<=>(const ReasonKey&) const = default;
+struct Table {
+    std::vector<GridColumn> columns;
+    std::vector<GridRow> rows;
 };
 
-// Counts of one reason, run by run.
-using Counts = std::vector<std::uint64_t>;
-using CountsByReason = std::map<ReasonKey, Counts>;
+// ---- Cells
 
-CountsByReason count_reasons(std::span<const NamedRun> runs) {
-    CountsByReason counts;
-    for (std::size_t run = 0; run < runs.size(); ++run) {
-        for (const Vm& vm : runs[run].snapshot.vms) {
-            for (const ExitStats& stats : exits_by_reason(vm)) {
-                Counts& row = counts[{vm.isa, stats.level, stats.code}];
-                row.resize(runs.size());
-                row[run] = saturating_add(row[run], stats.count);
-            }
-        }
+std::string print_amount(double value, Basis basis) {
+    if (basis == Basis::share) return print_percent(value);
+    if (basis == Basis::count && value == std::floor(value) && value < 1e18) {
+        return group_digits(static_cast<std::uint64_t>(value));
     }
-    return counts;
+    return print_rate(value);
 }
 
-std::string print_ratio(std::uint64_t first, std::uint64_t other) {
-    if (first == 0 && other == 0) return "-";
-    if (first == 0) return "new";
-    if (other == 0) return "gone";
-    const double ratio = static_cast<double>(other) / static_cast<double>(first);
-    if (ratio < 0.01) return "<0.01x";
-    return ratio < 10.0 ? fmt::format("{:.2f}x", ratio) : print_rate(ratio) + "x";
+std::string print_delta(double delta, Basis basis) {
+    if (delta == 0.0) return "0";
+    if (basis == Basis::share) return fmt::format("{:+.1f}%", delta * 100.0);
+    return (delta > 0.0 ? "+" : "-") + print_amount(std::abs(delta), basis);
 }
 
-GridRow make_row(std::string reason, const Counts& counts) {
-    GridRow row{{std::move(reason)}, false};
-    for (std::size_t run = 0; run < counts.size(); ++run) {
-        row.cells.push_back(group_digits(counts[run]));
-        if (run > 0) row.cells.push_back(print_ratio(counts.front(), counts[run]));
+std::string print_ratio(const Versus& versus) {
+    if (versus.change == Change::appeared) return "new";
+    if (versus.change == Change::gone) return "gone";
+    if (!versus.ratio) return "-";
+    if (*versus.ratio > 0.0 && *versus.ratio < 0.01) return "<0.01x";
+    return *versus.ratio < 10.0 ? fmt::format("{:.2f}x", *versus.ratio)
+                                : print_rate(*versus.ratio) + "x";
+}
+
+std::string print_noise(const Versus& versus) {
+    if (!versus.p_value) return "-";
+    return versus.beyond_noise ? "beyond" : "within";
+}
+
+std::string print_value_of(const Cell& cell, Basis basis) {
+    const std::string value = print_amount(cell.value, basis);
+    return cell.spread ? fmt::format("{} ±{}", value, print_amount(*cell.spread, basis)) : value;
+}
+
+std::string print_time(const std::optional<double>& ns) {
+    return ns ? print_ns(static_cast<std::uint64_t>(std::llround(std::min(*ns, 9e18)))) : "-";
+}
+
+std::string print_time(const std::optional<std::uint64_t>& ns) { return ns ? print_ns(*ns) : "-"; }
+
+// ---- Tables
+
+bool has_repeats(const Comparison& comparison) {
+    return std::ranges::any_of(comparison.runs,
+                               [](const RunSummary& run) { return run.repeats > 1; });
+}
+
+std::string short_label(const RunSummary& run) { return sanitise(run.label, label_columns); }
+
+GridRow count_row(const ReasonRow& reason, Basis basis, bool noise) {
+    GridRow row{{reason.label}, false};
+    for (const Cell& cell : reason.cells) {
+        row.cells.push_back(print_value_of(cell, basis));
+        if (!cell.versus) continue;
+        row.cells.push_back(print_delta(cell.versus->delta, basis));
+        row.cells.push_back(print_ratio(*cell.versus));
+        if (noise) row.cells.push_back(print_noise(*cell.versus));
     }
     return row;
 }
 
-std::string run_facts(const NamedRun& run, std::size_t width) {
-    const Snapshot& snapshot = run.snapshot;
-    std::uint64_t exits = 0;
-    for (const Vm& vm : snapshot.vms) {
-        exits = saturating_add(exits, sum_of(exits_by_reason(vm)).count);
+Table count_table(const Comparison& comparison) {
+    const bool noise = has_repeats(comparison);
+    Table table{{{"REASON", Align::left}}, {}};
+    for (const RunSummary& run : comparison.runs) {
+        table.columns.push_back({short_label(run), Align::right});
+        if (&run == &comparison.runs.front()) continue;
+        table.columns.push_back({"DELTA", Align::right});
+        table.columns.push_back({"RATIO", Align::right});
+        if (noise) table.columns.push_back({"NOISE", Align::left});
     }
-    const HostFacts& host = snapshot.host;
-    const std::string facts = fmt::format(
-        "{}: {} in {}, {}, Linux {}, {} {}", sanitise(run.name, run_name_columns),
-        print_number_of(exits, "exit"), print_seconds(snapshot.duration_s),
-        print_number_of(snapshot.vms.size(), "VM"), sanitise(host.kernel, name_columns),
-        isa_name(host.isa), paging_name(host.paging));
-    return fit(facts, width) + "\n";
+    for (const ReasonRow& reason : comparison.rows) {
+        table.rows.push_back(count_row(reason, comparison.basis, noise));
+    }
+    table.rows.push_back(count_row(comparison.total, comparison.basis, noise));
+    table.rows.back().strong = true;
+    return table;
 }
 
-std::string losses(std::span<const NamedRun> runs, Color color) {
+void add_cost_rows(Table& table, const Comparison& comparison, const ReasonRow& reason) {
+    std::string label = reason.label;
+    for (std::size_t i = 0; i < reason.cells.size(); ++i) {
+        const Cell& cell = reason.cells[i];
+        if (cell.count == 0.0) continue;
+        table.rows.push_back({{label, short_label(comparison.runs[i]),
+                               cell.rate ? print_rate(*cell.rate) : "-", print_time(cell.time_ns),
+                               print_time(cell.mean_ns), print_time(cell.p50_ns),
+                               print_time(cell.p99_ns)},
+                              false});
+        label.clear();
+    }
+}
+
+// What the exits cost, a line per reason and run; empty where nothing was timed.
+Table cost_table(const Comparison& comparison) {
+    Table table{{{"REASON", Align::left}, {"RUN", Align::left}, {"RATE/s"}, {"TIME"}, {"MEAN"},
+                 {"P50"}, {"P99"}},
+                {}};
+    const auto timed = [](const Cell& cell) { return cell.rate || cell.time_ns; };
+    if (std::ranges::none_of(comparison.total.cells, timed)) return {};
+    for (const ReasonRow& reason : comparison.rows) add_cost_rows(table, comparison, reason);
+    add_cost_rows(table, comparison, comparison.total);
+    return table;
+}
+
+// Appends explanations, wrapped into the columns that the table leaves of `width`.
+void add_explanations(Table& table, const Comparison& comparison, std::size_t width) {
+    std::size_t used = 0;
+    const std::string drawn = draw_grid(table.columns, table.rows, {width, 0, Color::off});
+    for (std::size_t begin = 0; begin < drawn.size();) {
+        const std::size_t end = drawn.find('\n', begin);
+        used = std::max(used, display_width(std::string_view(drawn).substr(begin, end - begin)));
+        begin = end + 1;
+    }
+    const std::size_t left = width > used + 2 ? width - used - 2 : 0;
+    std::vector<GridRow> rows;
+    for (std::size_t i = 0; i < table.rows.size(); ++i) {
+        GridRow& row = rows.emplace_back(std::move(table.rows[i]));
+        if (i >= comparison.rows.size()) {
+            row.cells.emplace_back();
+            continue;
+        }
+        const auto lines =
+            wrap(comparison.rows[i].explanation, std::max(left, narrowest_explanation));
+        row.cells.push_back(lines.front());
+        for (std::size_t line = 1; line < lines.size(); ++line) {
+            GridRow more{std::vector<std::string>(table.columns.size()), false};
+            more.cells.push_back(lines[line]);
+            rows.push_back(std::move(more));
+        }
+    }
+    table.columns.push_back({"WHAT CAUSES IT", Align::left});
+    table.rows = std::move(rows);
+}
+
+// ---- What is said beside the tables
+
+std::string fact(const RunSummary& run, std::string_view name) {
+    const auto found = std::ranges::find(run.facts, name, &Fact::name);
+    return found == run.facts.end() ? std::string{} : sanitise(found->value, name_columns);
+}
+
+// "5,643 exits in 8.1 s, 1 VM, Linux 6.1.0-50-cloud-amd64, npt; guest 2.1s, ..."
+std::string run_line(const Comparison& comparison, std::size_t index) {
+    const RunSummary& run = comparison.runs[index];
+    std::string line = print_amount(comparison.total.cells[index].count, Basis::count) + " exits";
+    if (run.duration_s > 0.0) line += " in " + print_seconds(run.duration_s);
+    if (run.repeats > 1) line += fmt::format(", mean of {} repetitions", run.repeats);
+    if (const std::string kernel = fact(run, "kernel"); !kernel.empty()) line += ", Linux " + kernel;
+    if (const std::string vmm = fact(run, "VMM"); !vmm.empty()) line += ", " + vmm;
+    if (const std::string vcpus = fact(run, "vCPUs"); !vcpus.empty()) {
+        line += fmt::format(", {} {}", vcpus, vcpus == "1" ? "vCPU" : "vCPUs");
+    }
+    const std::string paging = fact(run, "paging");
+    return line + ", " + (paging.empty() ? "paging unknown" : paging);
+}
+
+// "guest 2.11s, kernel 680ms, VMM 11.1ms, halted 0ns"; nothing where no time is known.
+std::string split_line(const TimeSplit& split) {
+    const double all = split.guest_ns + split.kernel_ns + split.vmm_ns + split.halted_ns;
+    if (!(all > 0.0)) return {};
+    std::vector<std::string> parts;
+    for (const auto& [name, ns] :
+         {std::pair{"guest", split.guest_ns}, std::pair{"kernel", split.kernel_ns},
+          std::pair{"VMM", split.vmm_ns}, std::pair{"halted", split.halted_ns}}) {
+        parts.push_back(fmt::format("{} {} ({})", name, print_time(std::optional(ns)),
+                                    print_percent(ns / all)));
+    }
+    return fmt::format("vCPU time: {}", fmt::join(parts, ", "));
+}
+
+// Which test stands behind the column NOISE, and whether there are repetitions enough for it.
+std::string noise_line(const Comparison& comparison) {
+    if (!has_repeats(comparison) || comparison.runs.size() < 2) return {};
+    const std::size_t fewest = std::ranges::min(comparison.runs, {}, &RunSummary::repeats).repeats;
+    if (fewest < fewest_repeats) {
+        return fmt::format("NOISE needs at least {} repetitions of each run; one here has {}.",
+                           fewest_repeats, fewest);
+    }
+    return fmt::format("NOISE: Mann-Whitney U test over the repetitions, two-sided, p < {} "
+                       "adjusted for the number of reasons (Benjamini-Hochberg).",
+                       significance_level);
+}
+
+std::string losses(const Comparison& comparison, Color color) {
     std::string out;
-    for (const NamedRun& run : runs) {
-        if (lost_total(run.snapshot.lost) == 0) continue;
-        out += sanitise(run.name, run_name_columns) + ": " + lost_lines(run.snapshot.lost, color);
+    for (const RunSummary& run : comparison.runs) {
+        if (!fact(run, "imported from").empty()) {
+            out += short_label(run) + ": imported; what was lost is not known\n";
+        }
+        if (lost_total(run.lost) == 0) continue;
+        out += short_label(run) + ": " + lost_lines(run.lost, color);
     }
     return out.empty() ? lost_lines({}, color) : out;
 }
 
+// ---- Markdown
+
+// Text in which nothing is markup: labels and facts come from files.
+std::string markdown_text(std::string_view raw) {
+    std::string out;
+    const std::string text = sanitise(raw);
+    const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        // An underscore within a word is none of Markdown's business: EPT_VIOLATION.
+        const bool within = text[i] == '_' && i > 0 && i + 1 < text.size() &&
+                            is_word(text[i - 1]) && is_word(text[i + 1]);
+        if (!within && std::string_view("\\`*_[]<>&|#~").contains(text[i])) out += '\\';
+        out += text[i];
+    }
+    return out;
+}
+
+std::string markdown_line(const std::vector<std::string>& cells) {
+    std::string line = "|";
+    for (const std::string& cell : cells) line += " " + markdown_text(cell) + " |";
+    return line + "\n";
+}
+
+std::string draw_markdown(const Table& table) {
+    std::vector<std::string> headings;
+    std::string rule = "|";
+    for (const GridColumn& column : table.columns) {
+        headings.push_back(column.heading);
+        rule += column.align == Align::left ? " :--- |" : " ---: |";
+    }
+    std::string out = markdown_line(headings) + rule + "\n";
+    for (const GridRow& row : table.rows) out += markdown_line(row.cells);
+    return out;
+}
+
+// ---- CSV
+
+template <typename Number>
+std::string plain(const std::optional<Number>& value) {
+    return value ? fmt::format("{}", *value) : std::string{};
+}
+
+std::string change_name(Change change) {
+    return change == Change::appeared ? "new" : change == Change::gone ? "gone" : "";
+}
+
+std::string csv_row(const RunSummary& run, const ReasonRow& reason, const Cell& cell,
+                    bool explain) {
+    const bool total = reason.cells.empty() || reason.isa == Isa::unknown;
+    std::vector<std::string> cells = {
+        reason.label,
+        total ? "" : isa_name(reason.isa),
+        total ? "" : fmt::format("{}", static_cast<int>(reason.level)),
+        total ? "" : fmt::format("{}", reason.code),
+        csv_foreign(run.label),
+        fmt::format("{}", cell.values.size()),
+        fmt::format("{}", cell.count),
+        fmt::format("{}", cell.value),
+        plain(cell.spread),
+        plain(cell.rate),
+        plain(cell.time_ns),
+        plain(cell.mean_ns),
+        plain(cell.p50_ns),
+        plain(cell.p99_ns),
+        cell.versus ? fmt::format("{}", cell.versus->delta) : "",
+        cell.versus ? plain(cell.versus->ratio) : "",
+        cell.versus ? change_name(cell.versus->change) : "",
+        cell.versus ? plain(cell.versus->p_value) : ""};
+    if (explain) cells.push_back(reason.explanation);
+    return csv_line(cells);
+}
+
 }  // namespace
 
-std::string compare_table(std::span<const NamedRun> runs, const TableOptions& options) {
-    if (runs.empty()) return {};
-    if (runs.size() == 1) return dump_table(runs.front().snapshot, options);
-
-    const CountsByReason by_reason = count_reasons(runs);
-    std::vector<std::pair<ReasonKey, Counts>> reasons(by_reason.begin(), by_reason.end());
-    std::ranges::stable_sort(reasons, std::ranges::greater{}, [](const auto& reason) {
-        return std::ranges::max(reason.second);
-    });
-
-    std::vector<GridColumn> columns = {{"REASON", Align::left}};
+std::string compare_table(const Comparison& comparison, bool explain,
+                          const TableOptions& options) {
     std::string out;
-    for (const NamedRun& run : runs) {
-        columns.push_back({sanitise(run.name, run_name_columns), Align::right});
-        if (&run != &runs.front()) columns.push_back({"RATIO", Align::right});
-        out += run_facts(run, options.width);
+    for (std::size_t i = 0; i < comparison.runs.size(); ++i) {
+        const std::string label = short_label(comparison.runs[i]);
+        out += fit(label + ": " + run_line(comparison, i), options.width) + "\n";
+        const std::string split = split_line(comparison.runs[i].split);
+        if (!split.empty()) out += fit("  " + split, options.width) + "\n";
     }
-    std::vector<GridRow> rows;
-    Counts total(runs.size());
-    for (const auto& [key, counts] : reasons) {
-        ExitStats named;
-        named.code = key.code;
-        named.level = key.level;
-        rows.push_back(make_row(reason_label(key.isa, named), counts));
-        for (std::size_t run = 0; run < counts.size(); ++run) {
-            total[run] = saturating_add(total[run], counts[run]);
+    for (const Warning& warning : comparison.warnings) {
+        out += alarming("WARNING " + warning.name, options.color) + ": " +
+               sanitise(warning.text) + "\n";
+    }
+    Table counts = count_table(comparison);
+    if (explain) add_explanations(counts, comparison, options.width);
+    out += "\n";
+    if (comparison.basis != Basis::count) out += basis_name(comparison.basis) + ":\n";
+    out += draw_grid(counts.columns, counts.rows, {options.width, 0, options.color});
+    if (const std::string noise = noise_line(comparison); !noise.empty()) out += noise + "\n";
+    if (const Table costs = cost_table(comparison); !costs.rows.empty()) {
+        out += "\n" + draw_grid(costs.columns, costs.rows, {options.width, 0, options.color});
+    }
+    return out + "\n" + losses(comparison, options.color);
+}
+
+std::string compare_markdown(const Comparison& comparison, bool explain) {
+    std::string out;
+    for (std::size_t i = 0; i < comparison.runs.size(); ++i) {
+        const RunSummary& run = comparison.runs[i];
+        out += fmt::format("- **{}**: {}", markdown_text(run.label),
+                           markdown_text(run_line(comparison, i)));
+        const std::string split = split_line(run.split);
+        out += split.empty() ? "\n" : fmt::format("; {}\n", split);
+    }
+    for (const Warning& warning : comparison.warnings) {
+        out += fmt::format("- **Warning, {}**: {}\n", warning.name, markdown_text(warning.text));
+    }
+    Table counts = count_table(comparison);
+    if (explain) {
+        counts.columns.push_back({"WHAT CAUSES IT", Align::left});
+        for (std::size_t i = 0; i < counts.rows.size(); ++i) {
+            counts.rows[i].cells.push_back(
+                i < comparison.rows.size() ? comparison.rows[i].explanation : "");
         }
     }
-    rows.push_back(make_row("total", total));
-    rows.back().strong = true;
-    out += "\n" + draw_grid(columns, rows, {options.width, 0, options.color});
-    return out + "\n" + losses(runs, options.color);
+    out += fmt::format("\nPer reason, {}:\n\n{}", basis_name(comparison.basis),
+                       draw_markdown(counts));
+    if (const std::string noise = noise_line(comparison); !noise.empty()) out += "\n" + noise + "\n";
+    if (const Table costs = cost_table(comparison); !costs.rows.empty()) {
+        out += "\nWhat they cost:\n\n" + draw_markdown(costs);
+    }
+    return out + "\n```\n" + losses(comparison, Color::off) + "```\n";
+}
+
+std::string compare_csv(const Comparison& comparison, bool explain) {
+    std::vector<std::string> heading = {
+        "reason", "isa",  "level",   "code",    "run",    "repeats", "count", "value", "spread",
+        "rate",   "time_ns", "mean_ns", "p50_ns", "p99_ns", "delta",   "ratio", "change", "p_value"};
+    if (explain) heading.emplace_back("explanation");
+    std::string out = csv_line(heading);
+    const auto add = [&](const ReasonRow& reason) {
+        for (std::size_t i = 0; i < reason.cells.size(); ++i) {
+            out += csv_row(comparison.runs[i], reason, reason.cells[i], explain);
+        }
+    };
+    for (const ReasonRow& reason : comparison.rows) add(reason);
+    add(comparison.total);
+    return out;
 }
 
 }  // namespace exittop

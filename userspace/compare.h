@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Runs side by side: exits per reason, and how they compare with the first run.
+// A comparison for people and for programs that read text.
 #pragma once
 
-#include <span>
 #include <string>
 
-#include "snapshot.h"
+#include "comparison.h"
 #include "table.h"
 
 namespace exittop {
 
-struct NamedRun {
-    std::string name;  ///< As the user knows it: a file, "npt=1".
-    Snapshot snapshot;
-};
+/// Warnings and a line for each run; then per reason the counts of all runs with difference and
+/// ratio to the first; per reason and run what the exits cost; losses. With `explain`, what causes
+/// each reason is in a column of its own.
+std::string compare_table(const Comparison& comparison, bool explain, const TableOptions& options);
 
-/// A line for each run (host, time, exits), then for each reason, all VMs of a run together, the
-/// counts and their ratios to the first run's, then losses. A single run is printed as
-/// `exittop dump` does.
-std::string compare_table(std::span<const NamedRun> runs, const TableOptions& options);
+/// The same as Markdown, with tables as GitHub and its like take them.
+std::string compare_markdown(const Comparison& comparison, bool explain);
+
+/// A line for each reason and run, the total last. Warnings are not in it.
+std::string compare_csv(const Comparison& comparison, bool explain);
 
 }  // namespace exittop

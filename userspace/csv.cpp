@@ -17,35 +17,19 @@ namespace {
 constexpr std::array data_fields = {"count",  "time", "max", "vmm",
                                     "halted", "mean", "p50", "p99"};
 
-std::string join_line(const std::vector<std::string>& cells) {
-    std::string line;
-    for (const std::string& cell : cells) {
-        if (!line.empty() || &cell != &cells.front()) line += ',';
-        line += csv_field(cell);
-    }
-    return line + "\n";
-}
-
-// Text from other people's command lines.
-std::string foreign(std::string_view bytes) {
-    const std::string text = sanitise(cut_bytes(bytes, name_bytes));
-    const bool formula = !text.empty() && std::string_view("=+-@").contains(text.front());
-    return formula ? "'" + text : text;
-}
-
 std::string heading_line() {
     std::vector<std::string> cells = {"vm",     "pid",   "vmm",    "uuid", "vcpu", "isa",
                                       "paging", "level", "reason", "code"};
     for (const char* key : data_fields) cells.emplace_back(find_field(key)->data_name);
     cells.emplace_back("ended");
-    return join_line(cells);
+    return csv_line(cells);
 }
 
 std::string exit_line(const Vm& vm, const std::string& vcpu, const ExitStats& stats) {
-    std::vector<std::string> cells = {foreign(vm.name),
+    std::vector<std::string> cells = {csv_foreign(vm.name),
                                       fmt::format("{}", vm.pid),
-                                      foreign(vm.vmm),
-                                      foreign(vm.uuid),
+                                      csv_foreign(vm.vmm),
+                                      csv_foreign(vm.uuid),
                                       vcpu,
                                       isa_name(vm.isa),
                                       paging_name(vm.paging),
@@ -56,14 +40,14 @@ std::string exit_line(const Vm& vm, const std::string& vcpu, const ExitStats& st
         cells.push_back(plain_value(find_field(key)->value(stats, {.isa = vm.isa})));
     }
     cells.emplace_back(vm.ended ? "1" : "0");
-    return join_line(cells);
+    return csv_line(cells);
 }
 
 std::string lost_line(const LostCause& cause, std::uint64_t count) {
     std::vector<std::string> cells(10 + data_fields.size() + 1);
     cells[8] = fmt::format("lost:{}", cause.name);
     cells[10] = fmt::format("{}", count);
-    return join_line(cells);
+    return csv_line(cells);
 }
 
 }  // namespace
@@ -76,6 +60,21 @@ std::string csv_field(std::string_view text) {
         quoted += c;
     }
     return quoted + "\"";
+}
+
+std::string csv_line(const std::vector<std::string>& cells) {
+    std::string line;
+    for (const std::string& cell : cells) {
+        if (!line.empty() || &cell != &cells.front()) line += ',';
+        line += csv_field(cell);
+    }
+    return line + "\n";
+}
+
+std::string csv_foreign(std::string_view bytes) {
+    const std::string text = sanitise(cut_bytes(bytes, name_bytes));
+    const bool formula = !text.empty() && std::string_view("=+-@").contains(text.front());
+    return formula ? "'" + text : text;
 }
 
 std::string to_csv(const Snapshot& snapshot, bool per_vcpu) {

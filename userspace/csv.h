@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "snapshot.h"
 
@@ -19,5 +20,9 @@ std::string to_csv(const Snapshot& snapshot, bool per_vcpu);
 
 /// A field quoted where RFC 4180 wants it.
 std::string csv_field(std::string_view text);
+/// A line of fields.
+std::string csv_line(const std::vector<std::string>& cells);
+/// Text from other people's command lines or files, made harmless as said above.
+std::string csv_foreign(std::string_view bytes);
 
 }  // namespace exittop

@@ -45,6 +45,7 @@ public:
 private:
     void handle(int number) {
         if (number == SIGCHLD) return;
+        interrupted_ = true;
         // A terminal sends Ctrl-C to the command as well; it ends, and the counting with it.
         if (workload_ && number != SIGINT) workload_->signal(number);
         if (!workload_) stopped_ = true;
@@ -68,7 +69,7 @@ private:
                                          "loaded meanwhile"});
         }
         collector->stop();
-        return Counted{collector->snapshot(), status_.value_or(0)};
+        return Counted{collector->snapshot(), status_.value_or(0), interrupted_};
     }
 
     const Options& options_;
@@ -77,6 +78,7 @@ private:
     std::optional<Workload> workload_;
     std::optional<int> status_;
     bool stopped_ = false;
+    bool interrupted_ = false;
 };
 
 }  // namespace
@@ -137,6 +139,15 @@ bool matches(const Vm& vm, std::optional<std::uint32_t> pid, const std::string& 
 void keep_wanted(Snapshot& snapshot, const Options& options) {
     std::erase_if(snapshot.vms,
                   [&](const Vm& vm) { return !matches(vm, options.pid, options.vm_glob); });
+}
+
+std::expected<void, Error> require_wanted(Snapshot& snapshot, const Options& options) {
+    keep_wanted(snapshot, options);
+    const bool filtered = options.pid || !options.vm_glob.empty();
+    if (!filtered || !snapshot.vms.empty()) return {};
+    return std::unexpected(Error{
+        ExitStatus::failed, options.pid ? fmt::format("no VM of process {} was seen", *options.pid)
+                                        : fmt::format("no VM matches '{}'", options.vm_glob)});
 }
 
 }  // namespace exittop

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// `exittop dump`: counts for a time, while a command runs, or until a signal, and says what it saw.
+// Counts for a time, while a command runs, or until a signal: what `exittop dump` and `record` do.
 #pragma once
 
 #include <expected>
@@ -18,6 +18,7 @@ namespace exittop {
 struct Counted {
     Snapshot snapshot;
     int workload_status = 0;  ///< Of the command that was run, 0 without one.
+    bool interrupted = false; ///< A signal came before the time was over or the command had ended.
 };
 
 /// Waits for the vendor module unless told not to, counts, and detaches.
@@ -31,5 +32,8 @@ bool matches(const Vm& vm, std::optional<std::uint32_t> pid, const std::string& 
 
 /// Leaves only those VMs.
 void keep_wanted(Snapshot& snapshot, const Options& options);
+
+/// The same, and an error if there are none of them.
+std::expected<void, Error> require_wanted(Snapshot& snapshot, const Options& options);
 
 }  // namespace exittop

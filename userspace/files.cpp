@@ -82,15 +82,26 @@ fs::path behind_links(const fs::path& path) {
     return error ? path.parent_path() / fs::read_symlink(path, error) : there;
 }
 
-/// 0, or what errno says of it.
-int replace_file(const fs::path& target, std::string_view text, bool overwrite) {
+/// Why a file must not be put there: 0, or what errno says of it.
+int obstacle(const fs::path& target, bool overwrite) {
     std::error_code ignored;
     const fs::file_status status = fs::status(target, ignored);
-    if (fs::exists(status)) {
-        if (!overwrite) return EEXIST;
-        if (fs::is_directory(status)) return EISDIR;
-        if (!fs::is_regular_file(status)) return EINVAL;
-    }
+    if (!fs::exists(status)) return 0;
+    if (!overwrite) return EEXIST;
+    if (fs::is_directory(status)) return EISDIR;
+    return fs::is_regular_file(status) ? 0 : EINVAL;
+}
+
+std::expected<void, Error> write_result(const fs::path& path, int code) {
+    if (code == 0) return {};
+    const std::string_view why = code == EINVAL ? "it is no regular file" : std::strerror(code);
+    return std::unexpected(Error{
+        ExitStatus::failed, fmt::format("cannot write '{}': {}", sanitise(path.string(), 200), why)});
+}
+
+/// 0, or what errno says of it.
+int replace_file(const fs::path& target, std::string_view text, bool overwrite) {
+    if (const int code = obstacle(target, overwrite)) return code;
     TemporaryFile file(target);
     if (const int code = file.fill(text)) return code;
     return file.place(target, overwrite);
@@ -105,6 +116,28 @@ std::optional<std::string> read_file(const std::filesystem::path& path, std::siz
     file.read(text.data(), static_cast<std::streamsize>(limit));
     if (file.bad()) return std::nullopt;
     text.resize(static_cast<std::size_t>(file.gcount()));
+    return text;
+}
+
+std::expected<std::string, Error> read_input(const fs::path& path) {
+    constexpr std::size_t most = 256U << 20;
+    constexpr std::size_t piece = 1U << 16;
+    const auto failure = [&path](std::string_view why) {
+        return std::unexpected(
+            Error{ExitStatus::failed,
+                  fmt::format("cannot read '{}': {}", sanitise(path.string(), 200), why)});
+    };
+    errno = 0;
+    std::ifstream file(path, std::ios::binary);
+    std::string text;
+    while (file && text.size() <= most) {  // It may be a pipe, whose size nobody knows.
+        const std::size_t had = text.size();
+        text.resize(had + piece);
+        file.read(text.data() + had, piece);
+        text.resize(had + static_cast<std::size_t>(file.gcount()));
+    }
+    if (!file.eof() && text.size() <= most) return failure(std::strerror(errno ? errno : EIO));
+    if (text.size() > most) return failure("it is larger than 256 MiB");
     return text;
 }
 
@@ -133,11 +166,17 @@ std::expected<void, Error> check_stdout() {
 
 std::expected<void, Error> write_file(const fs::path& path, std::string_view text,
                                       bool overwrite) {
-    const int code = replace_file(behind_links(path), text, overwrite);
-    if (code == 0) return {};
-    const std::string_view why = code == EINVAL ? "it is no regular file" : std::strerror(code);
-    return std::unexpected(Error{
-        ExitStatus::failed, fmt::format("cannot write '{}': {}", sanitise(path.string(), 200), why)});
+    return write_result(path, replace_file(behind_links(path), text, overwrite));
+}
+
+std::expected<void, Error> check_writable(const fs::path& path, bool overwrite) {
+    const fs::path target = behind_links(path);
+    int code = obstacle(target, overwrite);
+    const fs::path folder = target.has_parent_path() ? target.parent_path() : ".";
+    if (code == 0 && access(folder.c_str(), W_OK) != 0) code = errno;
+    auto result = write_result(path, code);
+    if (code == EEXIST) result.error().text += "; --force replaces it";
+    return result;
 }
 
 void report(std::string_view text) { fmt::print(stderr, "exittop: {}\n", text); }

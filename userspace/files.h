@@ -16,6 +16,9 @@ namespace exittop {
 /// Contents of a file, cut at `limit` bytes; nothing if it cannot be read.
 std::optional<std::string> read_file(const std::filesystem::path& path, std::size_t limit = 65536);
 
+/// All of a file that a user named, up to 256 MiB, or why it cannot be had.
+std::expected<std::string, Error> read_input(const std::filesystem::path& path);
+
 /// First line of a file without its newline; nothing if it cannot be read.
 std::optional<std::string> read_line(const std::filesystem::path& path);
 
@@ -24,6 +27,10 @@ std::expected<void, Error> write_stdout(std::string_view text);
 
 /// An error if stdout is a pipe that nobody reads any more.
 std::expected<void, Error> check_stdout();
+
+/// An error if write_file() would refuse: to be told before the work rather than after it. For
+/// commands that have --force.
+std::expected<void, Error> check_writable(const std::filesystem::path& path, bool overwrite);
 
 /// Writes a file that is there in full or, where this fails, as it was before: by a temporary file
 /// in the same folder, whose name ends in ".tmp". A file that exists is replaced only if wanted, and

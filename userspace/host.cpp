@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "host.h"
 
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdlib>
+#include <ctime>
 #include <sstream>
 #include <system_error>
 
@@ -58,6 +63,31 @@ std::vector<std::string> Host::other_vendors() const {
     return names;
 }
 
+std::optional<std::uint64_t> Host::module_users(const std::string& name) const {
+    const auto line = read_line(module(name) / "refcnt");
+    if (!line) return std::nullopt;
+    return std::strtoull(line->c_str(), nullptr, 10);
+}
+
+bool Host::forbids_modules() const {
+    return read_line(root_ / "proc/sys/kernel/modules_disabled") == "1";
+}
+
+std::string Host::vm_processes() const {
+    std::vector<std::string> pids;
+    for (const std::string& pid : names_in(root_ / "proc")) {
+        if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+        const fs::path folder = root_ / "proc" / pid / "fd";
+        const auto is_vm = [&folder](const std::string& descriptor) {
+            std::error_code ignored;
+            return fs::read_symlink(folder / descriptor, ignored) == "anon_inode:kvm-vm";
+        };
+        if (std::ranges::any_of(names_in(folder), is_vm)) pids.push_back(pid);
+    }
+    if (pids.empty()) return {};
+    return fmt::format(" (process {})", fmt::join(pids, ", "));
+}
+
 bool Host::has_btf() const { return is_there(root_ / "sys/kernel/btf/vmlinux"); }
 
 std::string Host::lockdown() const {
@@ -71,6 +101,7 @@ std::string Host::lockdown() const {
 
 HostFacts Host::facts() const {
     HostFacts facts;
+    facts.name = read_line(root_ / "proc/sys/kernel/hostname").value_or("");
     facts.kernel = read_line(root_ / "proc/sys/kernel/osrelease").value_or("unknown");
     facts.name = read_line(root_ / "proc/sys/kernel/hostname").value_or("");
 
@@ -112,6 +143,10 @@ std::vector<std::string> Host::arguments(std::uint32_t pid) const {
     std::istringstream stream(text.value_or(""));
     for (std::string argument; std::getline(stream, argument, '\0');) result.push_back(argument);
     return result;
+}
+
+std::string utc_now() {
+    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
 }
 
 }  // namespace exittop

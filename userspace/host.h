@@ -23,6 +23,12 @@ public:
     [[nodiscard]] std::optional<std::string> vendor_module() const;
     /// Modules that use kvm but are neither kvm_intel nor kvm_amd, for instance "kvm_pvm".
     [[nodiscard]] std::vector<std::string> other_vendors() const;
+    /// How many VMs and open /dev/kvm use a module; nothing if it is built in or not there.
+    [[nodiscard]] std::optional<std::uint64_t> module_users(const std::string& name) const;
+    /// Whether the kernel was told to load no modules any more.
+    [[nodiscard]] bool forbids_modules() const;
+    /// Which processes have a VM, for messages: " (process 12, 34)"; empty if none can be found.
+    [[nodiscard]] std::string vm_processes() const;
     [[nodiscard]] bool has_btf() const;
     /// "none", "integrity", "confidentiality"; empty if the kernel has no lockdown.
     [[nodiscard]] std::string lockdown() const;
@@ -38,5 +44,8 @@ private:
     [[nodiscard]] std::filesystem::path module(const std::string& name) const;
     std::filesystem::path root_;
 };
+
+/// The time as ISO 8601, UTC.
+std::string utc_now();
 
 }  // namespace exittop

@@ -6,7 +6,9 @@
 #include <cmath>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <set>
+#include <span>
 #include <tuple>
 
 #include <fmt/format.h>
@@ -23,6 +25,7 @@ using Json = nlohmann::ordered_json;  // Keys in the order in which people read 
 using InputJson = nlohmann::json;     // Finds a key fast, however many there are.
 
 constexpr std::string_view schema = "exittop/1";
+constexpr std::string_view comparison_schema = "exittop-comparison/1";
 constexpr std::size_t largest_text = std::size_t{512} << 20;
 constexpr int deepest = 16;  // The schema itself has nine levels.
 
@@ -62,18 +65,26 @@ Json vcpu_json(const Vcpu& vcpu, Isa isa) {
             {"exits", std::move(exits)}};
 }
 
+// Members that are there only where something is known.
+void add_known(Json& object, const char* key, const std::string& value) {
+    if (!value.empty()) object[key] = value;
+}
+
 Json vm_json(const Vm& vm) {
     Json vcpus = Json::array();
     for (const Vcpu& vcpu : vm.vcpus) vcpus.push_back(vcpu_json(vcpu, vm.isa));
-    return {{"id", vm.id},
-            {"pid", vm.pid},
-            {"name", cut_bytes(vm.name, name_bytes)},
-            {"uuid", vm.uuid},
-            {"vmm", cut_bytes(vm.vmm, name_bytes)},
-            {"isa", isa_json(vm.isa)},
-            {"paging", paging_name(vm.paging)},
-            {"ended", vm.ended},
-            {"vcpus", std::move(vcpus)}};
+    Json object = {{"id", vm.id},
+                   {"pid", vm.pid},
+                   {"name", cut_bytes(vm.name, name_bytes)},
+                   {"uuid", vm.uuid},
+                   {"vmm", cut_bytes(vm.vmm, name_bytes)},
+                   {"isa", isa_json(vm.isa)},
+                   {"paging", paging_name(vm.paging)},
+                   {"ended", vm.ended}};
+    add_known(object, "vmm_version", vm.vmm_version);
+    if (vm.memory_bytes > 0) object["memory_bytes"] = vm.memory_bytes;
+    object["vcpus"] = std::move(vcpus);
+    return object;
 }
 
 Json host_json(const HostFacts& host) {
@@ -103,6 +114,70 @@ Json cost_json(const Cost& cost) {
         object["bpf_runs"] = cost.runs;
     }
     return object;
+}
+
+void add_snapshot(Json& object, const Snapshot& snapshot) {
+    Json vms = Json::array();
+    for (const Vm& vm : snapshot.vms) vms.push_back(vm_json(vm));
+    object["taken_at"] = snapshot.taken_at;
+    object["duration_s"] = snapshot.duration_s;
+    object["host"] = host_json(snapshot.host);
+    object["vms"] = std::move(vms);
+    object["lost"] = lost_json(snapshot.lost);
+    object["cost"] = cost_json(snapshot.cost);
+}
+
+template <typename Number>
+void add_known(Json& object, const char* key, const std::optional<Number>& value) {
+    if (value) object[key] = *value;
+}
+
+Json cell_json(const std::string& label, const Cell& cell) {
+    Json object = {{"run", label}, {"count", cell.count}, {"value", cell.value}};
+    add_known(object, "spread", cell.spread);
+    if (cell.values.size() > 1) object["values"] = cell.values;
+    add_known(object, "rate", cell.rate);
+    add_known(object, "time_ns", cell.time_ns);
+    add_known(object, "mean_ns", cell.mean_ns);
+    add_known(object, "p50_ns", cell.p50_ns);
+    add_known(object, "p99_ns", cell.p99_ns);
+    if (!cell.histogram.empty()) object["histogram"] = histogram_json(cell.histogram);
+    if (!cell.versus) return object;
+    object["delta"] = cell.versus->delta;
+    add_known(object, "ratio", cell.versus->ratio);
+    if (cell.versus->change == Change::appeared) object["change"] = "new";
+    if (cell.versus->change == Change::gone) object["change"] = "gone";
+    add_known(object, "p_value", cell.versus->p_value);
+    if (cell.versus->p_value) object["beyond_noise"] = cell.versus->beyond_noise;
+    return object;
+}
+
+Json cells_json(const Comparison& comparison, const ReasonRow& row) {
+    Json cells = Json::array();
+    for (std::size_t i = 0; i < row.cells.size(); ++i) {
+        cells.push_back(cell_json(comparison.runs[i].label, row.cells[i]));
+    }
+    return cells;
+}
+
+Json summary_json(const RunSummary& run) {
+    Json facts = Json::object();
+    for (const Fact& fact : run.facts) add_known(facts, fact.name.c_str(), fact.value);
+    return {{"label", run.label},
+            {"repeats", run.repeats},
+            {"duration_s", run.duration_s},
+            {"guest_ns", run.split.guest_ns},
+            {"kernel_ns", run.split.kernel_ns},
+            {"vmm_ns", run.split.vmm_ns},
+            {"halted_ns", run.split.halted_ns},
+            {"facts", std::move(facts)},
+            {"parameters", run.parameters},
+            {"lost", lost_json(run.lost)}};
+}
+
+std::string print(const Json& object) {
+    constexpr bool ascii_only = true;  // A file shown by `cat` must not drive the terminal either.
+    return object.dump(-1, ' ', ascii_only, Json::error_handler_t::replace) + "\n";
 }
 
 // ---- Reading. What is wrong is thrown as BadInput and caught in from_json.
@@ -151,6 +226,10 @@ public:
     [[nodiscard]] std::string text() const {
         if (!json_.is_string()) fail("must be a string");
         return json_.get<std::string>();
+    }
+
+    [[nodiscard]] std::string text_or_none(const char* key) const {
+        return has(key) ? at(key).text() : std::string{};
     }
 
     [[nodiscard]] bool boolean() const {
@@ -267,6 +346,8 @@ Vm read_vm(const Node& node) {
     vm.isa = read_isa(node.at("isa"));
     vm.paging = read_paging(node.at("paging"));
     if (node.has("ended")) vm.ended = node.at("ended").boolean();
+    vm.vmm_version = node.text_or_none("vmm_version");
+    if (node.has("memory_bytes")) vm.memory_bytes = node.at("memory_bytes").number();
     const Node vcpus = node.at("vcpus");
     for (const Node& element : vcpus.elements()) vm.vcpus.push_back(read_vcpu(element));
     order_unique(vm.vcpus, &Vcpu::id, vcpus, "vCPU");
@@ -275,7 +356,7 @@ Vm read_vm(const Node& node) {
 
 HostFacts read_host(const Node& node) {
     HostFacts host;
-    if (node.has("name")) host.name = node.at("name").text();
+    host.name = node.text_or_none("name");
     host.kernel = node.at("kernel").text();
     host.cpu = node.at("cpu").text();
     host.isa = read_isa(node.at("isa"));
@@ -311,8 +392,6 @@ Cost read_cost(const Node& node) {
 }
 
 Snapshot read_snapshot(const Node& node) {
-    const Node version = node.at("schema");
-    if (version.text() != schema) version.fail(fmt::format("must be \"{}\"", schema));
     Snapshot snapshot;
     snapshot.taken_at = node.at("taken_at").text();
     snapshot.duration_s = node.at("duration_s").seconds();
@@ -326,6 +405,36 @@ Snapshot read_snapshot(const Node& node) {
     snapshot.lost = read_lost(node.at("lost"));
     if (node.has("cost")) snapshot.cost = read_cost(node.at("cost"));
     return snapshot;
+}
+
+void check_schema(const Node& node) {
+    const std::string found = node.text();
+    if (found == schema) return;
+    if (found.starts_with("exittop/")) {
+        node.fail(fmt::format("is \"{}\", of another version of exittop; this one reads \"{}\"",
+                              sanitise(found, 40), schema));
+    }
+    node.fail(fmt::format("must be \"{}\"", schema));
+}
+
+Run read_run(const Node& node) {
+    check_schema(node.at("schema"));
+    Run run;
+    run.label = node.text_or_none("label");
+    run.note = node.text_or_none("note");
+    if (node.has("command")) {
+        for (const Node& word : node.at("command").elements()) run.command.push_back(word.text());
+    }
+    run.version = node.text_or_none("version");
+    run.started_at = node.text_or_none("started_at");
+    run.imported_from = node.text_or_none("imported_from");
+    run.repeats.push_back(read_snapshot(node));
+    if (node.has("repeats")) {
+        for (const Node& repeat : node.at("repeats").elements()) {
+            run.repeats.push_back(read_snapshot(repeat));
+        }
+    }
+    return run;
 }
 
 // Parses with a watch on what the library lets pass: depth, and keys that come twice.
@@ -356,24 +465,54 @@ std::string parser_message(std::string_view what) {
 }  // namespace
 
 std::string to_json(const Snapshot& snapshot) {
-    Json vms = Json::array();
-    for (const Vm& vm : snapshot.vms) vms.push_back(vm_json(vm));
-    const Json object = {{"schema", schema},
-                         {"taken_at", snapshot.taken_at},
-                         {"duration_s", snapshot.duration_s},
-                         {"host", host_json(snapshot.host)},
-                         {"vms", std::move(vms)},
-                         {"lost", lost_json(snapshot.lost)},
-                         {"cost", cost_json(snapshot.cost)}};
-    constexpr bool ascii_only = true;  // A file shown by `cat` must not drive the terminal either.
-    return object.dump(-1, ' ', ascii_only, Json::error_handler_t::replace) + "\n";
+    Json object = {{"schema", schema}};
+    add_snapshot(object, snapshot);
+    return print(object);
 }
 
-std::expected<Snapshot, std::string> from_json(std::string_view text) {
+std::string to_json(const Run& run) {
+    Json object = {{"schema", schema}};
+    add_known(object, "label", run.label);
+    add_known(object, "note", run.note);
+    if (!run.command.empty()) object["command"] = run.command;
+    add_known(object, "version", run.version);
+    add_known(object, "started_at", run.started_at);
+    add_known(object, "imported_from", run.imported_from);
+    add_snapshot(object, run.repeats.front());
+    for (const Snapshot& repeat : std::span(run.repeats).subspan(1)) {
+        Json repeated = Json::object();
+        add_snapshot(repeated, repeat);
+        object["repeats"].push_back(std::move(repeated));
+    }
+    return print(object);
+}
+
+std::string to_json(const Comparison& comparison) {
+    Json object = {{"schema", comparison_schema}, {"basis", basis_name(comparison.basis)}};
+    object["runs"] = Json::array();
+    for (const RunSummary& run : comparison.runs) object["runs"].push_back(summary_json(run));
+    object["reasons"] = Json::array();
+    for (const ReasonRow& row : comparison.rows) {
+        object["reasons"].push_back({{"reason", exit_reason_name(row.isa, row.code)},
+                                     {"isa", isa_json(row.isa)},
+                                     {"level", static_cast<int>(row.level)},
+                                     {"code", row.code},
+                                     {"explanation", row.explanation},
+                                     {"runs", cells_json(comparison, row)}});
+    }
+    object["total"] = cells_json(comparison, comparison.total);
+    object["warnings"] = Json::array();
+    for (const Warning& warning : comparison.warnings) {
+        object["warnings"].push_back({{"name", warning.name}, {"text", warning.text}});
+    }
+    return print(object);
+}
+
+std::expected<Run, std::string> from_json(std::string_view text) {
     if (text.size() > largest_text) return std::unexpected("larger than 512 MiB");
     try {
         const InputJson json = parse_strictly(text);
-        return read_snapshot(Node(json, ""));
+        return read_run(Node(json, ""));
     } catch (const BadInput& bad) {
         return std::unexpected(bad.what);
     } catch (const InputJson::exception& error) {

@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Snapshots as JSON, schema "exittop/1": written for other programs, read back for comparisons.
+// Snapshots and runs as JSON, schema "exittop/1": written for other programs, read back for
+// comparisons. A run is the snapshot of its first repetition with more members: what else is known
+// of it, and in "repeats" the snapshots of the other repetitions.
 #pragma once
 
 #include <expected>
 #include <string>
 #include <string_view>
 
-#include "snapshot.h"
+#include "comparison.h"
 
 namespace exittop {
 
 /// One object, ended by a newline. ASCII only, whatever names hold; invalid UTF-8 is replaced.
 std::string to_json(const Snapshot& snapshot);
+std::string to_json(const Run& run);
+/// Schema "exittop-comparison/1"; not read back.
+std::string to_json(const Comparison& comparison);
 
-/// The snapshot in a text, or one line that says where in it something is wrong. Files may come
+/// The run in a text, or one line that says where in it something is wrong. Files may come
 /// from anywhere: types and ranges are checked, a key that comes twice is refused, size and depth
 /// are bounded. Keys that are not known are left to later versions.
-std::expected<Snapshot, std::string> from_json(std::string_view text);
+/// A plain snapshot is a run of which no more is known.
+std::expected<Run, std::string> from_json(std::string_view text);
 
 }  // namespace exittop

@@ -203,7 +203,7 @@ std::expected<State, Error> first_state(const Options& options) {
     if (options.baseline.empty()) return state;
     const auto run = read_run(options.baseline);
     if (!run) return std::unexpected(run.error());
-    state.baseline = baseline_from(*run, std::filesystem::path(options.baseline).stem());
+    state.baseline = baseline_from(run->repeats.front(), run->label);
     return state;
 }
 

@@ -25,6 +25,7 @@ constexpr int usage_status = 2;
 constexpr std::size_t shown_columns = 60;  // Of what the user typed, in messages.
 constexpr double longest_seconds = 10.0 * 366 * 86400;
 constexpr std::chrono::milliseconds shortest_delay{100};
+constexpr std::uint32_t most_repeats = 1000;
 
 struct SubcommandText {
     Subcommand command;
@@ -55,6 +56,34 @@ constexpr std::array subcommands = {
         "  exittop dump --duration 10               what all VMs did in ten seconds\n"
         "  exittop dump --vm 'web*' --histogram     of some VMs, until Ctrl-C\n"
         "  exittop dump --format json -- sleep 5    as JSON, while a command runs\n"},
+    SubcommandText{Subcommand::record, "record", "Count, and write a run to a file.",
+                   "exittop record [OPTIONS] -o RUN [-- COMMAND [ARGS...]]",
+                   "Counts as dump does; an existing file is kept unless --force. With --repeat\n"
+                   "the file holds all repetitions, and compare tells differences from noise.\n"
+                   "\n"
+                   "Examples:\n"
+                   "  exittop record -o before.json --duration 10\n"
+                   "  exittop record -o after.json --label tuned --duration 10\n"
+                   "  exittop record -o sleep.json --repeat 5 -- sleep 1\n"},
+    SubcommandText{Subcommand::compare, "compare", "Runs side by side.",
+                   "exittop compare [OPTIONS] RUN...",
+                   "A RUN is a file that `exittop record` or `dump --format json` wrote. Deltas and\n"
+                   "ratios are to the first one.\n"
+                   "\n"
+                   "Examples:\n"
+                   "  exittop compare before.json after.json\n"
+                   "  exittop compare --normalize time --explain before.json after.json\n"
+                   "  exittop compare --format markdown before.json after.json > report.md\n"},
+    SubcommandText{Subcommand::import, "import", "Counts that others printed, as a run.",
+                   "exittop import [OPTIONS] -o RUN FILE",
+                   "FILE is a log with lines like \"exit number 48 exits = 35708\", or CSV with the\n"
+                   "reason's number first and a column of counts for each run.\n"},
+    SubcommandText{Subcommand::experiment, "experiment",
+                   "A command with nested paging and without, compared.",
+                   "exittop experiment [OPTIONS] -- COMMAND [ARGS...]",
+                   "Runs COMMAND, which must start a VM; reloads kvm_intel or kvm_amd with the\n"
+                   "other paging mode, runs it again, and loads the module as it was. Refuses\n"
+                   "while a VM runs; asks before it begins.\n"},
     SubcommandText{Subcommand::check, "check",
                    "What this host offers, what is missing, what to do.",
                    "exittop check [OPTIONS]", ""},
@@ -64,15 +93,6 @@ constexpr std::array subcommands = {
                    "Examples:\n"
                    "  exittop reasons EPT_MISCONFIG\n"
                    "  exittop reasons 48 --isa vmx\n"},
-    SubcommandText{Subcommand::compare, "compare", "Runs side by side.",
-                   "exittop compare [OPTIONS] RUN...",
-                   "A RUN is a file that `exittop dump --format json` wrote. Ratios are to the\n"
-                   "first.\n"
-                   "\n"
-                   "Example:\n"
-                   "  exittop dump --duration 10 --format json > before.json\n"
-                   "  exittop dump --duration 10 --format json > after.json\n"
-                   "  exittop compare before.json after.json\n"},
     SubcommandText{Subcommand::lab, "lab", "The same tables from an emulated host: no VM needed.",
                    "exittop lab [amd|intel] [OPTIONS]", ""},
 };
@@ -84,6 +104,12 @@ struct Choice {
 };
 constexpr std::array formats = {Choice{"table", Format::table}, Choice{"json", Format::json},
                                 Choice{"csv", Format::csv}};
+constexpr std::array report_formats = {
+    Choice{"table", ReportFormat::table}, Choice{"markdown", ReportFormat::markdown},
+    Choice{"csv", ReportFormat::csv}, Choice{"json", ReportFormat::json}};
+constexpr std::array bases = {Choice{"none", Basis::count}, Choice{"time", Basis::time},
+                              Choice{"count", Basis::share},
+                              Choice{"guest-time", Basis::guest_time}};
 constexpr std::array reason_formats = {Choice{"table", Format::table}, Choice{"csv", Format::csv}};
 constexpr std::array attach_choices = {Choice{"auto", AttachChoice::automatic},
                                        Choice{"raw", AttachChoice::raw},
@@ -149,7 +175,8 @@ std::chrono::nanoseconds delay_value(std::string_view typed) {
 // for an option, and its message would not be about the value.
 std::string joined_with_value(std::string_view option, std::string_view value) {
     constexpr std::array options = {"--duration", "--delay",      "-d",   "--iterations",
-                                    "-n",         "--max-vcpus", "--pid", "-p"};
+                                    "-n",         "--max-vcpus", "--pid", "-p",
+                                    "--repeat"};
     constexpr std::string_view number_starts = "0123456789.in";
     if (std::ranges::find(options, option) == options.end()) return {};
     if (value.size() < 2 || value[0] != '-' || !number_starts.contains(value[1])) return {};
@@ -203,7 +230,10 @@ public:
             case Subcommand::dump: add_dump(); break;
             case Subcommand::check: add_attach(); break;
             case Subcommand::reasons: add_reasons(); break;
-            case Subcommand::compare:
+            case Subcommand::record: add_record(); break;
+            case Subcommand::compare: add_compare(); break;
+            case Subcommand::import: add_import(); break;
+            case Subcommand::experiment: add_experiment(); break;
             case Subcommand::lab: break;
         }
     }
@@ -246,11 +276,77 @@ private:
         app_.add_flag("--ascii", options_.ascii, "Draw with ASCII characters alone.");
     }
 
-    void add_dump() {
+    void add_duration() {
         add("--duration", "SECONDS", "How long to count; decimals are allowed.",
             [this](const std::string& typed) {
                 options_.duration = duration_value("--duration", typed);
             });
+    }
+
+    void add_repeat() {
+        add("--repeat", "N", "Do it so many times (1).", [this](const std::string& typed) {
+            options_.repeats = whole_number("--repeat", typed, most_repeats);
+        });
+    }
+
+    // What all commands that write a run file have.
+    void add_run_file() {
+        add("-o,--output", "RUN", "The run file to write.",
+            [this](const std::string& typed) { options_.output = typed; });
+        app_.add_flag("--force", options_.force, "Replace a file that is there.");
+        add("--label", "NAME", "What the run is called (the file's name).",
+            [this](const std::string& typed) { options_.label = typed; });
+        add("--note", "TEXT", "What there is to say of it.",
+            [this](const std::string& typed) { options_.note = typed; });
+    }
+
+    void add_record() {
+        add_run_file();
+        add_duration();
+        add_repeat();
+        add_selection();
+    }
+
+    // How a comparison is made and printed.
+    void add_comparing() {
+        add("--format", "table|markdown|csv|json", "How to print (table).",
+            [this](const std::string& typed) {
+                options_.report_format = choose(report_formats, "--format", typed);
+            });
+        add("--normalize", "none|time|count|guest-time",
+            "Compare rates or shares instead of counts.",
+            [this](const std::string& typed) {
+                options_.normalize = choose(bases, "--normalize", typed);
+            });
+        app_.add_flag("--explain", options_.explain, "Say of each reason what causes it.");
+    }
+
+    void add_compare() {
+        add_comparing();
+        app_.add_flag("--strict", options_.strict, "Fail where runs are not comparable.");
+    }
+
+    void add_import() {
+        add_run_file();
+        add("--column", "NAME", "Of several columns of counts, the one to read.",
+            [this](const std::string& typed) { options_.column = typed; });
+        add("--isa", "vmx|svm", "Whose reason numbers they are (vmx).",
+            [this](const std::string& typed) {
+                options_.import_isa = choose(isas, "--isa", typed);
+            });
+    }
+
+    void add_experiment() {
+        app_.add_flag("-y,--yes", options_.yes, "Do not ask before it begins.");
+        add_repeat();
+        add("--keep", "DIR", "Keep both runs as files there.",
+            [this](const std::string& typed) { options_.output = typed; });
+        add_comparing();
+        add_attach();
+    }
+
+    void add_dump() {
+        add_duration();
         app_.add_flag("--histogram", options_.histogram, "Also print distributions of times.");
         app_.add_flag("--per-vcpu", options_.per_vcpu, "Split by vCPU.");
         add_counting();
@@ -264,6 +360,11 @@ private:
             });
         add("--sort", "FIELD", "count (default), time, mean, max, p99, name, ...",
             [this](const std::string& typed) { options_.sort = choose_sort(typed); });
+        add_selection();
+    }
+
+    // Which VMs, and how they are counted.
+    void add_selection() {
         add("-p,--pid", "PID", "Only VMs of this process.", [this](const std::string& typed) {
             constexpr std::uint32_t largest_pid = 1U << 22;  // PID_MAX_LIMIT
             options_.pid = whole_number("--pid", typed, largest_pid);
@@ -306,11 +407,20 @@ std::string help_hint(const SubcommandText& text) {
     return fmt::format("see 'exittop {} --help'", text.name);
 }
 
+bool takes_workload(Subcommand command) {
+    return command == Subcommand::dump || command == Subcommand::record ||
+           command == Subcommand::experiment;
+}
+
+bool takes_files(Subcommand command) {
+    return command == Subcommand::compare || command == Subcommand::import;
+}
+
 [[noreturn]] void fail_unexpected(const SubcommandText& text, const std::string& word) {
-    if (text.command == Subcommand::dump && !word.starts_with('-')) {
-        throw UsageError{fmt::format("dump: unexpected {}; to count while a command runs: "
-                                     "exittop dump -- COMMAND",
-                                     in_quotes(word))};
+    if (takes_workload(text.command) && !word.starts_with('-')) {
+        throw UsageError{fmt::format("{0}: unexpected {1}; to count while a command runs: "
+                                     "exittop {0} -- COMMAND",
+                                     text.name, in_quotes(word))};
     }
     throw UsageError{
         fmt::format("{}: unexpected {}; {}", text.name, in_quotes(word), help_hint(text))};
@@ -318,10 +428,13 @@ std::string help_hint(const SubcommandText& text) {
 
 // What stands after "--": never an option of ours, whatever it looks like.
 void take_rest(const SubcommandText& text, std::span<const char* const> rest, Options& options) {
-    if (text.command == Subcommand::dump) {
-        if (rest.empty()) throw UsageError{"dump: no command after '--'; " + help_hint(text)};
+    if (takes_workload(text.command)) {
+        if (rest.empty()) {
+            throw UsageError{
+                fmt::format("{}: no command after '--'; {}", text.name, help_hint(text))};
+        }
         options.workload.assign(rest.begin(), rest.end());
-    } else if (text.command == Subcommand::compare) {
+    } else if (takes_files(text.command)) {
         options.runs.insert(options.runs.end(), rest.begin(), rest.end());
     } else {
         fail_unexpected(text, "--");
@@ -329,11 +442,31 @@ void take_rest(const SubcommandText& text, std::span<const char* const> rest, Op
 }
 
 void check_together(const SubcommandText& text, const Options& options) {
+    const auto fail = [&text](std::string_view what) {
+        throw UsageError{fmt::format("{}: {}; {}", text.name, what, help_hint(text))};
+    };
     if (!options.workload.empty() && options.duration) {
-        throw UsageError{"dump: either --duration or a command after '--', not both"};
+        throw UsageError{
+            fmt::format("{}: either --duration or a command after '--', not both", text.name)};
     }
-    if (text.command == Subcommand::compare && options.runs.empty()) {
-        throw UsageError{"compare: no run given; " + help_hint(text)};
+    switch (text.command) {
+        case Subcommand::compare:
+            if (options.runs.empty()) fail("no run given");
+            break;
+        case Subcommand::import:
+            if (options.runs.size() != 1) fail("one file to read must be given");
+            if (options.output.empty()) fail("no file to write given (-o RUN)");
+            break;
+        case Subcommand::record:
+            if (options.output.empty()) fail("no file to write given (-o RUN)");
+            if (options.repeats > 1 && options.workload.empty() && !options.duration) {
+                fail("--repeat needs --duration or a command");
+            }
+            break;
+        case Subcommand::experiment:
+            if (options.workload.empty()) fail("no command given (-- COMMAND)");
+            break;
+        default: break;
     }
     if (options.batch && !options.baseline.empty()) {
         throw UsageError{"--baseline is for the live view, not for --batch or --format"};
@@ -356,7 +489,7 @@ Options parse_subcommand(const SubcommandText& text, std::span<const char* const
     }
     for (const std::string& word : line.app().remaining()) {
         // As a positional of the library's, a file named "[a,b]" would become two.
-        const bool is_run = text.command == Subcommand::compare && !word.starts_with('-');
+        const bool is_run = takes_files(text.command) && !word.starts_with('-');
         if (!is_run) fail_unexpected(text, word);
         options.runs.push_back(word);
     }
@@ -395,7 +528,7 @@ std::string main_help() {
     std::string out = "Why virtual machines leave guest mode: how often, why, and what it costs.\n"
                       "Usage: exittop [COMMAND] [OPTIONS]\n\nCommands:\n";
     for (const SubcommandText& text : subcommands) {
-        out += fmt::format("  {:<10}{}\n", text.name, text.summary);
+        out += fmt::format("  {:<12}{}\n", text.name, text.summary);
     }
     return out +
            "\n"

@@ -11,20 +11,21 @@
 #include <string_view>
 #include <vector>
 
-#include "exit_reason.h"
+#include "comparison.h"
 
 namespace exittop {
 
-enum class Subcommand { live, dump, check, reasons, compare, lab };
+enum class Subcommand { live, dump, record, compare, import, experiment, check, reasons, lab };
 enum class Format { table, json, csv };
+enum class ReportFormat { table, markdown, csv, json };
 enum class AttachChoice { automatic, raw, classic };
 enum class ColorMode { automatic, always, never };
 
 struct Options {
     Subcommand command = Subcommand::live;
-    /// dump: how long to count; nothing: until Ctrl-C, or while `workload` runs.
+    /// dump, record: how long to count; nothing: until Ctrl-C, or while `workload` runs.
     std::optional<std::chrono::nanoseconds> duration;
-    /// dump: the command to run and count for, with its arguments; empty: none.
+    /// dump, record, experiment: the command to run and count for, with its arguments; empty: none.
     std::vector<std::string> workload;
     /// live: time from one refresh, or one interval of the batch, to the next.
     std::chrono::nanoseconds delay = std::chrono::seconds(1);
@@ -38,21 +39,21 @@ struct Options {
     bool ascii = false;
     /// live, dump, reasons: how to print.
     Format format = Format::table;
-    /// live, dump, compare: the field to sort by, a key of fields().
+    /// live, dump: the field to sort by, a key of fields().
     std::string sort = "count";
     /// dump: also print the distribution of times of each reason.
     bool histogram = false;
     /// dump: split by vCPU.
     bool per_vcpu = false;
-    /// live, dump: only VMs of this process.
+    /// live, dump, record: only VMs of this process.
     std::optional<std::uint32_t> pid;
-    /// live, dump: only VMs whose name matches this pattern; empty: all.
+    /// live, dump, record: only VMs whose name matches this pattern; empty: all.
     std::string vm_glob;
-    /// live, dump, check: vCPUs there is room for.
+    /// Whatever counts, check: vCPUs there is room for.
     std::uint32_t max_vcpus = 4096;
-    /// live, dump: fail, instead of waiting, where KVM's vendor module is not loaded.
+    /// live, dump, record: fail, instead of waiting, where KVM's vendor module is not loaded.
     bool no_wait = false;
-    /// live, dump, check: which tracepoints to use; automatic decides by what the kernel's BTF says.
+    /// Whatever counts, check: which tracepoints to use; automatic decides by what the kernel's BTF says.
     AttachChoice attach = AttachChoice::automatic;
     /// Where it prints: colour; automatic: on terminals, unless NO_COLOR is set.
     ColorMode color = ColorMode::automatic;
@@ -60,8 +61,31 @@ struct Options {
     std::string reason;
     /// reasons: only of this ISA; nothing: of both.
     std::optional<Isa> isa;
-    /// compare: files that `exittop dump --format json` wrote, at least one.
+    /// compare: run files, at least one; import: the file to read.
     std::vector<std::string> runs;
+    /// record, import: the run file to write; experiment: the folder to keep both runs in, or empty.
+    std::string output;
+    /// record, import: replace a file that is there.
+    bool force = false;
+    /// record, import: what the run is called, and what there is to say of it.
+    std::string label;
+    std::string note;
+    /// record, experiment: how many times to do the same.
+    std::uint32_t repeats = 1;
+    /// compare, experiment: how to print.
+    ReportFormat report_format = ReportFormat::table;
+    /// compare, experiment: what counts are divided by.
+    Basis normalize = Basis::count;
+    /// compare, experiment: say of each reason what causes it.
+    bool explain = false;
+    /// compare: fail where the runs are not comparable.
+    bool strict = false;
+    /// import: the column of counts to take, by its heading; empty: the only one.
+    std::string column;
+    /// import: whose reason numbers the text has.
+    Isa import_isa = Isa::vmx;
+    /// experiment: do not ask.
+    bool yes = false;
     /// lab: everything after the word, untouched.
     std::vector<std::string> lab_arguments;
 };

@@ -115,20 +115,6 @@ Error unknown_reason(const ReasonQuery& query) {
     return {ExitStatus::usage, text};
 }
 
-/// Lines of whole words, each at most `width` columns; the table's texts are plain ASCII.
-std::vector<std::string> wrap(std::string_view text, std::size_t width) {
-    std::vector<std::string> lines;
-    while (text.size() > width) {
-        const std::size_t blank = text.rfind(' ', width);
-        const bool breaks = blank != std::string_view::npos && blank > 0;
-        const std::size_t length = breaks ? blank : width;
-        lines.emplace_back(text.substr(0, length));
-        text.remove_prefix(length + (breaks ? 1 : 0));
-    }
-    lines.emplace_back(text);
-    return lines;
-}
-
 }  // namespace
 
 std::vector<std::string> reason_text(const ExitReason& reason, std::size_t width) {

@@ -3,29 +3,23 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstring>
-
 #include "files.h"
 #include "json.h"
+#include "text.h"
 
 namespace exittop {
 
-std::expected<Snapshot, Error> read_run(const std::filesystem::path& path) {
-    constexpr std::size_t largest_run = 256u << 20;
-    errno = 0;
-    const auto text = read_file(path, largest_run);
-    if (!text) {
-        return std::unexpected(Error{ExitStatus::failed,
-                                     fmt::format("cannot read '{}': {}", path.string(),
-                                                 std::strerror(errno != 0 ? errno : EIO))});
-    }
-    auto snapshot = from_json(*text);
-    if (!snapshot) {
+std::expected<Run, Error> read_run(const std::filesystem::path& path) {
+    const auto text = read_input(path);
+    if (!text) return std::unexpected(text.error());
+    auto run = from_json(*text);
+    if (!run) {
         return std::unexpected(
-            Error{ExitStatus::failed, fmt::format("'{}': {}", path.string(), snapshot.error())});
+            Error{ExitStatus::failed,
+                  fmt::format("'{}': {}", sanitise(path.string(), 200), run.error())});
     }
-    return std::move(*snapshot);
+    if (run->label.empty()) run->label = path.stem();
+    return std::move(*run);
 }
 
 }  // namespace exittop

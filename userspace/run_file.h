@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Run files: snapshots that `exittop dump --format json` or the live view wrote.
+// Run files: what `exittop record`, `dump --format json` or the live view wrote.
 #pragma once
 
 #include <expected>
 #include <filesystem>
 
 #include "error.h"
-#include "snapshot.h"
+#include "run.h"
 
 namespace exittop {
 
-std::expected<Snapshot, Error> read_run(const std::filesystem::path& path);
+/// A run without a label gets its file's name for one.
+std::expected<Run, Error> read_run(const std::filesystem::path& path);
 
 }  // namespace exittop

@@ -112,8 +112,9 @@ std::vector<double> adjust_for_number(std::span<const double> p_values) {
     std::vector<double> adjusted(p_values.size());
     double least = 1.0;
     for (std::size_t i = 0; i < order.size(); ++i) {
-        const auto rank = static_cast<double>(order.size() - i);
-        least = std::min(least, p_values[order[i]] * static_cast<double>(order.size()) / rank);
+        const double factor =
+            static_cast<double>(order.size()) / static_cast<double>(order.size() - i);
+        least = std::min(least, p_values[order[i]] * factor);
         adjusted[order[i]] = least;
     }
     return adjusted;

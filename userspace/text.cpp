@@ -174,6 +174,19 @@ std::string pad(std::string_view text, std::size_t columns, Align align) {
     return align == Align::left ? std::string(text) + blanks : blanks + std::string(text);
 }
 
+std::vector<std::string> wrap(std::string_view text, std::size_t width) {
+    std::vector<std::string> lines;
+    while (text.size() > width) {
+        const std::size_t blank = text.rfind(' ', width);
+        const bool breaks = blank != std::string_view::npos && blank > 0;
+        const std::size_t length = breaks ? blank : width;
+        lines.emplace_back(text.substr(0, length));
+        text.remove_prefix(length + (breaks ? 1 : 0));
+    }
+    lines.emplace_back(text);
+    return lines;
+}
+
 std::string_view cut_bytes(std::string_view bytes, std::size_t limit) {
     if (bytes.size() <= limit) return bytes;
     std::size_t end = limit;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace exittop {
 
@@ -30,6 +31,9 @@ std::size_t display_width(std::string_view text);
 std::string fit(std::string_view text, std::size_t columns);
 /// Sanitised text with blanks up to `columns`; longer text stays as it is.
 std::string pad(std::string_view text, std::size_t columns, Align align);
+
+/// Lines of whole words, each at most `width` columns, of plain ASCII.
+std::vector<std::string> wrap(std::string_view text, std::size_t width);
 
 /// At most `limit` bytes of raw text, cut before a UTF-8 sequence rather than within it.
 std::string_view cut_bytes(std::string_view bytes, std::size_t limit);

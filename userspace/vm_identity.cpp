@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdint>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -75,6 +77,24 @@ std::string checked_uuid(std::string_view text) {
     return good ? std::string(text) : std::string{};
 }
 
+// A number of `unit` bytes with a suffix as VMMs take it ("2048", "2G", "512M"); 0 for other text.
+std::uint64_t memory_size(std::string_view text, std::uint64_t unit) {
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    std::string_view suffix = text.substr(static_cast<std::size_t>(end - text.data()));
+    if (suffix.ends_with('B') || suffix.ends_with('b')) suffix.remove_suffix(1);
+    if (suffix.ends_with('i')) suffix.remove_suffix(1);
+    if (error != std::errc{} || suffix.size() > 1) return 0;
+    if (!suffix.empty()) {
+        const std::size_t power = std::string_view("KkMmGgTt").find(suffix.front());
+        if (power == suffix.npos) return 0;
+        unit = std::uint64_t{1} << (10 * (power / 2 + 1));
+    }
+    return number <= UINT64_MAX / unit ? number * unit : 0;
+}
+
+constexpr std::uint64_t mebibyte = 1U << 20;
+
 // The VM that a control socket is for: "/run/libvirt/ch/web-socket", "/srv/web.sock". Where all
 // sockets have the same name ("/run/vc/vm/ID/clh-api.sock"), the folder has the VM's.
 std::string socket_name(std::string_view path) {
@@ -95,7 +115,9 @@ VmIdentity read_qemu(Arguments argv) {
     // Proxmox gives it as SMBIOS data only.
     const std::string smbios = keyed_value(qemu_option(argv, "smbios"), "uuid", "");
     if (uuid.empty()) uuid = smbios;
-    return {keyed_value(qemu_option(argv, "name"), "guest", "guest"), checked_uuid(uuid), "qemu"};
+    const std::string memory = keyed_value(qemu_option(argv, "m"), "size", "size");
+    return {keyed_value(qemu_option(argv, "name"), "guest", "guest"), checked_uuid(uuid), "qemu",
+            memory_size(memory, mebibyte)};
 }
 
 VmIdentity read_firecracker(Arguments argv) {
@@ -105,18 +127,25 @@ VmIdentity read_firecracker(Arguments argv) {
 VmIdentity read_cloud_hypervisor(Arguments argv) {
     const std::string socket = keyed_value(option_value(argv, "--api-socket"), "path", "path");
     const std::string uuid = keyed_value(option_value(argv, "--platform"), "uuid", "");
-    return {socket_name(socket), checked_uuid(uuid), "cloud-hypervisor"};
+    const std::string memory = keyed_value(option_value(argv, "--memory"), "size", "");
+    return {socket_name(socket), checked_uuid(uuid), "cloud-hypervisor", memory_size(memory, 1)};
 }
 
 VmIdentity read_crosvm(Arguments argv) {
+    std::string_view given = option_value(argv, "--mem");
+    if (given.empty()) given = option_value(argv, "-m");
+    const std::uint64_t memory = memory_size(keyed_value(given, "size", "size"), mebibyte);
     const std::string_view name = option_value(argv, "--name");
-    if (!name.empty()) return {std::string(name), "", "crosvm"};
+    if (!name.empty()) return {std::string(name), "", "crosvm", memory};
     const std::string_view socket = option_value(argv, "--socket");
-    return {socket_name(socket.empty() ? option_value(argv, "-s") : socket), "", "crosvm"};
+    return {socket_name(socket.empty() ? option_value(argv, "-s") : socket), "", "crosvm", memory};
 }
 
 VmIdentity read_kvmtool(Arguments argv) {
-    return {std::string(option_value(argv, "--name")), "", "kvmtool"};
+    std::string_view memory = option_value(argv, "--mem");
+    if (memory.empty()) memory = option_value(argv, "-m");
+    return {std::string(option_value(argv, "--name")), "", "kvmtool",
+            memory_size(memory, mebibyte)};
 }
 
 // Which reader is for a program, by its file's name: distributions and wrappers add to it

@@ -14,6 +14,8 @@ struct VmIdentity {
     std::string uuid;  ///< Digits and dashes only, or empty.
     std::string vmm;   ///< "qemu", "firecracker", "cloud-hypervisor", "crosvm", "kvmtool", or the
                        ///< command.
+    std::uint64_t memory_bytes = 0;  ///< That the command line gives the guest; 0: not known.
+    std::string version{};           ///< Of the VMM; the command line does not tell it.
     bool operator==(const VmIdentity&) const = default;
 };
 

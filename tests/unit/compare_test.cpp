@@ -1,59 +1,110 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "compare.h"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "golden.h"
-#include "samples.h"
+#include "json.h"
+#include "run_samples.h"
 
 namespace exittop {
 namespace {
 
-NamedRun make_run(const char* name, Paging paging, std::vector<ExitStats> exits) {
-    NamedRun run{name, test::make_snapshot()};
-    run.snapshot.host.paging = paging;
-    run.snapshot.vms.resize(1);
-    run.snapshot.vms[0].vcpus = {{0, 1, std::move(exits)}};
-    return run;
+std::vector<Run> two_runs() { return {test::make_ept_run(), test::make_shadow_run()}; }
+
+// Five repetitions each: one reason steady, one noisy, one that differs beyond all noise.
+std::vector<Run> repeated_runs() {
+    std::vector<Run> runs;
+    for (const std::uint64_t more : {0U, 400U}) {
+        Run& run = runs.emplace_back();
+        run.label = more == 0 ? "before" : "after";
+        for (std::uint64_t i = 0; i < 5; ++i) {
+            run.repeats.push_back(test::make_repeat(
+                Paging::ept, {test::make_exits(10, {{1'000, 424}}),
+                              test::make_exits(1, {{700, 300 + (i * 37 + more) % 50}}),
+                              test::make_exits(30, {{9'000, 1'000 + more + i}})}));
+        }
+    }
+    return runs;
 }
 
-std::vector<NamedRun> make_runs() {
-    return {make_run("ept=1", Paging::ept,
-                     {test::make_exits(10, {{1'000, 424}}), test::make_exits(48, {{2'000, 49}}),
-                      test::make_exits(12, {{2'000, 10}})}),
-            make_run("ept=0", Paging::shadow,
-                     {test::make_exits(0, {{1'000, 120'665}}), test::make_exits(10, {{1'000, 424}}),
-                      test::make_exits(12, {{2'000, 253}})})};
+// Labels and facts as nasty as files can hold them.
+std::vector<Run> hostile_runs() {
+    std::vector<Run> runs = two_runs();
+    Run third;
+    third.label = "=evil\x1b[2J|*a*\n<b>,\"and a long name\"";
+    third.repeats.push_back(test::make_snapshot());
+    third.repeats[0].lost.table_full = 5;
+    third.repeats[0].host.kernel = "6.12\x1b[31m|x";
+    runs.push_back(third);
+    return runs;
 }
 
-TEST(Compare, TwoRuns) {
-    const std::vector<NamedRun> runs = make_runs();
-    const std::string table = compare_table(runs, {});
-    test::expect_golden("compare.txt", table);
-    for (const char* word : {"new", "gone", "1.00x", "25.3x"}) {
-        EXPECT_NE(table.find(word), std::string::npos) << word;
+std::string table(const std::vector<Run>& runs, bool explain = false, std::size_t width = 100,
+                  Basis basis = Basis::count) {
+    return compare_table(compare_runs(runs, basis), explain, {.width = width});
+}
+
+TEST(Compare, Table) {
+    const std::string text = table(two_runs());
+    test::expect_golden("compare.txt", text);
+    for (const char* word : {"new", "gone", "1.00x", "25.3x", "+120,665", "-49"}) {
+        EXPECT_NE(text.find(word), std::string::npos) << word;
     }
 }
 
-TEST(Compare, ThreeRunsWithLossesAndSeveralVms) {
-    std::vector<NamedRun> runs = make_runs();
-    runs.push_back({"hostile\x1b[2J-and-long-name", test::make_snapshot()});
-    runs.back().snapshot.lost.table_full = 5;
-    const std::string table = compare_table(runs, {});
-    test::expect_golden("compare_three.txt", table);
-    EXPECT_NE(table.find("LOST"), std::string::npos);
+TEST(Compare, ThreeRunsWithWarningsAndLosses) {
+    test::expect_golden("compare_three.txt", table(hostile_runs()));
 }
 
-TEST(Compare, CountsOfSeveralVmsAddUp) {
-    std::vector<NamedRun> runs = make_runs();
-    runs[1].snapshot.vms.push_back(runs[1].snapshot.vms[0]);
-    EXPECT_NE(compare_table(runs, {}).find("241,330"), std::string::npos);
+TEST(Compare, RepeatedRuns) { test::expect_golden("compare_repeats.txt", table(repeated_runs())); }
+
+TEST(Compare, ExplainedInAColumnThatFits) {
+    for (const std::size_t width : {80U, 120U}) {
+        const std::string text = table(two_runs(), true, width);
+        test::expect_golden("compare_explain_" + std::to_string(width) + ".txt", text);
+        for (std::size_t begin = 0; begin < text.size();) {
+            const std::size_t end = text.find('\n', begin);
+            EXPECT_LE(display_width(text.substr(begin, end - begin)), width);
+            begin = end + 1;
+        }
+    }
 }
 
-TEST(Compare, OneRunOrNone) {
-    const std::vector<NamedRun> runs = make_runs();
-    EXPECT_EQ(compare_table(std::span(runs).first(1), {}), dump_table(runs[0].snapshot, {}));
-    EXPECT_EQ(compare_table({}, {}), "");
+TEST(Compare, Markdown) {
+    const Comparison comparison = compare_runs(hostile_runs(), Basis::time);
+    test::expect_golden("compare.md", compare_markdown(comparison, true));
+}
+
+TEST(Compare, Csv) {
+    const std::string csv = compare_csv(compare_runs(hostile_runs(), Basis::count), false);
+    test::expect_golden("compare.csv", csv);
+    EXPECT_EQ(csv.find("\n="), std::string::npos);
+    EXPECT_EQ(csv.find(",="), std::string::npos);
+}
+
+TEST(Compare, Json) {
+    test::expect_golden("compare.json", to_json(compare_runs(repeated_runs(), Basis::count)));
+    const std::string json = to_json(compare_runs(hostile_runs(), Basis::count));
+    EXPECT_TRUE(std::ranges::all_of(json, [](char c) { return (c >= 0x20 && c < 0x7f) || c == '\n'; }));
+}
+
+TEST(Compare, NothingDrivesTheTerminal) {
+    const Comparison comparison = compare_runs(hostile_runs(), Basis::count);
+    for (const std::string& text :
+         {compare_table(comparison, true, {}), compare_markdown(comparison, true),
+          compare_csv(comparison, true), to_json(comparison)}) {
+        EXPECT_EQ(text.find('\x1b'), std::string::npos);
+    }
+}
+
+TEST(Compare, SaysWhenRepetitionsAreTooFew) {
+    std::vector<exittop::Run> runs = repeated_runs();
+    runs[1].repeats.resize(3);
+    EXPECT_NE(table(runs).find("NOISE needs at least 4 repetitions of each run; one here has 3."),
+              std::string::npos);
 }
 
 }  // namespace

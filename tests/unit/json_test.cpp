@@ -22,6 +22,13 @@ Snapshot plain_snapshot() {
     return snapshot;
 }
 
+// A snapshot alone is a run of which no more is known.
+Run plain_run(Snapshot snapshot) {
+    Run run;
+    run.repeats.push_back(std::move(snapshot));
+    return run;
+}
+
 TEST(Json, Golden) { test::expect_golden("dump.json", to_json(test::make_snapshot())); }
 
 TEST(Json, IsReadBack) {
@@ -33,10 +40,29 @@ TEST(Json, IsReadBack) {
     snapshot.vms[0].vcpus[0].exits[0].histogram.add(histogram_buckets - 1, UINT64_MAX);
     const auto read = from_json(to_json(snapshot));
     ASSERT_TRUE(read) << read.error();
-    EXPECT_EQ(*read, snapshot);
-    const auto empty = from_json(to_json({}));
+    EXPECT_EQ(*read, plain_run(snapshot));
+    const auto empty = from_json(to_json(Snapshot{}));
     ASSERT_TRUE(empty) << empty.error();
-    EXPECT_EQ(*empty, Snapshot{});
+    EXPECT_EQ(*empty, plain_run({}));
+}
+
+TEST(Json, RunsAreReadBack) {
+    exittop::Run run;
+    run.label = "ept=0";
+    run.note = "a \"note\"";
+    run.command = {"qemu-system-x86_64", "-m", "1G", ""};
+    run.version = "0.1.0";
+    run.started_at = "2026-03-01T11:59:50Z";
+    run.repeats = {plain_snapshot(), plain_snapshot(), {}};
+    run.repeats[1].vms[0].vcpus[0].exits[0].count = 7;
+    run.repeats[1].vms[0].vmm_version = "7.2.22";
+    run.repeats[1].vms[0].memory_bytes = 1U << 30;
+    const auto read = from_json(to_json(run));
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(*read, run);
+    // Those who know of no repetitions find the first one where they look for it.
+    const std::string json = to_json(run);
+    EXPECT_LT(json.find("\"vms\""), json.find("\"repeats\""));
 }
 
 TEST(Json, AnySnapshotIsReadBack) {
@@ -58,7 +84,7 @@ TEST(Json, AnySnapshotIsReadBack) {
         snapshot.vms[0].vcpus[1].exits = exits;
         const auto read = from_json(to_json(snapshot));
         RC_ASSERT(read.has_value());
-        RC_ASSERT(*read == snapshot);
+        RC_ASSERT(*read == plain_run(snapshot));
     }));
 }
 
@@ -73,7 +99,7 @@ TEST(Json, HostileTextIsAscii) {
     EXPECT_LT(json.size(), 6'000U);
     const auto read = from_json(json);
     ASSERT_TRUE(read) << read.error();
-    EXPECT_EQ(read->vms[0].name.substr(0, 5), "\x1b[31m");
+    EXPECT_EQ(read->repeats[0].vms[0].name.substr(0, 5), "\x1b[31m");
 }
 
 TEST(Json, OrderInTheFileDoesNotMatter) {
@@ -81,14 +107,14 @@ TEST(Json, OrderInTheFileDoesNotMatter) {
                                       R"("vcpus":[{"exits":[],"id":7},{"id":0)");
     const auto read = from_json(json);
     ASSERT_TRUE(read) << read.error();
-    EXPECT_EQ(read->vms[0].vcpus.back().id, 7U);
+    EXPECT_EQ(read->repeats[0].vms[0].vcpus.back().id, 7U);
 }
 
 TEST(Json, KeysOfLaterVersionsAreLeftAlone) {
     const auto read = from_json(replaced(to_json(plain_snapshot()), R"("host":{)",
                                          R"("later":[{"x":1}],"host":{"too":null,)"));
     ASSERT_TRUE(read) << read.error();
-    EXPECT_EQ(*read, plain_snapshot());
+    EXPECT_EQ(*read, plain_run(plain_snapshot()));
 }
 
 TEST(Json, WhatOthersWroteMayLackOurExtras) {
@@ -98,9 +124,10 @@ TEST(Json, WhatOthersWroteMayLackOurExtras) {
         "vcpus":[{"id":0,"exits":[{"reason":"hlt","code":120,"count":1,"time_ns":2,"max_ns":2,
         "vmm_ns":0,"halted_ns":1,"histogram":[[32,1]]}]}]}],"lost":{}})");
     ASSERT_TRUE(read) << read.error();
-    EXPECT_EQ(read->vms[0].vcpus[0].exits[0].level, GuestLevel::l1);
-    EXPECT_FALSE(read->vms[0].ended);
-    EXPECT_EQ(read->cost, Cost{});
+    const Snapshot& snapshot = read->repeats[0];
+    EXPECT_EQ(snapshot.vms[0].vcpus[0].exits[0].level, GuestLevel::l1);
+    EXPECT_FALSE(snapshot.vms[0].ended);
+    EXPECT_EQ(snapshot.cost, Cost{});
 }
 
 TEST(Json, BadInputIsRefusedWithItsPlace) {
@@ -110,7 +137,13 @@ TEST(Json, BadInputIsRefusedWithItsPlace) {
         const char* error;
     };
     const Case cases[] = {
-        {"\"exittop/1\"", "\"exittop/2\"", "schema: must be \"exittop/1\""},
+        {"\"exittop/1\"", "\"exittop/2\"", "schema: is \"exittop/2\", of another version"},
+        {"\"exittop/1\"", "\"perf/1\"", "schema: must be \"exittop/1\""},
+        {"\"taken_at\"", "\"label\":7,\"taken_at\"", "label: must be a string"},
+        {"\"taken_at\"", "\"command\":\"x\",\"taken_at\"", "command: must be an array"},
+        {"\"taken_at\"", "\"command\":[1],\"taken_at\"", "command[0]: must be a string"},
+        {"\"taken_at\"", "\"repeats\":[{}],\"taken_at\"", "repeats[0]: has no \"taken_at\""},
+        {"\"ended\"", "\"memory_bytes\":-1,\"ended\"", "vms[0].memory_bytes: must be a whole"},
         {"\"schema\"", "\"scheme\"", "the text: has no \"schema\""},
         {"\"duration_s\":10.0", "\"duration_s\":-1", "duration_s: must be a number of seconds"},
         {"\"duration_s\":10.0", "\"duration_s\":null", "duration_s: must be a number of seconds"},

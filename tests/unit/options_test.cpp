@@ -117,6 +117,37 @@ TEST(Options, OtherCommands) {
               (std::vector<std::string>{"a", "[b]", "-c"}));
 }
 
+TEST(Options, RecordAll) {
+    const Options options = parsed({"record", "-o", "run.json", "--label", "x y", "--note=", "--repeat",
+                                    "7", "--force", "--vm", "a*", "--no-wait", "--", "true"});
+    EXPECT_EQ(options.command, Subcommand::record);
+    EXPECT_EQ(options.output, "run.json");
+    EXPECT_EQ(options.label, "x y");
+    EXPECT_EQ(options.repeats, 7U);
+    EXPECT_TRUE(options.force && options.no_wait);
+    EXPECT_EQ(options.vm_glob, "a*");
+    EXPECT_EQ(options.workload, std::vector<std::string>{"true"});
+    EXPECT_EQ(parsed({"record", "--output=a"}).repeats, 1U);
+}
+
+TEST(Options, CompareImportAndExperiment) {
+    const Options compare = parsed({"compare", "--normalize", "guest-time", "--format", "markdown",
+                                    "--explain", "--strict", "a", "b"});
+    EXPECT_EQ(compare.normalize, Basis::guest_time);
+    EXPECT_EQ(compare.report_format, ReportFormat::markdown);
+    EXPECT_TRUE(compare.explain && compare.strict);
+    const Options import =
+        parsed({"import", "--isa", "svm", "--column", "b", "-o", "x", "--", "-log"});
+    EXPECT_EQ(import.import_isa, Isa::svm);
+    EXPECT_EQ(import.column, "b");
+    EXPECT_EQ(import.runs, std::vector<std::string>{"-log"});
+    const Options experiment = parsed({"experiment", "-y", "--repeat=4", "--keep", "d", "--", "vm"});
+    EXPECT_TRUE(experiment.yes);
+    EXPECT_EQ(experiment.repeats, 4U);
+    EXPECT_EQ(experiment.output, "d");
+    EXPECT_FALSE(parsed({"experiment", "--", "vm"}).yes);
+}
+
 TEST(Options, Durations) {
     EXPECT_EQ(parse_duration("10"), 10s);
     EXPECT_EQ(parse_duration("0.001"), 1ms);
@@ -186,6 +217,19 @@ TEST(Options, MistakesAreOneLine) {
         {{"reasons", "--isa", "arm"}, "--isa 'arm' is none of vmx, svm"},
         {{"reasons", "--format", "json"}, "is none of table, csv"},
         {{"compare"}, "compare: no run given"},
+        {{"compare", "a", "--normalize", "x"}, "none of none, time, count, guest-time"},
+        {{"compare", "a", "--format", "html"}, "none of table, markdown, csv, json"},
+        {{"record", "--", "true"}, "record: no file to write given (-o RUN)"},
+        {{"record", "-o", "a", "--repeat", "0"}, "--repeat '0' is no whole number"},
+        {{"record", "-o", "a", "--repeat", "-3"}, "--repeat '-3' is no whole number"},
+        {{"record", "-o", "a", "--repeat", "2"}, "--repeat needs --duration or a command"},
+        {{"record", "-o", "a", "sleep", "1"}, "exittop record -- COMMAND"},
+        {{"record", "-o", "a", "--duration", "1", "--", "x"}, "record: either --duration or"},
+        {{"import", "-o", "a"}, "import: one file to read must be given"},
+        {{"import", "-o", "a", "b", "c"}, "import: one file to read must be given"},
+        {{"import", "a"}, "import: no file to write given"},
+        {{"experiment"}, "experiment: no command given"},
+        {{"experiment", "--"}, "experiment: no command after '--'"},
     };
     for (const Case& c : cases) {
         const auto options = parse_words(c.words);
@@ -203,7 +247,8 @@ TEST(Options, MistakesAreOneLine) {
 TEST(Options, HelpAndVersion) {
     std::string all;
     for (const Words& words : {Words{"--help"}, {"live", "--help"}, {"dump", "--help"}, {"check", "-h"},
-                               {"reasons", "--help"}, {"compare", "--help"}}) {
+                               {"reasons", "--help"}, {"record", "--help"}, {"compare", "--help"},
+                               {"import", "--help"}, {"experiment", "--help"}}) {
         const auto options = parse_words(words);
         ASSERT_FALSE(options);
         EXPECT_EQ(options.error().status, 0);
@@ -220,7 +265,7 @@ TEST(Options, HelpAndVersion) {
 // What --help gives as examples must work: words up to a comment or a redirection.
 TEST(Options, ExamplesInHelpAreTrue) {
     int examples = 0;
-    for (const char* command : {"live", "dump", "reasons", "compare"}) {
+    for (const char* command : {"live", "dump", "reasons", "record", "compare"}) {
         std::istringstream help(parse_words({command, "--help"}).error().text);
         for (std::string line; std::getline(help, line);) {
             if (!line.starts_with("  exittop ")) continue;
@@ -235,7 +280,7 @@ TEST(Options, ExamplesInHelpAreTrue) {
             ++examples;
         }
     }
-    EXPECT_EQ(examples, 11);
+    EXPECT_EQ(examples, 14);
 }
 
 TEST(Options, Color) {

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What a comparison holds; how it is printed, compare_test.cpp has.
+#include "comparison.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include "import.h"
+#include "run_samples.h"
+
+namespace exittop {
+namespace {
+
+using test::make_exits;
+using test::make_repeat;
+
+const ReasonRow& row(const Comparison& comparison, std::string_view label) {
+    const auto found = std::ranges::find(comparison.rows, label, &ReasonRow::label);
+    EXPECT_NE(found, comparison.rows.end()) << label;
+    return *found;
+}
+
+std::vector<std::string> names(const std::vector<Warning>& warnings) {
+    std::vector<std::string> result;
+    for (const Warning& warning : warnings) result.push_back(warning.name);
+    return result;
+}
+
+std::vector<std::string> warned(const Run& first, const Run& other, Basis basis = Basis::count) {
+    return names(compare_runs(std::vector{first, other}, basis).warnings);
+}
+
+using Names = std::vector<std::string>;
+
+TEST(Comparison, CountsDeltasAndRatios) {
+    const std::vector<exittop::Run> runs = {test::make_ept_run(), test::make_shadow_run()};
+    const Comparison comparison = compare_runs(runs, Basis::count);
+    EXPECT_EQ(comparison.rows.front().label, "EXCEPTION_NMI");  // The largest first.
+    const Cell& faults = row(comparison, "EXCEPTION_NMI").cells[1];
+    EXPECT_EQ(faults.count, 120'665);
+    EXPECT_EQ(faults.rate, 12'066.5);
+    EXPECT_EQ(faults.time_ns, 120'665'000.0);
+    EXPECT_EQ(faults.mean_ns, 1'000.0);
+    EXPECT_EQ(faults.p50_ns, faults.p99_ns);
+    EXPECT_EQ(faults.versus->change, Change::appeared);
+    EXPECT_FALSE(faults.versus->ratio);
+    EXPECT_FALSE(faults.versus->p_value);
+    EXPECT_EQ(row(comparison, "EPT_VIOLATION").cells[1].versus->change, Change::gone);
+    EXPECT_EQ(row(comparison, "EPT_VIOLATION").cells[1].versus->delta, -49.0);
+    EXPECT_EQ(row(comparison, "HLT").cells[1].versus->ratio, 25.3);
+    EXPECT_EQ(row(comparison, "HLT").cells[0].versus, std::nullopt);
+    EXPECT_NE(row(comparison, "HLT").explanation, "");
+    EXPECT_EQ(comparison.total.cells[0].count, 483);
+    EXPECT_EQ(comparison.total.cells[1].versus->delta, 121'342 - 483);
+    EXPECT_EQ(comparison.runs[0].split.guest_ns, 4e9);
+    EXPECT_EQ(comparison.runs[0].split.kernel_ns, 424'000.0 + 20'000.0 + 98'000.0);
+    EXPECT_TRUE(comparison.warnings.empty());
+}
+
+TEST(Comparison, Normalized) {
+    exittop::Run longer = test::make_ept_run();
+    Snapshot& snapshot = longer.repeats[0];
+    snapshot.duration_s *= 3;
+    for (Vcpu& vcpu : snapshot.vms[0].vcpus) {
+        vcpu.guest_ns *= 3;
+        for (ExitStats& stats : vcpu.exits) stats.count *= 3;
+    }
+    const std::vector<exittop::Run> runs = {test::make_ept_run(), longer};
+    for (const auto& [basis, value, ratio] :
+         {std::tuple{Basis::count, 424.0, 3.0}, std::tuple{Basis::time, 42.4, 1.0},
+          std::tuple{Basis::share, 424.0 / 483.0, 1.0}, std::tuple{Basis::guest_time, 106.0, 1.0}}) {
+        const Comparison comparison = compare_runs(runs, basis);
+        EXPECT_DOUBLE_EQ(row(comparison, "CPUID").cells[0].value, value);
+        EXPECT_NEAR(*row(comparison, "CPUID").cells[1].versus->ratio, ratio, 1e-9);
+        EXPECT_EQ(names(comparison.warnings),
+                  basis == Basis::count ? Names{"other-length"} : Names{});
+    }
+}
+
+TEST(Comparison, RepetitionsHaveMeansSpreadsAndATest) {
+    std::vector<exittop::Run> runs(2);
+    for (std::uint64_t i = 0; i < 5; ++i) {
+        runs[0].repeats.push_back(make_repeat(Paging::ept, {make_exits(10, {{1'000, 100 + i}})}));
+        runs[1].repeats.push_back(make_repeat(Paging::ept, {make_exits(10, {{1'000, 200 + i}})}));
+    }
+    const Comparison comparison = compare_runs(runs, Basis::count);
+    const Cell& cell = row(comparison, "CPUID").cells[1];
+    EXPECT_EQ(cell.count, 202.0);
+    EXPECT_NEAR(*cell.spread, std::sqrt(2.5), 1e-12);
+    EXPECT_NEAR(*cell.versus->p_value, 2.0 / 252, 1e-12);
+    EXPECT_TRUE(cell.versus->beyond_noise);
+    EXPECT_EQ(cell.histogram.total(), 5U * 202);
+    EXPECT_EQ(cell.rate, 20.2);
+}
+
+// A reason that is in some repetitions only counts as zero in the others.
+TEST(Comparison, AbsentInARepetitionIsZero) {
+    exittop::Run run = test::make_ept_run();
+    run.repeats.push_back(make_repeat(Paging::ept, {make_exits(10, {{1'000, 424}})}));
+    const Comparison comparison = compare_runs(std::vector{run}, Basis::count);
+    EXPECT_EQ(row(comparison, "EPT_VIOLATION").cells[0].count, 24.5);
+}
+
+TEST(Comparison, RowsAddUpToTheTotal) {
+    EXPECT_TRUE(rc::check("rows add up, and swapping two runs mirrors deltas", [] {
+        std::vector<exittop::Run> runs(2);
+        for (exittop::Run& run : runs) {
+            for (int i = *rc::gen::inRange(1, 4); i > 0; --i) {
+                std::vector<ExitStats> exits;
+                for (std::uint32_t code = 0; code < 5; ++code) {
+                    const auto count = *rc::gen::inRange<std::uint64_t>(0, 1'000);
+                    if (count > 0) exits.push_back(make_exits(code, {{500, count}}));
+                }
+                run.repeats.push_back(make_repeat(Paging::ept, exits));
+            }
+        }
+        const Comparison one = compare_runs(runs, Basis::count);
+        std::swap(runs[0], runs[1]);
+        const Comparison other = compare_runs(runs, Basis::count);
+        for (std::size_t run = 0; run < 2; ++run) {
+            double sum = 0.0;
+            for (const ReasonRow& each : one.rows) sum += each.cells[run].count;
+            RC_ASSERT(std::abs(sum - one.total.cells[run].count) < 1e-6);
+        }
+        for (const ReasonRow& each : one.rows) {
+            const Versus& versus = *each.cells[1].versus;
+            const Versus& mirrored = *row(other, each.label).cells[1].versus;
+            RC_ASSERT(std::abs(versus.delta + mirrored.delta) < 1e-9);
+            RC_ASSERT(versus.beyond_noise == mirrored.beyond_noise);
+        }
+    }));
+}
+
+TEST(Comparability, DifferencesByName) {
+    const exittop::Run base = test::make_ept_run();
+    struct Case {
+        const char* name;
+        void (*change)(exittop::Run&);
+    };
+    const Case cases[] = {
+        {"other-isa", [](exittop::Run& run) { run.repeats[0].host.isa = Isa::svm; }},
+        {"other-host", [](exittop::Run& run) { run.repeats[0].host.name = "elsewhere"; }},
+        {"other-cpu", [](exittop::Run& run) { run.repeats[0].host.cpu = "another"; }},
+        {"other-kernel", [](exittop::Run& run) { run.repeats[0].host.kernel = "5.10.0"; }},
+        {"other-vmm", [](exittop::Run& run) { run.repeats[0].vms[0].vmm_version = "9.1"; }},
+        {"other-vms", [](exittop::Run& run) { run.repeats[0].vms.push_back(run.repeats[0].vms[0]); }},
+        {"other-vcpus", [](exittop::Run& run) { run.repeats[0].vms[0].vcpus.push_back({1, 2, {}}); }},
+        {"other-memory", [](exittop::Run& run) { run.repeats[0].vms[0].memory_bytes = 1 << 30; }},
+        {"other-command", [](exittop::Run& run) { run.command = {"true"}; }},
+        {"other-exittop", [](exittop::Run& run) { run.version = "0.0.1"; }},
+        {"other-parameters",
+         [](exittop::Run& run) { run.repeats[0].host.parameters["kvm_intel.nested"] = "N"; }},
+        {"other-length", [](exittop::Run& run) { run.repeats[0].duration_s = 20; }},
+        {"lost-events", [](exittop::Run& run) { run.repeats[0].lost.table_full = 1; }},
+        {"no-exits", [](exittop::Run& run) { run.repeats[0].vms[0].vcpus[0].exits.clear(); }},
+    };
+    EXPECT_EQ(warned(base, base), Names{});
+    for (const Case& c : cases) {
+        exittop::Run first = base;
+        first.command = {"guest"};
+        first.repeats[0].vms[0].memory_bytes = 1 << 29;
+        first.repeats[0].host.name = "here";
+        exittop::Run other = first;
+        c.change(other);
+        if (std::string_view(c.name) == "other-length") first.command = other.command = {};
+        EXPECT_EQ(warned(first, other), Names{c.name});
+    }
+}
+
+TEST(Comparability, WhatIsNotKnownDoesNotDiffer) {
+    exittop::Run unknown = test::make_ept_run();
+    unknown.version.clear();
+    unknown.repeats[0].host = {};
+    EXPECT_EQ(warned(test::make_ept_run(), unknown), Names{});
+}
+
+TEST(Comparability, ShadowPagingThatNeverTookEffect) {
+    // By the module's parameter, by the label; and by what the VM was measured to use.
+    exittop::Run never = test::make_ept_run();
+    never.repeats[0].host.paging = Paging::shadow;
+    EXPECT_EQ(warned(test::make_ept_run(), never), Names{"paging-not-effective"});
+    never = test::make_ept_run();
+    never.label = "guest, ept=0";
+    EXPECT_EQ(warned(test::make_ept_run(), never), Names{"paging-not-effective"});
+    never = test::make_shadow_run();
+    never.repeats[0].vms[0].paging = Paging::ept;
+    EXPECT_EQ(warned(test::make_ept_run(), never), Names{"paging-not-effective"});
+    EXPECT_EQ(warned(test::make_ept_run(), test::make_shadow_run()), Names{});
+}
+
+Run imported(const char* column, std::string_view text) {
+    const auto run = import_counts(text, {.column = column, .label = ""});
+    EXPECT_TRUE(run) << run.error();
+    return *run;
+}
+
+constexpr std::string_view growing = "reason,first,second,third\n"
+                                     "10,100,210,105\n12,50,101,40\n29,3,6,3\n54,4,8,4\n55,4,8,4\n";
+
+TEST(Comparability, CumulativeCounters) {
+    const exittop::Run first = imported("first", growing);
+    EXPECT_EQ(warned(first, imported("second", growing)), Names{"cumulative-counters"});
+    EXPECT_EQ(warned(first, imported("third", growing)), Names{});
+    exittop::Run recorded = imported("second", growing);
+    recorded.version = "0.1.0";  // exittop starts from nothing: twice the work, not the same counter.
+    EXPECT_EQ(warned(first, recorded), Names{});
+}
+
+}  // namespace
+}  // namespace exittop

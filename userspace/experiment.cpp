@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "experiment.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <iostream>
+#include <utility>
+
+#include "check.h"
+#include "record.h"
+#include "text.h"
+#include "vendor_module.h"
+#include "workload.h"
+
+namespace exittop {
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string plan(const VendorModule& module, const Options& options) {
+    const std::string command = sanitise(fmt::format("{}", fmt::join(options.workload, " ")), 200);
+    const std::string times =
+        options.repeats > 1 ? fmt::format(", {} times", options.repeats) : std::string{};
+    const int now = module.had_nested_paging() ? 1 : 0;
+    return fmt::format(
+        "exittop experiment, on this host:\n"
+        "  1. run and count{0}: {1}\n"
+        "  2. unload {2}, load it with {3}={4} (now {3}={5})\n"
+        "  3. run and count the same again{0}\n"
+        "  4. unload {2}, load it as it is now\n"
+        "No VM can run meanwhile but those of the command.\n",
+        times, command, module.name(), module.paging_parameter(), 1 - now, now);
+}
+
+bool agrees() {
+    fmt::print(stderr, "Go on? [y/N] ");
+    std::string answer;
+    std::getline(std::cin, answer);
+    return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+/// A run under the mode that the module has now, to be of use only if nothing went wrong in it.
+std::expected<Run, Error> record_mode(const Host& host, const VendorModule& module, bool nested,
+                                      Options options, Signals& signals) {
+    options.label = fmt::format("{}={}", module.paging_parameter(), nested ? 1 : 0);
+    while (const auto number = signals.wait(0ms)) {
+        if (*number != SIGCHLD) return std::unexpected(Error{ExitStatus::failed, "interrupted"});
+    }
+    auto recorded = record_run(host, options);
+    if (!recorded) return std::unexpected(recorded.error());
+    std::string flaw;
+    if (recorded->workload_status != 0) {
+        flaw = fmt::format("the command ended with status {}", recorded->workload_status);
+    } else if (recorded->run.repeats.front().vms.empty()) {
+        flaw = "the command started no VM";
+    }
+    if (recorded->interrupted) flaw = "interrupted";
+    if (flaw.empty()) return std::move(recorded->run);
+    return std::unexpected(
+        Error{ExitStatus::failed, fmt::format("the run with {}: {}", options.label, flaw)});
+}
+
+}  // namespace
+
+std::expected<std::vector<Run>, Error> run_experiment(const Host& host, const Options& options) {
+    if (auto able = require_host(host); !able) return std::unexpected(able.error());
+    auto module = VendorModule::find(host);
+    if (!module) return std::unexpected(module.error());
+    fmt::print(stderr, "{}", plan(*module, options));
+    if (!options.yes && !agrees()) {
+        return std::unexpected(Error{ExitStatus::failed, "not begun: it was not agreed to (--yes)"});
+    }
+
+    Signals signals;  // From here on none of them ends exittop half-way.
+    std::signal(SIGQUIT, SIG_IGN);
+    const bool nested = module->had_nested_paging();
+    std::vector<Run> runs;
+    for (const bool mode : {nested, !nested}) {
+        if (mode != nested) {
+            if (auto done = module->reload(mode); !done) return std::unexpected(done.error());
+        }
+        auto run = record_mode(host, *module, mode, options, signals);
+        if (!run) return std::unexpected(run.error());
+        runs.push_back(std::move(*run));
+    }
+    if (auto done = module->restore(); !done) return std::unexpected(done.error());
+    return runs;
+}
+
+}  // namespace exittop

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// A text is a table if its first line that is no comment has a comma and no "exit" in front of a
+// number; everything else is looked through line by line.
+#include "import.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "text.h"
+
+namespace exittop {
+
+namespace {
+
+// What is wrong with the text; thrown here, caught in import_counts().
+struct BadText {
+    std::string what;
+};
+
+using Counts = std::map<std::uint32_t, std::uint64_t>;  // By exit code.
+
+struct Line {
+    std::size_t number;  // From 1 on, for messages.
+    std::string_view text;
+};
+
+std::string_view trimmed(std::string_view text) {
+    constexpr std::string_view blanks = " \t\r\v\f";
+    const std::size_t begin = text.find_first_not_of(blanks);
+    if (begin == text.npos) return {};
+    return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
+}
+
+// Lines with something in them that are no comments.
+std::vector<Line> lines_of(std::string_view text) {
+    std::vector<Line> lines;
+    for (std::size_t number = 1; !text.empty(); ++number) {
+        const std::size_t end = std::min(text.find('\n'), text.size());
+        const std::string_view line = trimmed(text.substr(0, end));
+        if (!line.empty() && !line.starts_with('#')) lines.push_back({number, line});
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return lines;
+}
+
+[[noreturn]] void fail(const Line& line, std::string_view what) {
+    throw BadText{fmt::format("line {}: {}", line.number, what)};
+}
+
+std::uint64_t count_in(std::string_view typed, const Line& line) {
+    std::uint64_t count = 0;
+    const auto [end, error] = std::from_chars(typed.data(), typed.data() + typed.size(), count);
+    if (error != std::errc{} || end != typed.data() + typed.size()) {
+        fail(line, fmt::format("'{}' is no count of exits", sanitise(typed, 40)));
+    }
+    return count;
+}
+
+std::uint32_t code_in(std::string_view typed, const Line& line, Isa isa) {
+    if (const auto code = exit_code_by_name(isa, typed)) return *code;
+    fail(line, fmt::format("'{}' is no exit reason of {}", sanitise(typed, 40), isa_name(isa)));
+}
+
+// ---- Tables
+
+std::vector<std::string_view> cells_of(std::string_view line) {
+    std::vector<std::string_view> cells;
+    while (true) {
+        const std::size_t comma = line.find(',');
+        cells.push_back(trimmed(line.substr(0, comma)));
+        if (comma == line.npos) return cells;
+        line.remove_prefix(comma + 1);
+    }
+}
+
+std::size_t find_column(const Line& heading, const ImportOptions& options) {
+    const auto names = cells_of(heading.text);
+    if (options.column.empty() && names.size() == 2) return 1;
+    const auto found = std::find(names.begin() + 1, names.end(), options.column);
+    if (found != names.end()) return static_cast<std::size_t>(found - names.begin());
+    const std::string known = fmt::format(
+        "{}", fmt::join(std::vector<std::string_view>(names.begin() + 1, names.end()), ", "));
+    throw BadText{fmt::format("{}: choose one of {} with --column",
+                              options.column.empty()
+                                  ? "it has several columns of counts"
+                                  : fmt::format("it has no column '{}'", options.column),
+                              sanitise(known, 100))};
+}
+
+Counts read_table(const std::vector<Line>& lines, const ImportOptions& options,
+                  std::string& label) {
+    const Line& heading = lines.front();
+    const std::size_t columns = cells_of(heading.text).size();
+    const std::size_t column = find_column(heading, options);
+    label = cells_of(heading.text)[column];
+    Counts counts;
+    for (std::size_t i = 1; i < lines.size(); ++i) {
+        const auto cells = cells_of(lines[i].text);
+        if (cells.size() != columns) {
+            fail(lines[i], fmt::format("has {} columns, the heading {}", cells.size(), columns));
+        }
+        const std::uint32_t code = code_in(cells[0], lines[i], options.isa);
+        if (!counts.emplace(code, count_in(cells[column], lines[i])).second) {
+            fail(lines[i], fmt::format("the exit reason {} comes twice", code));
+        }
+    }
+    return counts;
+}
+
+// ---- Lines of logs
+
+// The whole number that follows a word, but for blanks and one of : = ( between them.
+std::optional<std::uint64_t> number_after(std::string_view text, std::string_view word) {
+    const std::size_t found = text.find(word);
+    if (found == text.npos) return std::nullopt;
+    text.remove_prefix(found + word.size());
+    const std::size_t begin = text.find_first_not_of(" \t:=(");
+    if (begin == text.npos) return std::nullopt;
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data() + begin, text.data() + text.size(), number);
+    return error == std::errc{} ? std::optional(number) : std::nullopt;
+}
+
+// "48: 35708 exits": the number before the word.
+std::optional<std::uint64_t> number_before(std::string_view text, std::string_view word) {
+    const std::size_t found = text.find(word);
+    if (found == text.npos) return std::nullopt;
+    text = trimmed(text.substr(0, found));
+    const std::size_t digits = text.find_last_not_of("0123456789");
+    if (digits != text.npos) text.remove_prefix(digits + 1);
+    std::uint64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc{} ? std::optional(number) : std::nullopt;
+}
+
+std::string lower(std::string_view text) {
+    std::string out(text);
+    for (char& c : out) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    return out;
+}
+
+template <typename Find>
+std::optional<std::uint64_t> first_of(Find find, std::initializer_list<std::string_view> words) {
+    for (const std::string_view word : words) {
+        if (const auto number = find(word)) return number;
+    }
+    return std::nullopt;
+}
+
+// A reason's number and its exits, where a line names both.
+std::optional<std::pair<std::uint32_t, std::uint64_t>> read_log_line(const Line& line) {
+    const std::string text = lower(line.text);
+    const auto after = [&text](std::string_view word) { return number_after(text, word); };
+    const auto reason = first_of(after, {"exit number", "exit reason number", "exit_reason",
+                                         "exit reason", "exit type", "exit no"});
+    if (!reason) return std::nullopt;
+    auto count = first_of(after, {"exits", "count", "total"});
+    if (!count) count = number_before(text, " exits");
+    if (!count) return std::nullopt;
+    if (*reason > UINT32_MAX) fail(line, "its exit reason is too large a number");
+    return std::pair(static_cast<std::uint32_t>(*reason), *count);
+}
+
+Counts read_log(const std::vector<Line>& lines) {
+    Counts counts;
+    for (const Line& line : lines) {
+        const auto found = read_log_line(line);
+        if (found) counts[found->first] = found->second;
+    }
+    if (counts.empty()) {
+        throw BadText{"no line has the form 'exit number 48 exits = 35708', and it is no CSV with "
+                      "reasons in its first column"};
+    }
+    return counts;
+}
+
+bool is_table(const std::vector<Line>& lines) {
+    return lines.front().text.contains(',') && !read_log_line(lines.front()) &&
+           cells_of(lines.front().text)[0].contains("reason");
+}
+
+// ---- The run
+
+Run make_run(const Counts& counts, Isa isa, std::string label, std::string form) {
+    Vcpu vcpu;
+    for (const auto& [code, count] : counts) {
+        if (count == 0) continue;
+        ExitStats stats;
+        stats.code = code;
+        stats.count = count;
+        vcpu.exits.push_back(std::move(stats));
+    }
+    Vm vm;
+    vm.id = "1";
+    vm.name = label.empty() ? "imported" : label;
+    vm.isa = isa;
+    vm.vcpus.push_back(std::move(vcpu));
+    Run run;
+    Snapshot& snapshot = run.repeats.emplace_back();
+    snapshot.host.isa = isa;
+    snapshot.vms.push_back(std::move(vm));
+    run.label = std::move(label);
+    run.imported_from = std::move(form);
+    return run;
+}
+
+}  // namespace
+
+std::expected<Run, std::string> import_counts(std::string_view text,
+                                              const ImportOptions& options) {
+    const std::vector<Line> lines = lines_of(text);
+    if (lines.empty()) return std::unexpected("it is empty");
+    try {
+        if (!is_table(lines)) return make_run(read_log(lines), options.isa, options.label, "a log");
+        std::string heading;
+        const Counts counts = read_table(lines, options, heading);
+        return make_run(counts, options.isa, options.label.empty() ? heading : options.label,
+                        "a table");
+    } catch (const BadText& bad) {
+        return std::unexpected(bad.what);
+    }
+}
+
+}  // namespace exittop

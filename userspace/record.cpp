@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "record.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "dump.h"
+#include "files.h"
+
+namespace exittop {
+namespace {
+
+/// Why a repetition is not like the others; empty if it is.
+std::string flaw_of(const Counted& counted) {
+    if (counted.interrupted) return "was interrupted";
+    if (counted.workload_status == 0) return {};
+    return fmt::format("failed: the command ended with status {}", counted.workload_status);
+}
+
+}  // namespace
+
+std::expected<Recorded, Error> record_run(const Host& host, const Options& options) {
+    Recorded recorded;
+    Run& run = recorded.run;
+    run.label = options.label;
+    run.note = options.note;
+    run.command = options.workload;
+    run.version = EXITTOP_VERSION;
+    run.started_at = utc_now();
+    for (std::uint32_t number = 1; number <= options.repeats; ++number) {
+        if (options.repeats > 1) report(fmt::format("repetition {} of {}", number, options.repeats));
+        auto counted = count_exits(host, options);
+        if (!counted) return std::unexpected(counted.error());
+        const std::string flaw = options.repeats > 1 ? flaw_of(*counted) : "";
+        if (!flaw.empty()) {
+            return std::unexpected(
+                Error{ExitStatus::failed, fmt::format("repetition {} of {} {}; nothing was written",
+                                                      number, options.repeats, flaw)});
+        }
+        if (auto kept = require_wanted(counted->snapshot, options); !kept) {
+            return std::unexpected(kept.error());
+        }
+        run.repeats.push_back(std::move(counted->snapshot));
+        recorded.workload_status = counted->workload_status;
+        recorded.interrupted = counted->interrupted;
+    }
+    return recorded;
+}
+
+}  // namespace exittop

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Counts once or several times and makes a run of it.
+#pragma once
+
+#include <expected>
+
+#include "error.h"
+#include "host.h"
+#include "options.h"
+#include "run.h"
+
+namespace exittop {
+
+struct Recorded {
+    Run run;
+    int workload_status = 0;  ///< Of the command that was run, 0 without one.
+    bool interrupted = false;
+};
+
+/// All repetitions that the options ask for. Repetitions are of the same work: one that is cut short
+/// or whose command fails is an error, unless it is the only one.
+std::expected<Recorded, Error> record_run(const Host& host, const Options& options);
+
+}  // namespace exittop

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Out by the system call, so that kvm itself, on which others may depend, stays as it is. In by
+// modprobe, which knows where the file is, what it is compressed with, and what the administrator
+// has set in modprobe.d.
+#include "vendor_module.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "files.h"
+
+extern char** environ;
+
+namespace exittop {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// The kernel takes a VM apart after the process that had it is gone.
+constexpr auto longest_teardown = 10s;
+
+/// Parameters that the module itself turns off where there is no nested paging.
+constexpr std::array follow_paging = {"unrestricted_guest", "eptad", "pml", "enable_pml"};
+
+std::unexpected<Error> failure(std::string text, ExitStatus status = ExitStatus::failed) {
+    return std::unexpected(Error{status, std::move(text)});
+}
+
+/// Runs modprobe to its end. Signals stay blocked in it as they are here: one half-way through would
+/// leave the host without the module.
+int run_modprobe(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "modprobe");
+    std::vector<char*> pointers;
+    for (std::string& argument : arguments) pointers.push_back(argument.data());
+    pointers.push_back(nullptr);
+    // Not in every user's PATH, and not under that name alone.
+    for (const char* program : {"/sbin/modprobe", "/usr/sbin/modprobe", "/bin/modprobe"}) {
+        if (access(program, X_OK) != 0) continue;
+        pid_t pid = -1;
+        if (posix_spawn(&pid, program, nullptr, nullptr, pointers.data(), environ) != 0) continue;
+        int status = 0;
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        }
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    return 127;
+}
+
+bool follows_paging(const std::string& parameter) {
+    return std::ranges::find(follow_paging, parameter) != follow_paging.end();
+}
+
+}  // namespace
+
+std::expected<VendorModule, Error> VendorModule::find(const Host& host) {
+    const auto name = host.vendor_module();
+    if (!name) {
+        return failure("neither kvm_intel nor kvm_amd is loaded: nothing to experiment with; "
+                       "'exittop lab' shows the same in an emulated host",
+                       ExitStatus::lacking);
+    }
+    const auto users = host.module_users(*name);
+    if (!users) {
+        return failure(fmt::format("{} is built into this kernel and cannot be reloaded", *name),
+                       ExitStatus::lacking);
+    }
+    if (host.forbids_modules()) {
+        return failure("this kernel loads no modules any more (kernel.modules_disabled is 1)",
+                       ExitStatus::lacking);
+    }
+    if (*users > 0) {
+        return failure(fmt::format("{} is in use, a VM runs{}: stop all VMs first", *name,
+                                   host.vm_processes()));
+    }
+    return VendorModule(host, *name);
+}
+
+VendorModule::VendorModule(const Host& host, std::string name)
+    : host_(&host), name_(std::move(name)), paging_(name_ == "kvm_intel" ? "ept" : "npt") {
+    found_ = parameters();
+}
+
+VendorModule::VendorModule(VendorModule&& other) noexcept
+    : host_(other.host_),
+      name_(std::move(other.name_)),
+      paging_(std::move(other.paging_)),
+      found_(std::move(other.found_)),
+      changed_(std::exchange(other.changed_, false)) {}
+
+VendorModule::~VendorModule() {
+    if (const auto restored = restore(); !restored) report(restored.error().text);
+}
+
+bool VendorModule::had_nested_paging() const {
+    const auto found = found_.find(paging_);
+    return found != found_.end() && (found->second == "Y" || found->second == "1");
+}
+
+std::string VendorModule::command_line() const {
+    return fmt::format("modprobe {} {}={}", name_, paging_, had_nested_paging() ? 1 : 0);
+}
+
+VendorModule::Parameters VendorModule::parameters() const {
+    Parameters own;
+    const std::string prefix = name_ + ".";
+    for (const auto& [name, value] : host_->facts().parameters) {
+        if (name.starts_with(prefix)) own[name.substr(prefix.size())] = value;
+    }
+    return own;
+}
+
+std::expected<void, Error> VendorModule::unload() {
+    const auto deadline = std::chrono::steady_clock::now() + longest_teardown;
+    while (syscall(SYS_delete_module, name_.c_str(), O_NONBLOCK) != 0) {
+        if (errno == ENOENT) return {};
+        const bool busy = errno == EWOULDBLOCK || errno == EBUSY;
+        if (!busy || std::chrono::steady_clock::now() > deadline) {
+            return failure(fmt::format("cannot unload {}: {}", name_,
+                                       busy ? "a VM runs" + host_->vm_processes()
+                                            : std::strerror(errno)));
+        }
+        std::this_thread::sleep_for(50ms);
+    }
+    changed_ = true;
+    return {};
+}
+
+std::expected<void, Error> VendorModule::load(const Parameters& wanted) const {
+    std::vector<std::string> arguments = {name_};
+    for (const auto& [parameter, value] : wanted) {
+        arguments.push_back(fmt::format("{}={}", parameter, value));
+    }
+    if (const int status = run_modprobe(arguments); status != 0) {
+        return failure(fmt::format("cannot load {} again: 'modprobe {}' ended with status {}",
+                                   name_, fmt::join(arguments, " "), status));
+    }
+    return {};
+}
+
+/// What modprobe.d and the module's defaults give comes by itself; what then still differs is asked
+/// for by name. Not all at once: some parameters show values that they do not take.
+std::expected<void, Error> VendorModule::load_like(const Parameters& wanted) {
+    Parameters asked = {{paging_, wanted.at(paging_)}};
+    Parameters different;
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        if (auto done = unload(); !done) return done;
+        if (auto done = load(asked); !done) return done;
+        different.clear();
+        const Parameters now = parameters();
+        for (const auto& [parameter, value] : wanted) {
+            const auto found = now.find(parameter);
+            if (found == now.end() || found->second != value) different[parameter] = value;
+        }
+        if (different.empty()) return {};
+        asked.insert(different.begin(), different.end());
+    }
+    std::vector<std::string> texts;
+    for (const auto& [parameter, value] : different) {
+        texts.push_back(fmt::format("{}={}", parameter, value));
+    }
+    return failure(fmt::format("{} was loaded but did not take {}", name_,
+                               fmt::join(texts, ", ")));
+}
+
+std::expected<void, Error> VendorModule::reload(bool nested_paging) {
+    Parameters wanted = found_;
+    std::erase_if(wanted, [](const auto& entry) { return follows_paging(entry.first); });
+    // As the kernel prints it: bools are "Y" and "N", ints (kvm_amd before 5.13) are numbers.
+    const bool is_bool = wanted[paging_] == "Y" || wanted[paging_] == "N";
+    wanted[paging_] = is_bool ? (nested_paging ? "Y" : "N") : (nested_paging ? "1" : "0");
+    return load_like(wanted);
+}
+
+std::expected<void, Error> VendorModule::restore() {
+    if (!changed_) return {};
+    auto done = load_like(found_);
+    if (done) {
+        changed_ = false;
+        return {};
+    }
+    changed_ = false;  // Said once; there is no second way.
+    done.error().text += fmt::format("; by hand: rmmod {}; {}", name_, command_line());
+    return done;
+}
+
+}  // namespace exittop
