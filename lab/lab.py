@@ -54,12 +54,12 @@ class Progress:
 
 
 def _counting_script(vendor: str) -> str:
-    """The job: a guest with nested paging and one without, counted into a run each."""
+    """The job: a guest with nested paging and one without, recorded as a run each."""
     nested = _NESTED[vendor]
     return "".join(f"""
 step "{vendor}: guest with {nested}={value}"
 {load} {value} || {{ echo "cannot load kvm with {nested}={value}" >/out/error; exit 1; }}
-exittop dump --format json -- guest >/out/{run}.json 2>/out/error || exit 1
+exittop record -o /out/{run}.json --label {nested}={value} -- guest 2>/out/error || exit 1
 """ for load, value, run in (("load_kvm", 1, nested), ("reload_kvm", 0, "shadow")))
 
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "comparability.h"
@@ -217,7 +218,9 @@ Comparison compare_runs(std::span<const Run> runs, Basis basis) {
     for (const ReasonKey& key : all_reasons(all)) {
         comparison.rows.push_back(make_row(all, key, basis));
     }
-    std::ranges::stable_sort(comparison.rows, std::ranges::greater{}, largest_value);
+    std::ranges::sort(comparison.rows, {}, [](const ReasonRow& row) {
+        return std::tuple(-largest_value(row), row.isa, row.level, row.code);
+    });
     comparison.total.label = "total";
     add_cells(comparison.total, all, nullptr, basis);
     for (std::size_t run = 1; run < runs.size(); ++run) adjust_p_values(comparison, run);

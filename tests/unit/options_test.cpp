@@ -118,7 +118,7 @@ TEST(Options, OtherCommands) {
 }
 
 TEST(Options, RecordAll) {
-    const Options options = parsed({"record", "-o", "run.json", "--label", "x y", "--note=", "--repeat",
+    const Options options = parsed({"record", "-o", "run.json", "--label", "x y", "--note", "", "--repeat",
                                     "7", "--force", "--vm", "a*", "--no-wait", "--", "true"});
     EXPECT_EQ(options.command, Subcommand::record);
     EXPECT_EQ(options.output, "run.json");
