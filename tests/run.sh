@@ -13,7 +13,7 @@ PATH=$PATH:/usr/sbin:/sbin
 top=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 source "$top/cmake/packages.sh"
 
-unit_targets=(exittop_unit exittop_live_unit)
+unit_targets=(exittop_unit exittop_live_unit exittop_report_unit)
 (($#)) || set -- all
 parts=()
 for part in "$@"; do

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The report's tables of runs: time, conditions, parameters of KVM's modules.
+#include <algorithm>
+#include <array>
+#include <set>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "html.h"
+#include "report_parts.h"
+#include "text.h"
+
+namespace exittop {
+
+namespace {
+
+// A line of facts: what it is, and each run's value.
+struct FactRow {
+    std::string name;
+    std::vector<std::string> values;
+};
+
+bool is_known(const FactRow& row) {
+    return std::ranges::any_of(row.values, [](const std::string& value) { return !value.empty(); });
+}
+
+// When it was is never the same.
+bool differs(const FactRow& row) {
+    if (row.name == "started" || row.name == "ended") return false;
+    return std::ranges::any_of(row.values,
+                               [&](const std::string& value) { return value != row.values.front(); });
+}
+
+std::string run_headings(const Comparison& comparison, const char* first) {
+    std::string out = fmt::format("<thead>\n<tr><th scope=\"col\">{}</th>", first);
+    for (std::size_t run = 0; run < comparison.runs.size(); ++run) {
+        out += fmt::format("<th scope=\"col\">{} {}</th>", letter_mark(run),
+                           html_text(comparison.runs[run].label));
+    }
+    return out + "</tr>\n</thead>\n";
+}
+
+std::string fact_row_html(const FactRow& row) {
+    std::string out = fmt::format("<tr><th scope=\"row\">{}{}</th>", html_text(row.name),
+                                  differs(row) ? " <span class=\"differs\">differs</span>" : "");
+    for (const std::string& value : row.values) {
+        out += fmt::format("<td>{}</td>", value.empty() ? "-" : html_text(value));
+    }
+    return out + "</tr>\n";
+}
+
+std::string fact_table(const Comparison& comparison, const char* heading,
+                       const std::vector<FactRow>& rows) {
+    std::string out = "<table class=\"fact\">\n" + run_headings(comparison, heading) + "<tbody>\n";
+    for (const FactRow& row : rows) out += fact_row_html(row);
+    return out + "</tbody>\n</table>";
+}
+
+// What was lost by a run, by cause: "table_full 5".
+std::string losses(const Lost& lost) {
+    std::string out;
+    for (const LostCause& cause : lost_causes()) {
+        if (const std::uint64_t count = lost.*cause.value; count > 0) {
+            out += fmt::format("{}{} {}", out.empty() ? "" : ", ", cause.name, group_digits(count));
+        }
+    }
+    return out.empty() ? "nothing" : out;
+}
+
+std::vector<FactRow> known_facts(const Comparison& comparison) {
+    std::vector<FactRow> rows;
+    for (std::size_t i = 0; i < comparison.runs.front().facts.size(); ++i) {
+        FactRow row{comparison.runs.front().facts[i].name, {}};
+        for (const RunSummary& run : comparison.runs) row.values.push_back(run.facts[i].value);
+        if (is_known(row)) rows.push_back(std::move(row));
+    }
+    FactRow lost{"lost", {}};
+    for (const RunSummary& run : comparison.runs) lost.values.push_back(losses(run.lost));
+    rows.push_back(std::move(lost));
+    return rows;
+}
+
+std::vector<FactRow> parameters(const Comparison& comparison) {
+    std::set<std::string> names;
+    for (const RunSummary& run : comparison.runs) {
+        for (const auto& [name, value] : run.parameters) names.insert(name);
+    }
+    std::vector<FactRow> rows;
+    for (const std::string& name : names) {
+        FactRow row{name, {}};
+        for (const RunSummary& run : comparison.runs) {
+            const auto found = run.parameters.find(name);
+            row.values.push_back(found == run.parameters.end() ? "" : found->second);
+        }
+        rows.push_back(std::move(row));
+    }
+    return rows;
+}
+
+struct TimePart {
+    const char* name;
+    double TimeSplit::*ns;
+};
+constexpr std::array time_parts = {TimePart{"guest", &TimeSplit::guest_ns},
+                                   TimePart{"kernel", &TimeSplit::kernel_ns},
+                                   TimePart{"VMM", &TimeSplit::vmm_ns},
+                                   TimePart{"halted", &TimeSplit::halted_ns}};
+
+double all_time(const TimeSplit& split) {
+    double sum = 0.0;
+    for (const TimePart& part : time_parts) sum += split.*part.ns;
+    return sum;
+}
+
+std::string time_cell(double ns, double all) {
+    if (!(all > 0.0)) return "<td>-</td>";
+    return fmt::format("<td data-value=\"{}\">{} {}</td>", ns, print_time(ns),
+                       html_text(print_percent(ns / all)));
+}
+
+}  // namespace
+
+std::string times_html(const Comparison& comparison) {
+    std::vector<TimePart> parts(time_parts.begin(), time_parts.end());
+    std::erase_if(parts, [&](const TimePart& part) {
+        return std::ranges::none_of(comparison.runs, [&](const RunSummary& run) {
+            return run.split.*part.ns > 0.0;
+        });
+    });
+    if (parts.empty()) return {};
+    std::string out = "<table id=\"time-table\" class=\"wide\">\n<thead>\n"
+                      "<tr><th scope=\"col\">RUN</th><th scope=\"col\">all</th>";
+    for (const TimePart& part : parts) {
+        out += fmt::format("<th scope=\"col\" data-part=\"{0}\">{0}</th>", part.name);
+    }
+    out += "</tr>\n</thead>\n<tbody>\n";
+    for (std::size_t run = 0; run < comparison.runs.size(); ++run) {
+        const RunSummary& summary = comparison.runs[run];
+        out += fmt::format("<tr><th scope=\"row\">{} {}</th>", letter_mark(run),
+                           html_text(summary.label));
+        out += fmt::format("<td>{}</td>", print_time(all_time(summary.split)));
+        for (const TimePart& part : parts) {
+            out += time_cell(summary.split.*part.ns, all_time(summary.split));
+        }
+        out += "</tr>\n";
+    }
+    return out + "</tbody>\n</table>";
+}
+
+std::string facts_html(const Comparison& comparison) {
+    std::vector<FactRow> facts = known_facts(comparison);
+    std::vector<FactRow> same;
+    for (FactRow& row : parameters(comparison)) {
+        (differs(row) ? facts : same).push_back(std::move(row));
+    }
+    std::string out = fact_table(comparison, "FACT", facts);
+    if (same.empty()) return out;
+    return out + fmt::format("\n<details><summary>{} of KVM{}</summary>\n{}\n</details>",
+                             print_number_of(same.size(), "parameter"),
+                             comparison.runs.size() > 1 ? ", the same in all runs" : "",
+                             fact_table(comparison, "PARAMETER", same));
+}
+
+}  // namespace exittop

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Fills in the page's template. Everything from outside exittop comes through html_text().
+#include "report_page.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "html.h"
+#include "report_parts.h"
+#include "report_template.h"
+#include "text.h"
+
+namespace exittop {
+
+namespace {
+
+constexpr std::size_t run_colors = 6;  // As many as page.css has.
+
+// "ept=1 and ept=0", "a, b and c"
+std::string title_of(const Comparison& comparison) {
+    std::string out;
+    for (std::size_t run = 0; run < comparison.runs.size(); ++run) {
+        if (run > 0) out += run + 1 == comparison.runs.size() ? " and " : ", ";
+        out += html_text(comparison.runs[run].label);
+    }
+    return out;
+}
+
+std::string amount(const Cell& cell, Basis basis) {
+    return html_text(fmt::format("{} {}", print_on_basis(cell.value, basis), basis_name(basis)));
+}
+
+// "ept=0: 121,342 exits, 251x those of ept=1."
+std::string lead_of(const Comparison& comparison) {
+    std::string out;
+    for (std::size_t run = comparison.runs.size() > 1 ? 1 : 0; run < comparison.runs.size(); ++run) {
+        const Cell& cell = comparison.total.cells[run];
+        out += fmt::format("{}<b>{}</b>: {}", out.empty() ? "" : " ",
+                           html_text(comparison.runs[run].label), amount(cell, comparison.basis));
+        if (cell.versus && cell.versus->ratio) {
+            out += fmt::format(", <b>{}</b> as many as {}", html_text(print_ratio(*cell.versus)),
+                               html_text(comparison.runs.front().label));
+        }
+        out += ".";
+    }
+    return out;
+}
+
+std::string warnings_html(const Comparison& comparison) {
+    if (comparison.warnings.empty()) return {};
+    std::string out = "<section class=\"warnings\" role=\"note\">\n"
+                      "<h2>\u26a0 Before you compare</h2>\n<ul>\n";
+    for (const Warning& warning : comparison.warnings) {
+        out += fmt::format("<li><b>{}</b>: {}</li>\n", html_text(warning.name),
+                           html_text(warning.text));
+    }
+    return out + "</ul>\n</section>";
+}
+
+std::string fact_of(const RunSummary& run, std::string_view name) {
+    const auto found = std::ranges::find(run.facts, name, &Fact::name);
+    return found == run.facts.end() ? "" : found->value;
+}
+
+std::string joined_known(const std::vector<std::string>& parts) {
+    std::string out;
+    for (const std::string& part : parts) {
+        if (!part.empty()) out += (out.empty() ? "" : " \u00b7 ") + part;
+    }
+    return out;
+}
+
+std::string run_card(const Comparison& comparison, std::size_t run) {
+    const RunSummary& summary = comparison.runs[run];
+    const Cell& total = comparison.total.cells[run];
+    std::string big = print_number(total.count) + " <small>exits</small>";
+    if (comparison.basis == Basis::count && total.versus) {
+        big += fmt::format(" <small>{}</small>", html_text(print_ratio(*total.versus)));
+    }
+    const std::string measured = joined_known({
+        total.rate ? print_rate(*total.rate) + " exits/s" : "",
+        summary.duration_s > 0.0 ? print_seconds(summary.duration_s) : "",
+        summary.repeats > 1 ? print_number_of(summary.repeats, "repetition") : "",
+    });
+    const std::string made = joined_known({html_text(fact_of(summary, "paging")),
+                                           html_text(fact_of(summary, "kernel")),
+                                           html_text(fact_of(summary, "CPU"))});
+    return fmt::format(
+        "<li class=\"run-{}\"><h2>{} <span class=\"name\">{}</span></h2><p class=\"big\">{}</p>"
+        "<p>{}</p><p>{}</p></li>\n",
+        run % run_colors, letter_mark(run), html_text(summary.label), big, measured, made);
+}
+
+std::string cards_html(const Comparison& comparison) {
+    std::string out;
+    for (std::size_t run = 0; run < comparison.runs.size(); ++run) out += run_card(comparison, run);
+    return out;
+}
+
+std::string meanings_html(const Comparison& comparison) {
+    std::string out;
+    for (const ReasonRow& row : comparison.rows) {
+        if (row.explanation.empty()) continue;
+        out += fmt::format("<dt id=\"{}\">{} <small>{} {}</small></dt><dd><p>{}</p>",
+                           reason_anchor(row), html_text(row.label), isa_name(row.isa), row.code,
+                           html_text(row.explanation));
+        const ExitReason* reason = find_exit_reason(row.isa, row.code);
+        if (reason != nullptr && !reason->advice.empty()) {
+            out += fmt::format("<p>{}</p>", html_text(reason->advice));
+        }
+        out += "</dd>\n";
+    }
+    return out;
+}
+
+std::string table_hint(const Comparison& comparison) {
+    if (comparison.runs.size() < 2) return {};
+    std::string out = "Differences and ratios are to the first run.";
+    const bool tested = std::ranges::any_of(comparison.total.cells, [](const Cell& cell) {
+        return cell.versus && cell.versus->p_value;
+    });
+    if (tested) {
+        out += fmt::format(" NOISE: Mann-Whitney U test over the repetitions, two-sided, p &lt; {} "
+                           "adjusted for the number of reasons (Benjamini-Hochberg).",
+                           significance_level);
+    }
+    return out;
+}
+
+using Parts = std::map<std::string_view, std::string>;
+
+// In one pass: what is put in is not looked at again.
+std::string fill_in(std::string_view page, const Parts& parts) {
+    std::string out;
+    while (true) {
+        const std::size_t begin = page.find("{{");
+        out += page.substr(0, begin);
+        if (begin == page.npos) return out;
+        const std::size_t end = page.find("}}", begin);
+        const auto part = end == page.npos ? parts.end()
+                                           : parts.find(page.substr(begin + 2, end - begin - 2));
+        if (part == parts.end()) {  // Braces of a script's own.
+            out += "{{";
+            page.remove_prefix(begin + 2);
+            continue;
+        }
+        out += part->second;
+        page.remove_prefix(end + 2);
+    }
+}
+
+}  // namespace
+
+std::string run_letter(std::size_t run) {
+    return run < 26 ? std::string(1, static_cast<char>('A' + run)) : fmt::format("{}", run + 1);
+}
+
+std::string letter_mark(std::size_t run) {
+    return fmt::format("<span class=\"letter run-{}\">{}</span>", run % run_colors, run_letter(run));
+}
+
+std::string print_number(double value) {
+    const bool whole = value < 1e18 && std::floor(value) == value;
+    return whole ? group_digits(static_cast<std::uint64_t>(value)) : print_rate(value);
+}
+
+std::string print_time(double ns) {
+    constexpr double most = 9e18;  // What llround() can return.
+    return print_ns(static_cast<std::uint64_t>(std::llround(std::min(ns, most))));
+}
+
+std::string print_on_basis(double value, Basis basis) {
+    switch (basis) {
+        case Basis::count: return print_number(value);
+        case Basis::share: return print_percent(value);
+        case Basis::time:
+        case Basis::guest_time: break;
+    }
+    return print_rate(value);
+}
+
+std::string print_ratio(const Versus& versus) {
+    if (versus.change == Change::appeared) return "new";
+    if (versus.change == Change::gone) return "gone";
+    if (!versus.ratio) return "-";
+    if (*versus.ratio < 0.01) return "<0.01x";
+    return *versus.ratio < 10.0 ? fmt::format("{:.2f}x", *versus.ratio)
+                                : print_rate(*versus.ratio) + "x";
+}
+
+std::string reason_anchor(const ReasonRow& row) {
+    return fmt::format("{}-{}-l{}", isa_name(row.isa), row.code, static_cast<int>(row.level));
+}
+
+std::string report_page(const Comparison& comparison) {
+    if (comparison.runs.empty()) return {};
+    const std::string times = times_html(comparison);
+    const std::string meanings = meanings_html(comparison);
+    return fill_in(report_template,
+                   {{"version", EXITTOP_VERSION},
+                    {"title", title_of(comparison)},
+                    {"lead", lead_of(comparison)},
+                    {"warnings", warnings_html(comparison)},
+                    {"runs", cards_html(comparison)},
+                    {"time", times},
+                    {"time_hidden", times.empty() ? "hidden" : ""},
+                    {"table_hint", table_hint(comparison)},
+                    {"reasons", reasons_html(comparison)},
+                    {"meanings", meanings},
+                    {"meanings_hidden", meanings.empty() ? "hidden" : ""},
+                    {"facts", facts_html(comparison)}});
+}
+
+}  // namespace exittop

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Parts of the HTML report, and what they share.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "comparison.h"
+
+namespace exittop {
+
+/// A run is called by a letter in tables and charts: "A", "B", ..., then by its number.
+std::string run_letter(std::size_t run);
+/// The letter in the run's colour.
+std::string letter_mark(std::size_t run);
+
+/// "1,234", "0.25": counts of one run are whole, means of several need not be.
+std::string print_number(double value);
+/// "2.41us"
+std::string print_time(double ns);
+/// On the comparison's basis: "1,234", "45.2%".
+std::string print_on_basis(double value, Basis basis);
+/// "23.2x", "new", "gone", "-".
+std::string print_ratio(const Versus& versus);
+
+/// The name by which links find a reason's explanation.
+std::string reason_anchor(const ReasonRow& row);
+
+/// A table with a row for each reason; its cells carry their exact values for sorting and charts.
+std::string reasons_html(const Comparison& comparison);
+
+/// Tables of the runs: where their time went, and under which conditions they were made.
+std::string times_html(const Comparison& comparison);
+std::string facts_html(const Comparison& comparison);
+
+}  // namespace exittop

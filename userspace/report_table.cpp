@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The report's table of reasons: groups of columns, one column in each for every run.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "fields.h"
+#include "html.h"
+#include "report_parts.h"
+
+namespace exittop {
+
+namespace {
+
+// What is shown of every run. The key is that of a field, "value" for what is compared.
+struct Measure {
+    std::string key;
+    std::string heading;
+    std::optional<double> (*value)(const Cell&);
+    std::function<std::string(double)> print;
+};
+
+// One column below a measure: a run's values, or how they stand to the first run's.
+struct Column {
+    enum class Kind { own, delta, ratio, noise } kind;
+    const Measure* measure;
+    std::size_t run;
+};
+
+std::optional<double> optional_double(const std::optional<std::uint64_t>& value) {
+    return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
+}
+
+std::vector<Measure> measures_of(Basis basis) {
+    const auto field = [](const char* key, auto value, auto print) {
+        return Measure{key, std::string(find_field(key)->heading), value, print};
+    };
+    std::vector<Measure> measures;
+    if (basis != Basis::count) {
+        measures.push_back({"value", basis_name(basis), [](const Cell& cell) {
+                                return std::optional(cell.value);
+                            },
+                            [basis](double value) { return print_on_basis(value, basis); }});
+    }
+    measures.push_back(field("count", [](const Cell& cell) { return std::optional(cell.count); },
+                             print_number));
+    measures.push_back(field("rate", [](const Cell& cell) { return cell.rate; }, print_rate));
+    measures.push_back(field("time", [](const Cell& cell) { return cell.time_ns; }, print_time));
+    measures.push_back(field("mean", [](const Cell& cell) { return cell.mean_ns; }, print_time));
+    measures.push_back(field("p50", [](const Cell& cell) { return optional_double(cell.p50_ns); },
+                             print_time));
+    measures.push_back(field("p99", [](const Cell& cell) { return optional_double(cell.p99_ns); },
+                             print_time));
+    return measures;
+}
+
+// The first measure is what is compared.
+std::vector<Column> columns_of(const std::vector<Measure>& measures, const Comparison& comparison) {
+    std::vector<Column> columns;
+    for (const Measure& measure : measures) {
+        for (std::size_t run = 0; run < comparison.runs.size(); ++run) {
+            columns.push_back({Column::Kind::own, &measure, run});
+            const auto& versus = comparison.total.cells[run].versus;
+            if (&measure != &measures.front() || !versus) continue;
+            columns.push_back({Column::Kind::delta, &measure, run});
+            columns.push_back({Column::Kind::ratio, &measure, run});
+            if (versus->p_value) columns.push_back({Column::Kind::noise, &measure, run});
+        }
+    }
+    return columns;
+}
+
+std::string plain_cell() { return "<td>-</td>"; }
+
+std::string value_cell(double value, const std::string& text) {
+    return fmt::format("<td data-value=\"{}\">{}</td>", value, html_text(text));
+}
+
+std::string own_cell(const Cell& cell, const Measure& measure, bool compared) {
+    const auto value = measure.value(cell);
+    if (!value) return plain_cell();
+    std::string text = measure.print(*value);
+    if (compared && cell.spread) text += " \u00b1" + measure.print(*cell.spread);
+    return value_cell(*value, text);
+}
+
+std::string delta_cell(const Versus& versus, const Measure& measure) {
+    const std::string sign = versus.delta > 0.0 ? "+" : versus.delta < 0.0 ? "\u2212" : "";
+    return value_cell(versus.delta, sign + measure.print(std::abs(versus.delta)));
+}
+
+// New is more than any ratio, and JavaScript reads "Infinity".
+std::string ratio_cell(const Versus& versus) {
+    if (versus.change == Change::appeared) {
+        return "<td class=\"change\" data-value=\"Infinity\">new</td>";
+    }
+    if (versus.change == Change::gone) return "<td class=\"change\" data-value=\"0\">gone</td>";
+    return versus.ratio ? value_cell(*versus.ratio, print_ratio(versus)) : plain_cell();
+}
+
+// In words, so that it does not take knowing what a p-value is.
+std::string noise_cell(const Versus& versus) {
+    if (!versus.p_value) return plain_cell();
+    return fmt::format("<td data-value=\"{0}\" title=\"p = {0:.3g}\">{1}</td>", *versus.p_value,
+                       versus.beyond_noise ? "beyond" : "within");
+}
+
+std::string cell_html(const Column& column, const ReasonRow& row, const Measure& compared) {
+    const Cell& cell = row.cells[column.run];
+    if (column.kind == Column::Kind::own) {
+        return own_cell(cell, *column.measure, column.measure == &compared);
+    }
+    if (!cell.versus) return plain_cell();
+    switch (column.kind) {
+        case Column::Kind::delta: return delta_cell(*cell.versus, *column.measure);
+        case Column::Kind::ratio: return ratio_cell(*cell.versus);
+        case Column::Kind::noise: return noise_cell(*cell.versus);
+        case Column::Kind::own: break;
+    }
+    return plain_cell();
+}
+
+std::string column_label(const Column& column) {
+    const std::string letter = run_letter(column.run);
+    switch (column.kind) {
+        case Column::Kind::own: return letter_mark(column.run);
+        case Column::Kind::delta: return letter + "\u2212" + run_letter(0);
+        case Column::Kind::ratio: return letter + "/" + run_letter(0);
+        case Column::Kind::noise: break;
+    }
+    return "NOISE";
+}
+
+std::string group_class(const std::vector<Column>& columns, std::size_t place) {
+    const bool first = place == 0 || columns[place - 1].measure != columns[place].measure;
+    return first ? " class=\"group\"" : "";
+}
+
+// Where a column belongs to a run, charts find there what it holds.
+std::string heading_html(const std::vector<Column>& columns, std::size_t place) {
+    const Column& column = columns[place];
+    std::string data = fmt::format(" data-column=\"{}\"", place + 1);
+    if (column.kind == Column::Kind::own) {
+        data += fmt::format(" data-run=\"{}\" data-field=\"{}\" data-title=\"{}\"", column.run,
+                            column.measure->key, html_text(column.measure->heading));
+    }
+    return fmt::format("<th scope=\"col\"{}{}>{}</th>", group_class(columns, place), data,
+                       column_label(column));
+}
+
+std::string head_html(const std::vector<Measure>& measures, const std::vector<Column>& columns) {
+    std::string out = fmt::format(
+        "<thead>\n<tr><th rowspan=\"2\" scope=\"col\" data-column=\"0\">{}</th>",
+        find_field("name")->heading);
+    for (const Measure& measure : measures) {
+        const auto number = std::ranges::count(columns, &measure, &Column::measure);
+        out += fmt::format("<th colspan=\"{}\" scope=\"colgroup\" class=\"group\">{}</th>", number,
+                           html_text(measure.heading));
+    }
+    out += "</tr>\n<tr>";
+    for (std::size_t i = 0; i < columns.size(); ++i) out += heading_html(columns, i);
+    return out + "</tr>\n</thead>\n";
+}
+
+// "[[[lower,upper,count],...],...]", a list for each run; empty if there is no histogram.
+std::string histograms_json(const ReasonRow& row) {
+    std::string runs;
+    bool any = false;
+    for (const Cell& cell : row.cells) {
+        const Histogram& histogram = cell.histogram;
+        std::string buckets;
+        for (std::size_t i = histogram.first_bucket(); i < histogram.end_bucket(); ++i) {
+            if (histogram.at(i) == 0) continue;
+            buckets += fmt::format("{}[{},{},{}]", buckets.empty() ? "" : ",", bucket_lower(i),
+                                   bucket_upper(i), histogram.at(i));
+        }
+        any = any || !buckets.empty();
+        runs += fmt::format("{}[{}]", runs.empty() ? "" : ",", buckets);
+    }
+    return any ? "[" + runs + "]" : "";
+}
+
+std::string row_html(const std::vector<Column>& columns, const ReasonRow& row,
+                     const std::string& heading, const std::string& data) {
+    std::string out = fmt::format("<tr{}><th scope=\"row\">{}</th>", data, heading);
+    for (const Column& column : columns) out += cell_html(column, row, *columns.front().measure);
+    return out + "</tr>\n";
+}
+
+std::string reason_row_html(const std::vector<Column>& columns, const ReasonRow& row) {
+    const std::string label = html_text(row.label);
+    const std::string histograms = histograms_json(row);
+    return row_html(columns, row,
+                    row.explanation.empty()
+                        ? label
+                        : fmt::format("<a href=\"#{}\">{}</a>", reason_anchor(row), label),
+                    histograms.empty() ? "" : " data-histograms=\"" + histograms + "\"");
+}
+
+}  // namespace
+
+std::string reasons_html(const Comparison& comparison) {
+    const std::vector<Measure> measures = measures_of(comparison.basis);
+    const std::vector<Column> columns = columns_of(measures, comparison);
+    // On paper the style makes room for all columns.
+    std::string out = fmt::format("<table id=\"reason-table\" class=\"wide{}\" style=\"--columns: {}\">\n",
+                                  comparison.runs.size() > 2 ? " landscape" : "", columns.size());
+    out += head_html(measures, columns) + "<tbody>\n";
+    for (const ReasonRow& row : comparison.rows) out += reason_row_html(columns, row);
+    out += "</tbody>\n<tfoot>\n";
+    out += row_html(columns, comparison.total, html_text(comparison.total.label), "");
+    return out + "</tfoot>\n</table>";
+}
+
+}  // namespace exittop

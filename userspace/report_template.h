@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The HTML report's page, built in: userspace/report/ in one text by cmake/ReportTemplate.cmake.
+#pragma once
+
+#include <string_view>
+
+namespace exittop {
+
+/// What is to be filled in is written {{name}}.
+extern const std::string_view report_template;
+
+}  // namespace exittop
