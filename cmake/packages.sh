@@ -10,6 +10,8 @@ amd_lab_packages=(qemu-system-x86=qemu-system-x86_64)
 intel_lab_packages=(bochs=bochs-bin bochsbios)
 test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=python3 groff-base=groff)
 
+browser_packages=(chromium=chromium)
+
 say() { printf 'exittop: %s\n' "$*" >&2; }
 fail() { local status=$1; shift; say "$*"; exit "$status"; }
 

@@ -29,6 +29,7 @@ wanted=("${build_packages[@]}" "${test_packages[@]}")
 if has_part cli || has_part lab; then
     wanted+=("${lab_packages[@]}" "${amd_lab_packages[@]}" "${intel_lab_packages[@]}")
 fi
+has_part cli && wanted+=("${browser_packages[@]}")
 ensure_packages yes "${wanted[@]}"
 
 result=0

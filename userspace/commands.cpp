@@ -24,6 +24,7 @@
 #include "json.h"
 #include "live.h"
 #include "reasons_report.h"
+#include "report_page.h"
 #include "record.h"
 #include "run_file.h"
 #include "table.h"
@@ -189,20 +190,33 @@ Error strict_error(const std::vector<Warning>& warnings) {
                                             sanitise(warnings.front().text), more)};
 }
 
+/// An error if --html names what cannot be written, told before the work.
+std::expected<void, Error> check_html(const Options& options) {
+    if (options.html.empty()) return {};
+    return check_writable(options.html, options.force);
+}
+
+std::expected<void, Error> write_html(const Comparison& comparison, const Options& options) {
+    if (options.html.empty()) return {};
+    return write_file(options.html, report_page(comparison), options.force);
+}
+
 Done run_compare(const Options& options) {
+    if (auto able = check_html(options); !able) return std::unexpected(able.error());
     std::vector<Run> runs;
     for (const std::string& path : options.runs) {
         auto run = read_run(path);
         if (!run) return std::unexpected(run.error());
         runs.push_back(std::move(*run));
     }
-    const bool is_one_snapshot = runs.size() == 1 && runs.front().repeats.size() == 1;
-    if (is_one_snapshot && options.report_format == ReportFormat::table && !options.explain) {
-        return finish(dump_table(runs.front().repeats.front(), table_options(options)));
-    }
     const Comparison comparison = compare_runs(runs, options.normalize);
     if (options.strict && !comparison.warnings.empty()) {
         return std::unexpected(strict_error(comparison.warnings));
+    }
+    if (auto done = write_html(comparison, options); !done) return std::unexpected(done.error());
+    const bool is_one_snapshot = runs.size() == 1 && runs.front().repeats.size() == 1;
+    if (is_one_snapshot && options.report_format == ReportFormat::table && !options.explain) {
+        return finish(dump_table(runs.front().repeats.front(), table_options(options)));
     }
     return finish(print(comparison, options));
 }
@@ -226,6 +240,7 @@ std::expected<void, Error> keep_runs(const std::filesystem::path& folder,
 }
 
 Done experiment(const Options& options) {
+    if (auto able = check_html(options); !able) return std::unexpected(able.error());
     const Host host;
     const auto runs = run_experiment(host, options);
     if (!runs) return std::unexpected(runs.error());
@@ -234,7 +249,9 @@ Done experiment(const Options& options) {
             return std::unexpected(kept.error());
         }
     }
-    return finish(print(compare_runs(*runs, options.normalize), options));
+    const Comparison comparison = compare_runs(*runs, options.normalize);
+    if (auto done = write_html(comparison, options); !done) return std::unexpected(done.error());
+    return finish(print(comparison, options));
 }
 
 /// The emulated hosts are Python: the process becomes that of the lab.

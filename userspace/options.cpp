@@ -73,7 +73,8 @@ constexpr std::array subcommands = {
                    "Examples:\n"
                    "  exittop compare before.json after.json\n"
                    "  exittop compare --normalize time --explain before.json after.json\n"
-                   "  exittop compare --format markdown before.json after.json > report.md\n"},
+                   "  exittop compare --format markdown before.json after.json > report.md\n"
+                   "  exittop compare --html report.html before.json after.json\n"},
     SubcommandText{Subcommand::import, "import", "Counts that others printed, as a run.",
                    "exittop import [OPTIONS] -o RUN FILE",
                    "FILE is a log with lines like \"exit number 48 exits = 35708\", or CSV with the\n"
@@ -319,6 +320,11 @@ private:
                 options_.normalize = choose(bases, "--normalize", typed);
             });
         app_.add_flag("--explain", options_.explain, "Say of each reason what causes it.");
+        add("--html", "FILE", "Also write a page with charts.", [this](const std::string& typed) {
+            if (typed.empty()) throw UsageError{"--html needs the name of a file"};
+            options_.html = typed;
+        });
+        app_.add_flag("--force", options_.force, "Replace the page if it is there.");
     }
 
     void add_compare() {

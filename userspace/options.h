@@ -65,7 +65,9 @@ struct Options {
     std::vector<std::string> runs;
     /// record, import: the run file to write; experiment: the folder to keep both runs in, or empty.
     std::string output;
-    /// record, import: replace a file that is there.
+    /// compare, experiment: also write the comparison to this file, as an HTML page; empty: do not.
+    std::string html;
+    /// record, import, and for `html`: replace a file that is there.
     bool force = false;
     /// record, import: what the run is called, and what there is to say of it.
     std::string label;

@@ -34,7 +34,8 @@ class UsageTest(CommandLineTest):
                 (["live", "--iterations", "0"], "whole number from 1 to"),
                 (["live", "web1"], "unexpected 'web1'"),
                 (["lab", "sparc"], "lab: .*sparc"),
-                (["lab", "--kernel", "2.4"], "lab: .*2.4")):
+                (["lab", "--kernel", "2.4"], "lab: .*2.4"),
+                (["lab", "--shell", "--html", "x"], "lab: .*--html")):
             with self.subTest(arguments=arguments):
                 self.assert_error(run(*arguments), USAGE, said)
 
