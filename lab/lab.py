@@ -98,8 +98,10 @@ def _count(options: argparse.Namespace, vendor: str, folder: Path, progress: Pro
         run = folder / f"{vendor}-{name}.json"
         run.write_bytes(result.out[f"{name}.json"])
         runs.append(run)
-    for shown in ([runs[0]], [runs[1]], runs):
-        _compare(options.exittop, shown)
+    for run in runs:
+        _compare(options.exittop, [run])
+    page = _page(options, vendor)
+    _compare(options.exittop, [*runs, "--html", page] if page else runs)
 
 
 def _keep_console(folder: Path, vendor: str, text: str) -> None:
@@ -115,8 +117,24 @@ def _check(result: Result, vendor: str) -> None:
         raise LabError(f"the emulated {vendor} host's kernel complained: {result.splats[0]}")
 
 
-def _compare(exittop: Path, runs: list[Path]) -> None:
-    done = subprocess.run([exittop, "compare", *runs], check=False)
+def _page(options: argparse.Namespace, vendor: str) -> Path | None:
+    """The page to write of a vendor's runs: with both vendors each has its own."""
+    if options.html is None or options.vendor:
+        return options.html
+    return options.html.with_stem(f"{options.html.stem}-{vendor}")
+
+
+def _require_pages(options: argparse.Namespace, vendors: list[str]) -> None:
+    """Told before the hosts boot rather than after."""
+    for page in filter(None, (_page(options, vendor) for vendor in vendors)):
+        if page.exists():
+            raise LabError(f"cannot write '{page}': it exists; remove it or name another one")
+        if not page.parent.is_dir():
+            raise LabError(f"cannot write '{page}': there is no folder '{page.parent}'")
+
+
+def _compare(exittop: Path, arguments: list) -> None:
+    done = subprocess.run([exittop, "compare", *arguments], check=False)
     print(flush=True)
     if done.returncode:
         raise LabError(f"exittop compare ended with status {done.returncode}")
@@ -141,17 +159,25 @@ def _options() -> argparse.Namespace:
                         help="a whole Linux, or a guest with no system inside (%(default)s)")
     parser.add_argument("--keep", type=Path, metavar="DIR",
                         help="keep the runs as JSON and the console's log there")
+    parser.add_argument("--html", type=Path, metavar="FILE",
+                        help="also write the comparison as a page with charts (of both hosts: "
+                        "FILE-amd and FILE-intel)")
     parser.add_argument("--shell", action="store_true",
                         help="a shell in the emulated host (amd, if none is named)")
     parser.add_argument("--exittop", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--guests", type=Path, default=Path(__file__).parent / "guests",
                         help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.shell and options.html:
+        parser.error("--html is for a comparison, and --shell makes none")
+    return options
 
 
 def _run(options: argparse.Namespace) -> None:
     progress = Progress()
     try:
+        vendors = [options.vendor] if options.vendor else list(_NESTED)
+        _require_pages(options, vendors)
         if options.shell:
             job = _job(options, options.vendor or "amd", progress)
             progress.clear()
@@ -160,7 +186,7 @@ def _run(options: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory(prefix="exittop-lab-") as temporary:
             folder = options.keep or Path(temporary)
             folder.mkdir(parents=True, exist_ok=True)
-            for vendor in [options.vendor] if options.vendor else list(_NESTED):
+            for vendor in vendors:
                 _count(options, vendor, folder, progress)
     finally:
         progress.clear()
