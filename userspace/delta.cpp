@@ -81,21 +81,6 @@ Vcpu vcpu_since(const Vcpu& later, const Vcpu& earlier) {
     return since;
 }
 
-Vm without_exits(const Vm& vm) {
-    Vm bare;
-    bare.id = vm.id;
-    bare.pid = vm.pid;
-    bare.name = vm.name;
-    bare.uuid = vm.uuid;
-    bare.vmm = vm.vmm;
-    bare.isa = vm.isa;
-    bare.paging = vm.paging;
-    bare.ended = vm.ended;
-    bare.vmm_version = vm.vmm_version;
-    bare.memory_bytes = vm.memory_bytes;
-    return bare;
-}
-
 Vm vm_since(const Vm& later, const Vm& earlier) {
     Vm since = without_exits(later);
     since.sums = list_since(later.sums, earlier.sums);

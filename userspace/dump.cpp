@@ -91,10 +91,8 @@ std::vector<CheckLine> check_counting(const Host& host, const Options& options) 
     std::vector<CheckLine> lines;
     const HostFacts facts = host.facts();
     for (const auto& [name, value] : facts.parameters) {
-        for (const char* shown : {"kvm_intel.ept", "kvm_intel.nested", "kvm_intel.enable_apicv",
-                                  "kvm_amd.npt", "kvm_amd.nested", "kvm_amd.avic", "kvm.tdp_mmu",
-                                  "kvm.halt_poll_ns"}) {
-            if (name == shown) lines.push_back({Finding::ok, "parameter", name + " = " + value});
+        if (is_telling_parameter(name)) {
+            lines.push_back({Finding::ok, "parameter", name + " = " + value});
         }
     }
     if (!host.vendor_module()) return lines;

@@ -3,6 +3,7 @@
 #include "snapshot.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace exittop {
@@ -29,10 +30,33 @@ void add_numbers(ExitStats& sum, const ExitStats& more) {
 
 }  // namespace
 
+Vm without_exits(const Vm& vm) {
+    Vm bare;
+    bare.id = vm.id;
+    bare.pid = vm.pid;
+    bare.name = vm.name;
+    bare.uuid = vm.uuid;
+    bare.vmm = vm.vmm;
+    bare.isa = vm.isa;
+    bare.paging = vm.paging;
+    bare.ended = vm.ended;
+    bare.vmm_version = vm.vmm_version;
+    bare.memory_bytes = vm.memory_bytes;
+    bare.pod = vm.pod;
+    return bare;
+}
+
 ExitStats& ExitStats::operator+=(const ExitStats& other) {
     add_numbers(*this, other);
     histogram += other.histogram;
     return *this;
+}
+
+bool is_telling_parameter(const std::string& name) {
+    constexpr std::array telling = {"kvm_intel.ept",  "kvm_intel.nested", "kvm_intel.enable_apicv",
+                                    "kvm_amd.npt",    "kvm_amd.nested",   "kvm_amd.avic",
+                                    "kvm.tdp_mmu",    "kvm.halt_poll_ns"};
+    return std::ranges::find(telling, name) != telling.end();
 }
 
 const std::vector<LostCause>& lost_causes() {

@@ -44,6 +44,14 @@ struct Vcpu {
     bool operator==(const Vcpu&) const = default;
 };
 
+/// The Kubernetes pod that a VMM runs in; all empty: none, or not known.
+struct Pod {
+    std::string name;
+    std::string name_space;
+    std::string uid;
+    bool operator==(const Pod&) const = default;
+};
+
 struct Vm {
     std::string id;    ///< Unique within a snapshot and stable while the VM lives.
     std::uint32_t pid = 0;
@@ -59,8 +67,11 @@ struct Vm {
     std::vector<ExitStats> sums{};
     std::string vmm_version{};       ///< "7.2.22"; empty: not known.
     std::uint64_t memory_bytes = 0;  ///< That its command line gives it; 0: not known.
+    Pod pod{};
     bool operator==(const Vm&) const = default;
 };
+/// Who a VM is, without its vCPUs and exits.
+Vm without_exits(const Vm& vm);
 
 struct HostFacts {
     std::string kernel;
@@ -71,6 +82,9 @@ struct HostFacts {
     std::string name{};  ///< The host's own name, as `hostname` prints it.
     bool operator==(const HostFacts&) const = default;
 };
+
+/// Whether a parameter of a kvm module changes what exits there are or what they cost.
+bool is_telling_parameter(const std::string& name);
 
 /// What could not be counted in full, by cause. The names in lost_causes() are those that users see.
 struct Lost {

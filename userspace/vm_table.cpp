@@ -269,8 +269,7 @@ Vm VmTable::full_vm(const Entry& entry, std::span<const vcpu_slot> slots, std::u
 Vm VmTable::vm_overview(const Entry& entry, std::span<const vcpu_slot> slots, std::uint64_t now_ns,
                         Lost& lost) const {
     const Vm& known = entry.vm;
-    Vm vm{known.id,  known.pid,    known.name,  known.uuid, known.vmm,
-          known.isa, known.paging, known.ended, {},         {}};
+    Vm vm = without_exits(known);
     vm.vcpus.reserve(known.vcpus.size() + entry.live.size());
     for (const std::uint32_t number : entry.live) {
         const vcpu_slot& slot = slots[number];

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "series.h"
+
+#include <algorithm>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include "samples.h"
+
+namespace exittop {
+namespace {
+
+using testing::ElementsAre;
+
+Vm make_vm(const std::string& name, const std::string& id, std::uint64_t count,
+           bool ended = false) {
+    Vm vm;
+    vm.id = id;
+    vm.name = name;
+    vm.isa = Isa::vmx;
+    vm.ended = ended;
+    vm.vcpus = {{0, 1, {test::make_exits(10, {{1'000, count}})}}};
+    return vm;
+}
+
+Snapshot make_host(std::vector<Vm> vms) {
+    Snapshot snapshot;
+    snapshot.vms = std::move(vms);
+    return snapshot;
+}
+
+using Counts = std::vector<std::pair<std::string, std::uint64_t>>;
+
+// "VM/REASON" with its count.
+Counts counts_of(const std::vector<VmSeries>& vms) {
+    Counts counts;
+    for (const VmSeries& vm : vms) {
+        for (const ReasonSeries& reason : vm.reasons) {
+            counts.emplace_back(vm.label + "/" + reason.label, reason.exits.count);
+        }
+    }
+    return counts;
+}
+
+Counts once(std::vector<Vm> vms, const SeriesOptions& options = {}) {
+    SeriesMemory memory;
+    return counts_of(make_series(make_host(std::move(vms)), options, memory));
+}
+
+TEST(Series, NamesTellVmsApart) {
+    struct Case {
+        const char* what;
+        std::vector<Vm> vms;
+        Counts expected;
+    };
+    const std::vector<Case> cases = {
+        {"sorted", {make_vm("b", "1.1", 1), make_vm("a", "2.1", 2)},
+         {{"a/CPUID", 2}, {"b/CPUID", 1}}},
+        {"harmless", {make_vm("x\x1b\n", "1.1", 1)}, {{"x\\x1b\\x0a/CPUID", 1}}},
+        {"one name, both run", {make_vm("web", "1.1", 1), make_vm("web", "1.2", 2)},
+         {{"web#1.1/CPUID", 1}, {"web#1.2/CPUID", 2}}},
+        {"one came back", {make_vm("web", "1.1", 9, true), make_vm("web", "2.1", 2)},
+         {{"web/CPUID", 2}}},
+        {"all ended", {make_vm("web", "1.1", 9, true), make_vm("web", "2.1", 2, true)},
+         {{"web/CPUID", 11}}},
+        {"named as another is told apart",
+         {make_vm("web", "1.1", 1), make_vm("web", "1.2", 2), make_vm("web#1.2", "3.1", 4)},
+         {{"web#1.1/CPUID", 1}, {"web#1.2/CPUID", 2}, {"web#1.2#3.1/CPUID", 4}}},
+        {"the same once harmless", {make_vm("\xff", "1.1", 1), make_vm("\xfe", "1.2", 2)},
+         {{"\xef\xbf\xbd#1.1/CPUID", 1}, {"\xef\xbf\xbd#1.2/CPUID", 2}}},
+    };
+    for (const Case& c : cases) EXPECT_EQ(once(c.vms), c.expected) << c.what;
+}
+
+Vm with_reasons(std::vector<std::pair<std::uint32_t, std::uint64_t>> counts) {
+    Vm vm = make_vm("vm", "1.1", 1);
+    vm.vcpus[0].exits.clear();
+    for (const auto& [code, count] : counts) {
+        vm.vcpus[0].exits.push_back(test::make_exits(code, {{1'000, count}}));
+    }
+    return vm;
+}
+
+TEST(Series, TopReasonsAreTheMostFrequent) {
+    const SeriesOptions two = {.top_reasons = 2};
+    EXPECT_THAT(once({with_reasons({{1, 5}, {10, 7}, {12, 6}, {30, 1}})}, two),
+                ElementsAre(std::pair("vm/CPUID", 7), std::pair("vm/HLT", 6),
+                            std::pair("vm/other", 6)));
+    EXPECT_THAT(once({with_reasons({{1, 5}, {10, 7}})}, two),
+                ElementsAre(std::pair("vm/EXTERNAL_INTERRUPT", 5), std::pair("vm/CPUID", 7)));
+}
+
+TEST(Series, AReasonStaysWhereItIs) {
+    const SeriesOptions two = {.top_reasons = 2};
+    SeriesMemory memory;
+    make_series(make_host({with_reasons({{1, 5}, {10, 7}, {12, 6}})}), two, memory);
+    const auto later = counts_of(
+        make_series(make_host({with_reasons({{1, 5'000}, {10, 7}, {12, 6}})}), two, memory));
+    EXPECT_THAT(later, ElementsAre(std::pair("vm/CPUID", 7), std::pair("vm/HLT", 6),
+                                   std::pair("vm/other", 5'000)));
+}
+
+TEST(Series, AVmThatComesBackBeginsAnew) {
+    const SeriesOptions one = {.top_reasons = 1};
+    SeriesMemory memory;
+    make_series(make_host({with_reasons({{1, 5}, {10, 7}})}), one, memory);
+    Vm back = with_reasons({{1, 2}, {10, 1}});
+    back.id = "7.1";
+    EXPECT_THAT(counts_of(make_series(make_host({back}), one, memory)),
+                ElementsAre(std::pair("vm/EXTERNAL_INTERRUPT", 2), std::pair("vm/other", 1)));
+    EXPECT_EQ(memory.vms.size(), 1U) << "the one before is forgotten";
+}
+
+TEST(Series, TimesNeverShrink) {
+    SeriesMemory memory;
+    Vm vm = make_vm("vm", "1.1", 1);
+    vm.vcpus[0].guest_ns = 1'000;
+    vm.vcpus[0].exits[0].vmm_ns = 500;
+    make_series(make_host({vm}), {.per_vcpu = true}, memory);
+    vm.vcpus[0].guest_ns = 990;
+    vm.vcpus[0].exits[0].vmm_ns = 400;
+    const auto series = make_series(make_host({vm}), {.per_vcpu = true}, memory);
+    EXPECT_EQ(series[0].guest_ns, 1'000U);
+    EXPECT_EQ(series[0].vmm_ns, 500U);
+    EXPECT_EQ(series[0].by_vcpu[0].guest_ns, 1'000U);
+}
+
+TEST(Series, RatioIsOfTheTimeSinceTheLast) {
+    SeriesMemory memory;
+    Vm vm = make_vm("vm", "1.1", 100);  // 100 us in exits
+    vm.vcpus[0].guest_ns = 300'000;
+    EXPECT_DOUBLE_EQ(make_series(make_host({vm}), {}, memory)[0].exit_ratio, 0.25);
+    vm.vcpus[0].guest_ns += 50'000;
+    vm.vcpus[0].exits[0].time_ns += 170'000;
+    vm.vcpus[0].exits[0].halted_ns += 20'000;
+    EXPECT_DOUBLE_EQ(make_series(make_host({vm}), {}, memory)[0].exit_ratio, 0.75);
+    EXPECT_DOUBLE_EQ(make_series(make_host({vm}), {}, memory)[0].exit_ratio, 0.0);
+}
+
+TEST(Series, AVcpuNumberUsedAgainIsOneSeries) {
+    Vm vm = make_vm("vm", "1.1", 3);
+    vm.vcpus.push_back(vm.vcpus[0]);
+    vm.vcpus[1].tid = 2;
+    SeriesMemory memory;
+    const auto series = make_series(make_host({vm}), {.per_vcpu = true}, memory);
+    EXPECT_EQ(series[0].vcpus, 1U);
+    ASSERT_EQ(series[0].by_vcpu.size(), 1U);
+    EXPECT_EQ(series[0].by_vcpu[0].reasons[0].exits.count, 6U);
+}
+
+// Whatever happens in a VM: all exits are in some series, and no series goes back.
+TEST(Series, SumsAreExactAndNothingGoesBack) {
+    EXPECT_TRUE(rc::check("sums", [](std::vector<std::vector<std::pair<std::uint8_t, std::uint8_t>>>
+                                         steps) {
+        const SeriesOptions options = {
+            .top_reasons = *rc::gen::inRange<std::uint32_t>(1, 6)};
+        SeriesMemory memory;
+        std::map<std::uint32_t, std::uint64_t> counted;
+        std::map<std::string, std::uint64_t> before;
+        for (const auto& step : steps) {
+            for (const auto& [code, count] : step) counted[code % 12] += count;
+            const Vm vm = with_reasons({counted.begin(), counted.end()});
+            std::uint64_t sum = 0;
+            std::map<std::string, std::uint64_t> now;
+            for (const auto& [label, count] :
+                 counts_of(make_series(make_host({vm}), options, memory))) {
+                sum += count;
+                now[label] = count;
+            }
+            RC_ASSERT(now.size() <= options.top_reasons + 1);
+            for (const auto& [label, count] : before) RC_ASSERT(now.at(label) >= count);
+            std::uint64_t expected = 0;
+            for (const auto& [code, count] : counted) expected += count;
+            RC_ASSERT(sum == expected);
+            before = now;
+        }
+    }));
+}
+
+}  // namespace
+}  // namespace exittop

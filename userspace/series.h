@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// From a snapshot to the series that a fleet's monitoring keeps: one label per VM, a bounded number
+// of reasons, and counters that never go back while a VM lives.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "snapshot.h"
+
+namespace exittop {
+
+/// Longest label of a VM in columns; what is longer ends in an ellipsis.
+inline constexpr std::size_t label_columns = 200;
+
+struct ReasonSeries {
+    std::string label;  ///< "npf", "L2 CPUID", "other".
+    ExitStats exits;
+};
+
+struct VcpuSeries {
+    std::uint32_t id = 0;
+    std::uint64_t guest_ns = 0;
+    std::vector<ReasonSeries> reasons;
+};
+
+struct VmSeries {
+    std::string label;  ///< The VM's name, harmless, and no other VM's in the same set.
+    Vm identity;        ///< Without vCPUs and exits.
+    std::size_t vcpus = 0;
+    std::uint64_t guest_ns = 0;
+    std::uint64_t vmm_ns = 0;
+    std::uint64_t halted_ns = 0;
+    /// Of the time that the vCPUs wanted to run (in the guest and in exits, halted time left out),
+    /// the part that went to exits, since the series were made last.
+    double exit_ratio = 0.0;
+    std::vector<ReasonSeries> reasons;     ///< By level and code; at the end "other".
+    std::vector<VcpuSeries> by_vcpu;       ///< Ascending by id; empty unless asked for.
+};
+
+struct SeriesOptions {
+    std::uint32_t top_reasons = 20;  ///< Of each VM; the others are in "other".
+    bool per_vcpu = false;
+};
+
+/// What is remembered of the VMs of one set of series for the next. Prometheus takes a counter that
+/// is lower than before for a restarted one and counts all of it anew, so none may go back:
+/// - A reason that has a series of its own keeps it, and one that is part of "other" stays there.
+/// - Times that are read beside the running program, and may be an exit off, never shrink.
+struct SeriesMemory {
+    struct OfVm {
+        std::set<std::pair<GuestLevel, std::uint32_t>> own, other;
+        std::uint64_t exit_ns = 0, guest_ns = 0, vmm_ns = 0, halted_ns = 0;
+        std::map<std::uint32_t, std::uint64_t> vcpu_guest_ns;
+    };
+    std::map<std::string, OfVm> vms;  ///< By Vm::id.
+};
+
+/// In the order of their labels. VMs of one name are told apart while they run by their ids
+/// ("web#4242.1"); one that ended gives way to a running one, and several that ended are one.
+std::vector<VmSeries> make_series(const Snapshot& snapshot, const SeriesOptions& options,
+                                  SeriesMemory& memory);
+
+}  // namespace exittop
