@@ -31,6 +31,16 @@ std::uint64_t own_cpu_ns() {
     return nanoseconds_of(usage.ru_utime) + nanoseconds_of(usage.ru_stime);
 }
 
+VmIdentity identify_on(const Host& host, std::uint32_t pid, const std::string& command) {
+    const std::vector<std::string> argv = host.arguments(pid);
+    const std::string cgroup = host.cgroup(pid);
+    VmIdentity identity = identify({argv, command, pid, cgroup});
+    if (identity.pod.uid.empty()) return identity;
+    Pod pod = host.pod(identity.pod.uid);
+    if (!pod.name.empty()) identity.pod = std::move(pod);
+    return identity;
+}
+
 }  // namespace
 
 std::expected<Collector, Error> Collector::start(const Host& host, AttachChoice attach,
@@ -46,7 +56,7 @@ Collector::Collector(const Host& host, BpfProgram program)
       memory_bytes_(program_.memory_bytes()),
       vms_([&host, versions = VmmVersions()](std::uint32_t pid,
                                              const std::string& command) mutable {
-          VmIdentity identity = identify(host.arguments(pid), command, pid);
+          VmIdentity identity = identify_on(host, pid, command);
           identity.version = versions.of(pid);
           return identity;
       }) {}

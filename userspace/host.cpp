@@ -145,6 +145,22 @@ std::vector<std::string> Host::arguments(std::uint32_t pid) const {
     return result;
 }
 
+std::string Host::cgroup(std::uint32_t pid) const {
+    return read_file(root_ / "proc" / std::to_string(pid) / "cgroup").value_or("");
+}
+
+Pod Host::pod(const std::string& uid) const {
+    Pod pod{{}, {}, uid};
+    for (const std::string& folder : names_in(root_ / "var/log/pods")) {
+        const auto first = folder.find('_');  // NAMESPACE_NAME_UID; none of them holds a "_".
+        const auto second = folder.rfind('_');
+        if (first == second || folder.substr(second + 1) != uid) continue;
+        pod.name_space = folder.substr(0, first);
+        pod.name = folder.substr(first + 1, second - first - 1);
+    }
+    return pod;
+}
+
 std::string utc_now() {
     return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
 }

@@ -39,6 +39,11 @@ public:
     [[nodiscard]] bool has_process(std::uint32_t pid) const;
     /// Command line of a process, by argument; empty if it is gone. At most 128 KiB.
     [[nodiscard]] std::vector<std::string> arguments(std::uint32_t pid) const;
+    /// The cgroups of a process as /proc has them; empty if it is gone.
+    [[nodiscard]] std::string cgroup(std::uint32_t pid) const;
+    /// The pod of that uid by the name of its folder of logs, which the kubelet keeps for each; with
+    /// the uid alone where there is none.
+    [[nodiscard]] Pod pod(const std::string& uid) const;
 
 private:
     [[nodiscard]] std::filesystem::path module(const std::string& name) const;

@@ -54,20 +54,22 @@ constexpr std::array families = {
                  "The host's kernel and CPU, its isa (vmx, svm), and the paging of new VMs."},
     MetricFamily{"exittop_host_parameter_info", "gauge",
                  "Parameters of the kvm modules that change what exits cost."},
-    MetricFamily{"exittop_lost_total", "counter",
-                 "What could not be counted in full, by cause; see exittop(8)."},
-    MetricFamily{"exittop_counting", "gauge",
-                 "1: counts exits; 0: waits for kvm_intel or kvm_amd to be loaded."},
     MetricFamily{"exittop_slots_used", "gauge", "vCPUs that have a place in exittop's table."},
     MetricFamily{"exittop_slots_limit", "gauge",
                  "vCPUs there is room for (--max-vcpus); exits of more are lost as table_full."},
+    MetricFamily{"exittop_kernel_memory_bytes", "gauge",
+                 "Kernel memory of exittop's table, allocated at its start."},
     MetricFamily{"exittop_bpf_run_seconds_total", "counter",
-                 "Time in exittop's BPF programs while the kernel measured it "
-                 "(kernel.bpf_stats_enabled)."},
+                 "Time in exittop's BPF programs while the kernel measured it (--measure, or "
+                 "kernel.bpf_stats_enabled)."},
     MetricFamily{"exittop_bpf_runs_total", "counter",
                  "Runs of exittop's BPF programs while the kernel measured their time."},
     MetricFamily{"exittop_cpu_seconds_total", "counter",
                  "CPU time of exittop's own process, user and system."},
+    MetricFamily{"exittop_lost_total", "counter",
+                 "What could not be counted in full, by cause; see exittop(8)."},
+    MetricFamily{"exittop_counting", "gauge",
+                 "1: counts exits; 0: waits for kvm_intel or kvm_amd to be loaded."},
     MetricFamily{"exittop_write_errors_total", "counter",
                  "Updates of this file that failed since exittop started."},
     MetricFamily{"exittop_last_update_timestamp_seconds", "gauge",
@@ -170,6 +172,10 @@ public:
     void only_count(std::string_view name, std::uint64_t value) {
         begin(name);
         count("", value);
+    }
+    void only_time(std::string_view name, std::uint64_t ns) {
+        begin(name);
+        time("", ns);
     }
     void only_number(std::string_view name, double value) {
         begin(name);
@@ -297,18 +303,21 @@ void write_host(Writer& writer, const HostFacts& host) {
     }
 }
 
+void write_cost(Writer& writer, const Cost& cost) {
+    writer.only_count("exittop_slots_used", cost.vcpus_used);
+    writer.only_count("exittop_slots_limit", cost.vcpus_limit);
+    writer.only_count("exittop_kernel_memory_bytes", cost.memory_bytes);
+    writer.only_time("exittop_bpf_run_seconds_total", cost.run_ns);
+    writer.only_count("exittop_bpf_runs_total", cost.runs);
+    writer.only_time("exittop_cpu_seconds_total", cost.cpu_ns);
+}
+
 void write_own(Writer& writer, const Lost& lost, const ExporterFacts& facts) {
     writer.begin("exittop_lost_total");
     for (const LostCause& cause : lost_causes()) {
         writer.count(fmt::format("cause=\"{}\"", cause.name), lost.*cause.value);
     }
     writer.only_count("exittop_counting", facts.counting ? 1 : 0);
-    writer.only_count("exittop_slots_used", facts.slots_used);
-    writer.only_count("exittop_slots_limit", facts.slots_limit);
-    writer.begin("exittop_bpf_run_seconds_total");
-    writer.time("", facts.bpf_run_ns);
-    writer.only_count("exittop_bpf_runs_total", facts.bpf_runs);
-    writer.only_number("exittop_cpu_seconds_total", facts.cpu_s);
     writer.only_count("exittop_write_errors_total", facts.write_errors);
     writer.only_number("exittop_last_update_timestamp_seconds", facts.unix_time_s);
     writer.begin("exittop_build_info");
@@ -327,6 +336,7 @@ std::string prometheus_text(const Snapshot& snapshot, std::span<const VmSeries> 
     write_vms(writer, labelled);
     if (per_vcpu) write_vcpus(writer, labelled);
     write_host(writer, snapshot.host);
+    write_cost(writer, snapshot.cost);
     write_own(writer, snapshot.lost, facts);
     return std::move(writer.out);
 }

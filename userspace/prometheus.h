@@ -15,15 +15,10 @@
 
 namespace exittop {
 
-/// What exittop tells of itself beside its snapshots.
+/// What exittop tells of the writing itself.
 struct ExporterFacts {
     double unix_time_s = 0.0;  ///< Now.
     bool counting = false;     ///< False: it waits for KVM's vendor module.
-    double cpu_s = 0.0;        ///< User and system time of the process.
-    std::uint64_t bpf_run_ns = 0;
-    std::uint64_t bpf_runs = 0;
-    std::uint32_t slots_used = 0;
-    std::uint32_t slots_limit = 0;
     std::uint64_t write_errors = 0;
 };
 

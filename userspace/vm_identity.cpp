@@ -121,7 +121,7 @@ VmIdentity read_qemu(Arguments argv) {
 }
 
 VmIdentity read_firecracker(Arguments argv) {
-    return {std::string(option_value(argv, "--id")), "", "firecracker"};
+    return {std::string(option_value(argv, "--id")), "", "firecracker", {}};
 }
 
 VmIdentity read_cloud_hypervisor(Arguments argv) {
@@ -148,6 +148,94 @@ VmIdentity read_kvmtool(Arguments argv) {
             memory_size(memory, mebibyte)};
 }
 
+// ---- What cgroups tell
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+    std::vector<std::string_view> parts;
+    while (true) {
+        const std::size_t end = text.find(separator);
+        parts.push_back(text.substr(0, end));
+        if (end == text.npos) return parts;
+        text.remove_prefix(end + 1);
+    }
+}
+
+// The folders of "0::/machine.slice/x.scope", or, of the several lines of a host with cgroups v1, of
+// the first that has some.
+std::vector<std::string_view> cgroup_folders(std::string_view cgroup) {
+    for (const std::string_view line : split(cgroup, '\n')) {
+        const std::size_t path = line.find(":/");
+        if (path != line.npos && path + 2 < line.size()) return split(line.substr(path + 2), '/');
+    }
+    return {};
+}
+
+// The uid in the name of a pod's folder: "pod8d2f...", or as systemd's slices are named,
+// "kubepods-burstable-pod8d2f6f1e_0c5a_....slice".
+std::string pod_uid(std::string_view folder) {
+    if (folder.ends_with(".slice")) folder.remove_suffix(6);
+    const std::size_t pod = folder.rfind("pod");
+    if (pod == folder.npos) return {};
+    std::string uid(folder.substr(pod + 3));
+    std::ranges::replace(uid, '_', '-');
+    const bool whole = uid.size() == uuid_longest || uid.size() == uuid_longest - 4;
+    return whole ? checked_uuid(uid) : std::string{};
+}
+
+// systemd writes what it does not allow in names as "\x2d".
+std::string without_escapes(std::string_view name) {
+    std::string out;
+    for (std::size_t i = 0; i < name.size(); ++i) {
+        unsigned code = 0;
+        const std::string_view digits = name.substr(i).substr(0, 4);
+        if (digits.size() == 4 && digits.starts_with("\\x") &&
+            std::from_chars(digits.data() + 2, digits.data() + 4, code, 16).ptr ==
+                digits.data() + 4) {
+            out += static_cast<char>(code);
+            i += 3;
+        } else {
+            out += name[i];
+        }
+    }
+    return out;
+}
+
+// libvirt calls a machine "qemu-NUMBER-NAME", with another number each time the VM starts.
+std::string_view machine_name(std::string_view machine) {
+    if (!machine.starts_with("qemu-")) return machine;
+    const std::size_t name = machine.find_first_not_of("0123456789", 5);
+    const bool has_number = name != machine.npos && name > 5 && machine[name] == '-';
+    return has_number ? machine.substr(name + 1) : machine;
+}
+
+// The name that a VM's cgroup has: as a machine ("machine-qemu\x2d3\x2dweb.scope" of libvirt), as a
+// service of its own, or as the id that Firecracker's jailer was given.
+std::string cgroup_name(const std::vector<std::string_view>& folders) {
+    for (const std::string_view folder : folders) {
+        if (!folder.starts_with("machine-") || !folder.ends_with(".scope")) continue;
+        return std::string(machine_name(without_escapes(folder.substr(8, folder.size() - 14))));
+    }
+    if (folders.size() < 2) return {};
+    const std::string_view last = folders.back();
+    if (folders.front() == "system.slice" && last.ends_with(".service")) {
+        return without_escapes(last.substr(0, last.size() - 8));
+    }
+    return folders[folders.size() - 2] == "firecracker" ? std::string(last) : std::string{};
+}
+
+// KubeVirt names a guest NAMESPACE_NAME; neither may hold a "_".
+Pod find_pod(const std::vector<std::string_view>& folders, const VmIdentity& identity) {
+    Pod pod;
+    for (const std::string_view folder : folders) {
+        if (pod.uid.empty()) pod.uid = pod_uid(folder);
+    }
+    const std::size_t end = identity.name.find('_');
+    if (!pod.uid.empty() && identity.vmm == "qemu" && end != std::string::npos) {
+        pod.name_space = identity.name.substr(0, end);
+    }
+    return pod;
+}
+
 // Which reader is for a program, by its file's name: distributions and wrappers add to it
 // ("qemu-system-x86_64", ".qemu-system-x86_64-wrapped", "firecracker-v1.7.0").
 using Reader = VmIdentity (*)(Arguments);
@@ -165,14 +253,17 @@ Reader find_reader(std::string_view program) {
 
 }  // namespace
 
-VmIdentity identify(std::span<const std::string> argv, std::string_view command,
-                    std::uint32_t pid) {
+VmIdentity identify(const VmProcess& process) {
+    const auto& [argv, command, pid, cgroup] = process;
     Reader reader = argv.empty() ? nullptr : find_reader(base_name(argv[0]));
     if (reader == nullptr) reader = find_reader(command);
 
+    const std::vector<std::string_view> folders = cgroup_folders(cgroup);
     VmIdentity identity;
     if (reader != nullptr) identity = reader(argv);
     if (identity.vmm.empty()) identity.vmm = command;
+    identity.pod = find_pod(folders, identity);
+    if (identity.name.empty()) identity.name = cgroup_name(folders);
     identity.name = cut_bytes(identity.name, name_bytes);
     if (identity.name.empty()) {
         identity.name = fmt::format("{}-{}", command.empty() ? "vm" : command, pid);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Who a VM is, read from the command line of the process that runs it.
+// Who a VM is, read from the command line and the cgroup of the process that runs it.
 #pragma once
 
 #include <cstdint>
@@ -7,20 +7,31 @@
 #include <string>
 #include <string_view>
 
+#include "snapshot.h"
+
 namespace exittop {
 
 struct VmIdentity {
-    std::string name;  ///< Never empty: "COMMAND-PID" where the command line has none.
+    std::string name;  ///< Never empty: "COMMAND-PID" where nothing has one.
     std::string uuid;  ///< Digits and dashes only, or empty.
     std::string vmm;   ///< "qemu", "firecracker", "cloud-hypervisor", "crosvm", "kvmtool", or the
                        ///< command.
     std::uint64_t memory_bytes = 0;  ///< That the command line gives the guest; 0: not known.
     std::string version{};           ///< Of the VMM; the command line does not tell it.
+    Pod pod{};         ///< Its uid, and for KubeVirt its namespace.
     bool operator==(const VmIdentity&) const = default;
 };
 
-/// `argv` is the command line (empty for a process that is gone), `command` its name as the kernel
-/// has it. Both are other people's bytes, and so is the name: at most 1024 of them, not sanitised.
-VmIdentity identify(std::span<const std::string> argv, std::string_view command, std::uint32_t pid);
+/// What is known of the process that runs a VM. All text is other people's bytes.
+struct VmProcess {
+    std::span<const std::string> argv;  ///< Empty for a process that is gone.
+    std::string_view command;           ///< Its name as the kernel has it.
+    std::uint32_t pid = 0;
+    std::string_view cgroup{};          ///< /proc/PID/cgroup.
+};
+
+/// The name is that of the command line, else that which systemd or Firecracker's jailer gave to the
+/// cgroup; at most 1024 bytes, not sanitised.
+VmIdentity identify(const VmProcess& process);
 
 }  // namespace exittop

@@ -206,6 +206,7 @@ std::size_t VmTable::entry_of(const vcpu_header& header, std::span<const vcpu_sl
     entry.vm.vmm = identity.vmm;
     entry.vm.vmm_version = identity.version;
     entry.vm.memory_bytes = identity.memory_bytes;
+    entry.vm.pod = identity.pod;
     entry.vm.id = fmt::format("{}.{}", header.pid, ++vms_of_pid_[header.pid]);
     entries_.push_back(std::move(entry));
     return newest_by_kvm_[header.kvm] = entries_.size() - 1;

@@ -170,6 +170,23 @@ TEST_F(Hosts, ArgumentsAreBounded) {
     EXPECT_EQ(host().arguments(42).size(), 131'072U);
 }
 
+TEST_F(Hosts, PodsByTheirFoldersOfLogs) {
+    const std::string uid = "8d2f6f1e-0c5a-4b8e-9a53-3b1f0d9f6c11";
+    EXPECT_EQ(host().pod(uid), (Pod{"", "", uid}));
+    for (const char* name : {"shop_virt-launcher-db-x7k2p_", "kube-system_dns_0"}) {
+        fs::create_directories(root_ / "var/log/pods" / (name + uid));
+    }
+    fs::create_directories(root_ / "var/log/pods/lost+found");
+    EXPECT_EQ(host().pod(uid), (Pod{"virt-launcher-db-x7k2p", "shop", uid}));
+    EXPECT_EQ(host().pod("lost+found"), (Pod{"", "", "lost+found"}));
+}
+
+TEST_F(Hosts, CgroupOfAProcess) {
+    EXPECT_EQ(host().cgroup(42), "");
+    write("proc/42/cgroup", "0::/machine.slice\n");
+    EXPECT_EQ(host().cgroup(42), "0::/machine.slice\n");
+}
+
 TEST_F(Hosts, AProcessThatIsAlive) {
     const Host real;
     EXPECT_TRUE(real.has_process(static_cast<std::uint32_t>(getpid())));

@@ -81,16 +81,110 @@ const std::vector<Case>& cases() {
 
 TEST(VmIdentity, RealCommandLines) {
     for (const Case& c : cases()) {
-        const VmIdentity identity = identify(c.argv, c.command, 4242);
+        const VmIdentity identity = identify({c.argv, c.command, 4242});
         EXPECT_EQ(identity.name, c.expected.name);
         EXPECT_EQ(identity.uuid, c.expected.uuid) << c.expected.name;
         EXPECT_EQ(identity.vmm, c.expected.vmm) << c.expected.name;
     }
 }
 
+struct CgroupCase {
+    const char* what;
+    std::vector<std::string> argv;
+    const char* command;
+    std::string cgroup;
+    VmIdentity expected;
+    Pod pod;
+};
+
+const std::vector<CgroupCase>& cgroup_cases() {
+    static const std::string uid = "8d2f6f1e-0c5a-4b8e-9a53-3b1f0d9f6c11";
+    static const std::string vm_uuid = "5d307ca9-b3ef-428c-8861-06e72d69f223";
+    static const std::string container(64, 'c');
+    static const std::vector<std::string> kubevirt = {
+        "/usr/libexec/qemu-kvm", "-name", "guest=shop_db-vm,debug-threads=on", "-S", "-machine",
+        "pc-q35-rhel9.4.0,usb=off,dump-guest-core=off,memory-backend=pc.ram", "-accel", "kvm",
+        "-uuid", vm_uuid, "-smbios", "type=1,manufacturer=KubeVirt,product=None,uuid=" + vm_uuid};
+    static const std::vector<std::string> bare_qemu = {"qemu-system-x86_64", "-enable-kvm"};
+    static const std::vector<CgroupCase> table = {
+        {"KubeVirt, cgroups v2, systemd", kubevirt, "qemu-kvm",
+         "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod8d2f6f1e_0c5a_4b8e_9a53_"
+         "3b1f0d9f6c11.slice/cri-containerd-" + container + ".scope\n",
+         {"shop_db-vm", vm_uuid, "qemu"}, {"", "shop", uid}},
+        {"KubeVirt, guaranteed, CRI-O", kubevirt, "qemu-kvm",
+         "0::/kubepods.slice/kubepods-pod8d2f6f1e_0c5a_4b8e_9a53_3b1f0d9f6c11.slice/crio-" +
+             container + ".scope/container\n",
+         {"shop_db-vm", vm_uuid, "qemu"}, {"", "shop", uid}},
+        {"KubeVirt, cgroups v1, cgroupfs", kubevirt, "qemu-kvm",
+         "12:pids:/kubepods/burstable/pod" + uid + "/" + container + "\n11:memory:/kubepods/x\n0::/\n",
+         {"shop_db-vm", vm_uuid, "qemu"}, {"", "shop", uid}},
+        {"KubeVirt, as seen from another cgroup", kubevirt, "qemu-kvm",
+         "0::/../../kubepods-burstable.slice/kubepods-burstable-pod8d2f6f1e_0c5a_4b8e_9a53_"
+         "3b1f0d9f6c11.slice/x\n",
+         {"shop_db-vm", vm_uuid, "qemu"}, {"", "shop", uid}},
+        {"a static pod", {"cloud-hypervisor"}, "cloud-hyperviso",
+         "0::/kubepods.slice/kubepods-pod0123456789abcdef0123456789abcdef.slice/x\n",
+         {"cloud-hyperviso-4242", "", "cloud-hypervisor"},
+         {"", "", "0123456789abcdef0123456789abcdef"}},
+        {"Kata", {"/opt/kata/bin/qemu-system-x86_64", "-name", "sandbox-" + container +
+          ",debug-threads=on", "-uuid", vm_uuid}, "qemu-system-x86",
+         "0::/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod8d2f6f1e_0c5a_4b8e_"
+         "9a53_3b1f0d9f6c11.slice/cri-containerd-" + container + ".scope\n",
+         {"sandbox-" + container, vm_uuid, "qemu"}, {"", "", uid}},
+        {"no pod, though named so", bare_qemu, "qemu", "0::/podman/podded.slice/pod-1\n",
+         {"qemu-4242", "", "qemu"}, {}},
+        {"libvirt, named on the command line", {"qemu-system-x86_64", "-name", "guest=web"}, "qemu",
+         "0::/machine.slice/machine-qemu\\x2d3\\x2dweb.scope/libvirt/emulator\n",
+         {"web", "", "qemu"}, {}},
+        {"libvirt, whose command line is hidden", {}, "qemu-system-x86",
+         "0::/machine.slice/machine-qemu\\x2d3\\x2dweb.scope/libvirt/emulator\n",
+         {"web", "", "qemu"}, {}},
+        {"another machine", bare_qemu, "qemu", "0::/machine.slice/machine-qemu\\x2dold.scope\n",
+         {"qemu-old", "", "qemu"}, {}},
+        {"part of a service", bare_qemu, "qemu", "0::/system.slice/docker.service/x\n",
+         {"qemu-4242", "", "qemu"}, {}},
+        {"a service of its own", {"firecracker", "--no-api", "--config-file", "/etc/vms/a.json"},
+         "firecracker", "0::/system.slice/system-microvm.slice/microvm@web.service\n",
+         {"microvm@web", "", "firecracker"}, {}},
+        {"a service", bare_qemu, "qemu", "0::/system.slice/router-vm.service\n",
+         {"router-vm", "", "qemu"}, {}},
+        {"Firecracker's jailer", {"firecracker", "--id", "551e7604", "--start-time-us", "1"},
+         "firecracker", "0::/firecracker/551e7604\n", {"551e7604", "", "firecracker"}, {}},
+        {"Firecracker's jailer, by its folder", {"firecracker"}, "firecracker",
+         "0::/firecracker/551e7604\n", {"551e7604", "", "firecracker"}, {}},
+        {"somebody's session", bare_qemu, "qemu",
+         "0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.service\n",
+         {"qemu-4242", "", "qemu"}, {}},
+        {"no cgroup", bare_qemu, "qemu", "0::/\n", {"qemu-4242", "", "qemu"}, {}},
+    };
+    return table;
+}
+
+TEST(VmIdentity, RealCgroups) {
+    for (const CgroupCase& c : cgroup_cases()) {
+        const VmIdentity identity = identify({c.argv, c.command, 4242, c.cgroup});
+        EXPECT_EQ(identity.name, c.expected.name) << c.what;
+        EXPECT_EQ(identity.uuid, c.expected.uuid) << c.what;
+        EXPECT_EQ(identity.vmm, c.expected.vmm) << c.what;
+        EXPECT_EQ(identity.pod, c.pod)
+            << c.what << ": " << identity.pod.name_space << " " << identity.pod.uid;
+    }
+}
+
+TEST(VmIdentity, AnyCgroupIsHarmless) {
+    EXPECT_TRUE(rc::check("cgroup", [](const std::string& noise) {
+        const auto start = *rc::gen::element<std::string>(
+            "", "0::/", "0::/machine.slice/machine-\\x", "0::/kubepods/pod", "0::/system.slice/");
+        const std::string cgroup = start + noise;
+        const VmIdentity identity = identify({{}, "vmm", 1, cgroup});
+        RC_ASSERT(!identity.name.empty());
+        RC_ASSERT(identity.name.size() <= 1024U);
+    }));
+}
+
 TEST(VmIdentity, NamesAreBounded) {
     const std::vector<std::string> argv = {"qemu-system-x86_64", "-name", std::string(4096, 'x')};
-    EXPECT_EQ(identify(argv, "q", 1).name.size(), 1024U);
+    EXPECT_EQ(identify({argv, "q", 1}).name.size(), 1024U);
 }
 
 TEST(VmIdentity, AnyCommandLineHasAName) {
@@ -100,7 +194,7 @@ TEST(VmIdentity, AnyCommandLineHasAName) {
         argv.insert(argv.begin(), *program);
         argv.push_back(*rc::gen::element<std::string>("-name", "--id", "--api-socket", "--socket"));
         argv.push_back(value);
-        const VmIdentity identity = identify(argv, "comm", 1);
+        const VmIdentity identity = identify({argv, "comm", 1});
         RC_ASSERT(!identity.name.empty());
         RC_ASSERT(identity.name.size() <= 1024U);
     }));
