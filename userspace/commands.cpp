@@ -19,6 +19,7 @@
 #include "csv.h"
 #include "dump.h"
 #include "experiment.h"
+#include "export.h"
 #include "files.h"
 #include "import.h"
 #include "json.h"
@@ -100,6 +101,12 @@ Done run_dump(const Options& options) {
         return std::unexpected(kept.error());
     }
     return finish(print(counted->snapshot, options), counted->workload_status);
+}
+
+Done run_exporter(const Options& options) {
+    const Host host;
+    if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
+    return run_export(host, options);
 }
 
 Done run_check(const Options& options) {
@@ -283,6 +290,7 @@ Done run_command(const Options& options) {
     switch (options.command) {
         case Subcommand::live: return run_live_or_batch(options);
         case Subcommand::dump: return run_dump(options);
+        case Subcommand::export_metrics: return run_exporter(options);
         case Subcommand::check: return run_check(options);
         case Subcommand::reasons: return run_reasons(options);
         case Subcommand::record: return run_record(options);

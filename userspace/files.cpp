@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <utility>
 
 #include "text.h"
 
@@ -36,10 +38,8 @@ int write_all(int descriptor, std::string_view text) {
 /// A file beside another one, removed unless it was put in its place.
 class TemporaryFile {
 public:
-    /// Short, so that it fits wherever the other's name does.
-    explicit TemporaryFile(const fs::path& beside)
-        : path_(beside.parent_path() / fmt::format(".exittop-{}.tmp", getpid())) {
-        unlink(path_.c_str());  // Of a process that died and had the same id.
+    explicit TemporaryFile(fs::path path) : path_(std::move(path)) {
+        unlink(path_.c_str());  // Left by a process that was killed.
         descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     }
     TemporaryFile(const TemporaryFile&) = delete;
@@ -53,6 +53,10 @@ public:
     /// 0, or what errno says of it.
     int fill(std::string_view text) const {
         return descriptor_ < 0 ? errno : write_all(descriptor_, text);
+    }
+    /// Whatever the umask: 0, or what errno says of it.
+    [[nodiscard]] int allow_reading() const {
+        return descriptor_ < 0 || fchmod(descriptor_, 0644) == 0 ? 0 : errno;
     }
     int place(const fs::path& target, bool overwrite) {
         if (overwrite) {
@@ -99,12 +103,21 @@ std::expected<void, Error> write_result(const fs::path& path, int code) {
         ExitStatus::failed, fmt::format("cannot write '{}': {}", sanitise(path.string(), 200), why)});
 }
 
-/// 0, or what errno says of it.
+/// 0, or what errno says of it. The temporary name is short, so that it fits wherever the other does.
 int replace_file(const fs::path& target, std::string_view text, bool overwrite) {
     if (const int code = obstacle(target, overwrite)) return code;
-    TemporaryFile file(target);
+    TemporaryFile file(target.parent_path() / fmt::format(".exittop-{}.tmp", getpid()));
     if (const int code = file.fill(text)) return code;
     return file.place(target, overwrite);
+}
+
+/// 0, or what errno says of it.
+int republish_file(const fs::path& target, std::string_view text) {
+    if (const int code = obstacle(target, true)) return code;
+    TemporaryFile file(fs::path(target) += ".tmp");
+    if (const int code = file.fill(text)) return code;
+    if (const int code = file.allow_reading()) return code;
+    return file.place(target, true);
 }
 
 }  // namespace
@@ -178,6 +191,12 @@ std::expected<void, Error> check_writable(const fs::path& path, bool overwrite) 
     if (code == EEXIST) result.error().text += "; --force replaces it";
     return result;
 }
+
+std::expected<void, Error> publish_file(const fs::path& path, std::string_view text) {
+    return write_result(path, republish_file(behind_links(path), text));
+}
+
+void withdraw_file(const fs::path& path) { unlink(behind_links(path).c_str()); }
 
 void report(std::string_view text) { fmt::print(stderr, "exittop: {}\n", text); }
 

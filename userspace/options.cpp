@@ -26,6 +26,8 @@ constexpr std::size_t shown_columns = 60;  // Of what the user typed, in message
 constexpr double longest_seconds = 10.0 * 366 * 86400;
 constexpr std::chrono::milliseconds shortest_delay{100};
 constexpr std::uint32_t most_repeats = 1000;
+constexpr std::chrono::seconds shortest_interval{1};
+constexpr std::uint32_t most_reasons = 1000;  // More than any processor has.
 
 struct SubcommandText {
     Subcommand command;
@@ -85,6 +87,15 @@ constexpr std::array subcommands = {
                    "Runs COMMAND, which must start a VM; reloads kvm_intel or kvm_amd with the\n"
                    "other paging mode, runs it again, and loads the module as it was. Refuses\n"
                    "while a VM runs; asks before it begins.\n"},
+    SubcommandText{
+        Subcommand::export_metrics, "export", "Metrics for Prometheus, as node_exporter's textfile.",
+        "exittop export --textfile FILE [OPTIONS]",
+        "Writes FILE every --interval until a signal, then removes it; or once, after\n"
+        "--duration, and leaves it. Replaces it in one step, so that readers never see half.\n"
+        "\n"
+        "Examples:\n"
+        "  exittop export --textfile /var/lib/prometheus/node-exporter/exittop.prom\n"
+        "  exittop export --textfile - --duration 5 --top-reasons 5   print, once\n"},
     SubcommandText{Subcommand::check, "check",
                    "What this host offers, what is missing, what to do.",
                    "exittop check [OPTIONS]", ""},
@@ -172,12 +183,25 @@ std::chrono::nanoseconds delay_value(std::string_view typed) {
     throw UsageError{fmt::format("--delay {} is too short: 0.1 at least", in_quotes(typed))};
 }
 
+std::chrono::nanoseconds interval_value(std::string_view typed) {
+    const auto interval = duration_value("--interval", typed);
+    if (interval >= shortest_interval) return interval;
+    throw UsageError{fmt::format("--interval {} is too short: 1 at least", in_quotes(typed))};
+}
+
+std::string textfile_value(std::string_view typed) {
+    if (typed == "-" || typed.ends_with(".prom")) return std::string(typed);
+    throw UsageError{fmt::format("--textfile {} does not end in .prom: node_exporter would not "
+                                 "read it",
+                                 in_quotes(typed))};
+}
+
 // Options whose values may begin with a dash ("--duration -1"): the library would take the value
 // for an option, and its message would not be about the value.
 std::string joined_with_value(std::string_view option, std::string_view value) {
-    constexpr std::array options = {"--duration", "--delay",      "-d",   "--iterations",
-                                    "-n",         "--max-vcpus", "--pid", "-p",
-                                    "--repeat"};
+    constexpr std::array options = {"--duration", "--delay",      "-d",       "--iterations",
+                                    "-n",         "--max-vcpus",  "--pid",    "-p",
+                                    "--repeat",   "--interval",   "--top-reasons"};
     constexpr std::string_view number_starts = "0123456789.in";
     if (std::ranges::find(options, option) == options.end()) return {};
     if (value.size() < 2 || value[0] != '-' || !number_starts.contains(value[1])) return {};
@@ -229,6 +253,7 @@ public:
         switch (text.command) {
             case Subcommand::live: add_live(); break;
             case Subcommand::dump: add_dump(); break;
+            case Subcommand::export_metrics: add_export(); break;
             case Subcommand::check: add_attach(); break;
             case Subcommand::reasons: add_reasons(); break;
             case Subcommand::record: add_record(); break;
@@ -358,6 +383,26 @@ private:
         add_counting();
     }
 
+    void add_export() {
+        add("--textfile", "FILE.prom|-", "The file to write; -: print to stdout.",
+            [this](const std::string& typed) { options_.textfile = textfile_value(typed); });
+        add("--interval", "SECONDS", "From one update to the next (15).",
+            [this](const std::string& typed) { options_.interval = interval_value(typed); });
+        add("--duration", "SECONDS", "Count so long, write once, and end.",
+            [this](const std::string& typed) {
+                options_.duration = duration_value("--duration", typed);
+            });
+        add("--top-reasons", "K", "Series per VM; the others sum up as \"other\" (20).",
+            [this](const std::string& typed) {
+                options_.top_reasons = whole_number("--top-reasons", typed, most_reasons);
+            });
+        app_.add_flag("--histograms", options_.histograms, "Also the distributions of times.");
+        app_.add_flag("--per-vcpu", options_.per_vcpu, "Also by vCPU.");
+        app_.add_flag("--measure", options_.measure,
+                      "Let the kernel measure the BPF programs.");
+        add_selection();
+    }
+
     // What all commands that count and print have.
     void add_counting() {
         add("--format", "table|json|csv", "How to print (table).",
@@ -467,6 +512,12 @@ void check_together(const SubcommandText& text, const Options& options) {
             if (options.output.empty()) fail("no file to write given (-o RUN)");
             if (options.repeats > 1 && options.workload.empty() && !options.duration) {
                 fail("--repeat needs --duration or a command");
+            }
+            break;
+        case Subcommand::export_metrics:
+            if (options.textfile.empty()) fail("no --textfile FILE.prom (or -) given");
+            if (options.duration && options.interval) {
+                fail("either --duration (once) or --interval, not both");
             }
             break;
         case Subcommand::experiment:

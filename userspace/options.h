@@ -15,7 +15,9 @@
 
 namespace exittop {
 
-enum class Subcommand { live, dump, record, compare, import, experiment, check, reasons, lab };
+enum class Subcommand {
+    live, dump, record, compare, import, experiment, export_metrics, check, reasons, lab
+};
 enum class Format { table, json, csv };
 enum class ReportFormat { table, markdown, csv, json };
 enum class AttachChoice { automatic, raw, classic };
@@ -23,7 +25,7 @@ enum class ColorMode { automatic, always, never };
 
 struct Options {
     Subcommand command = Subcommand::live;
-    /// dump, record: how long to count; nothing: until Ctrl-C, or while `workload` runs.
+    /// dump, record, export: how long to count; nothing: until Ctrl-C, or while `workload` runs.
     std::optional<std::chrono::nanoseconds> duration;
     /// dump, record, experiment: the command to run and count for, with its arguments; empty: none.
     std::vector<std::string> workload;
@@ -43,15 +45,25 @@ struct Options {
     std::string sort = "count";
     /// dump: also print the distribution of times of each reason.
     bool histogram = false;
-    /// dump: split by vCPU.
+    /// dump, export: split by vCPU.
     bool per_vcpu = false;
-    /// live, dump, record: only VMs of this process.
+    /// export: the file to write, "-" for stdout.
+    std::string textfile;
+    /// export: time from one update of it to the next; nothing: the default, or once.
+    std::optional<std::chrono::nanoseconds> interval;
+    /// export: how many reasons of a VM have series of their own.
+    std::uint32_t top_reasons = 20;
+    /// export: also the distributions of times, as histograms.
+    bool histograms = false;
+    /// export: ask the kernel to measure what the BPF programs cost.
+    bool measure = false;
+    /// live, dump, record, export: only VMs of this process.
     std::optional<std::uint32_t> pid;
-    /// live, dump, record: only VMs whose name matches this pattern; empty: all.
+    /// live, dump, record, export: only VMs whose name matches this pattern; empty: all.
     std::string vm_glob;
     /// Whatever counts, check: vCPUs there is room for.
     std::uint32_t max_vcpus = 4096;
-    /// live, dump, record: fail, instead of waiting, where KVM's vendor module is not loaded.
+    /// live, dump, record, export: fail, instead of waiting, where KVM's vendor module is not loaded.
     bool no_wait = false;
     /// Whatever counts, check: which tracepoints to use; automatic decides by what the kernel's BTF says.
     AttachChoice attach = AttachChoice::automatic;

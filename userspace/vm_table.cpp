@@ -208,8 +208,15 @@ std::size_t VmTable::entry_of(const vcpu_header& header, std::span<const vcpu_sl
     entry.vm.memory_bytes = identity.memory_bytes;
     entry.vm.pod = identity.pod;
     entry.vm.id = fmt::format("{}.{}", header.pid, ++vms_of_pid_[header.pid]);
-    entries_.push_back(std::move(entry));
-    return newest_by_kvm_[header.kvm] = entries_.size() - 1;
+    std::size_t place = entries_.size();
+    if (free_entries_.empty()) {
+        entries_.push_back(std::move(entry));
+    } else {
+        place = free_entries_.back();
+        free_entries_.pop_back();
+        entries_[place] = std::move(entry);
+    }
+    return newest_by_kvm_[header.kvm] = place;
 }
 
 void VmTable::take_over(const vcpu_slot& slot, std::uint32_t number) {
@@ -331,10 +338,13 @@ std::uint32_t VmTable::slots_in_use() const {
 }
 
 void VmTable::forget_ended(std::uint64_t ns) {
-    for (Entry& entry : entries_) {
+    for (std::size_t place = 0; place < entries_.size(); ++place) {
+        Entry& entry = entries_[place];
         if (!entry.vm.ended || entry.first_ended_ns >= ns || entry.forgotten) continue;
-        entry.vm = {};  // The place stays: others are known by theirs.
+        entry = {};  // The place stays, for another VM: those behind it are known by theirs.
         entry.forgotten = true;
+        free_entries_.push_back(place);
+        std::erase_if(newest_by_kvm_, [place](const auto& each) { return each.second == place; });
     }
 }
 

@@ -81,6 +81,7 @@ private:
 
     Identify identify_;
     std::vector<Entry> entries_;
+    std::vector<std::size_t> free_entries_;  // Places of forgotten VMs, to be used again.
     std::map<std::uint64_t, std::size_t> newest_by_kvm_;  // struct kvm -> place in entries_
     std::map<std::uint32_t, unsigned> vms_of_pid_;
     static constexpr std::size_t no_entry = SIZE_MAX;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -118,6 +119,84 @@ TEST_F(WriteFile, InTheWorkingFolder) {
     fs::current_path(before);
     EXPECT_TRUE(written);
     EXPECT_EQ(names(), std::vector<std::string>{"run"});
+}
+
+TEST_F(WriteFile, PublishedFilesMayBeReadByAll) {
+    const mode_t before = umask(077);
+    const auto published = publish_file(folder_ / "a.prom", "1");
+    umask(before);
+    ASSERT_TRUE(published);
+    struct stat status {};
+    ASSERT_EQ(stat((folder_ / "a.prom").c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777U, 0644U);
+    ASSERT_TRUE(publish_file(folder_ / "a.prom", "2"));
+    EXPECT_EQ(content(folder_ / "a.prom"), "2");
+    withdraw_file(folder_ / "a.prom");
+    withdraw_file(folder_ / "a.prom");
+    EXPECT_EQ(names(), std::vector<std::string>{});
+}
+
+TEST_F(WriteFile, PublishesAndWithdrawsBehindALink) {
+    fs::create_symlink("target.prom", folder_ / "link.prom");
+    ASSERT_TRUE(publish_file(folder_ / "link.prom", "1"));
+    EXPECT_EQ(content(folder_ / "target.prom"), "1");
+    withdraw_file(folder_ / "link.prom");
+    EXPECT_EQ(names(), std::vector<std::string>{"link.prom"});
+}
+
+// A child that publishes one generation after another until it is killed.
+pid_t start_publisher(const fs::path& path, std::size_t size) {
+    const pid_t child = fork();
+    if (child != 0) return child;
+    for (char generation = 'a';; generation = generation == 'z' ? 'a' : generation + 1) {
+        if (!publish_file(path, std::string(size, generation) + "\n")) _exit(1);
+    }
+}
+
+TEST_F(WriteFile, KilledAHundredTimesItIsTheOldFileOrTheNewOne) {
+    constexpr std::size_t size = 500'000;
+    const fs::path path = folder_ / "a.prom";
+    int in_the_middle = 0;
+    for (int round = 0; round < 100; ++round) {
+        const pid_t child = start_publisher(path, size);
+        ASSERT_GT(child, 0);
+        usleep(static_cast<useconds_t>(500 + 97 * round));
+        kill(child, SIGKILL);
+        int status = 0;
+        ASSERT_EQ(waitpid(child, &status, 0), child);
+        ASSERT_TRUE(WIFSIGNALED(status)) << "it ended by itself with status " << status;
+        if (fs::exists(folder_ / "a.prom.tmp")) ++in_the_middle;
+        if (!fs::exists(path)) continue;  // Killed before the first was in place.
+        const std::string text = read_file(path, size + 2).value_or("absent");
+        ASSERT_EQ(text, std::string(size, text[0]) + "\n") << "round " << round;
+    }
+    EXPECT_GT(in_the_middle, 0) << "it was never killed while it wrote";
+    ASSERT_TRUE(publish_file(path, "whole\n"));
+    EXPECT_EQ(names(), std::vector<std::string>{"a.prom"}) << "what was left is used up";
+}
+
+TEST_F(WriteFile, OwnedByAnother) {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root";
+    ASSERT_TRUE(publish_file(folder_ / "a.prom", "root's"));
+    constexpr uid_t nobody = 65534;
+    // In a folder where everybody may do with the files of others: it is replaced.
+    ASSERT_EQ(chmod(folder_.c_str(), 0777), 0);
+    ASSERT_EQ(seteuid(nobody), 0);
+    const auto replaced = publish_file(folder_ / "a.prom", "nobody's");
+    ASSERT_EQ(seteuid(0), 0);
+    EXPECT_TRUE(replaced);
+    EXPECT_EQ(content(folder_ / "a.prom"), "nobody's");
+    // In one like /tmp, where nobody may: it stays, and nothing else is left.
+    ASSERT_EQ(chown((folder_ / "a.prom").c_str(), 0, 0), 0);
+    ASSERT_EQ(chmod(folder_.c_str(), 01777), 0);
+    ASSERT_EQ(seteuid(nobody), 0);
+    const auto refused = publish_file(folder_ / "a.prom", "again");
+    ASSERT_EQ(seteuid(0), 0);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().text.find("not permitted"), std::string::npos)
+        << refused.error().text;
+    EXPECT_EQ(content(folder_ / "a.prom"), "nobody's");
+    EXPECT_EQ(names(), std::vector<std::string>{"a.prom"});
 }
 
 TEST_F(WriteFile, FullDisk) {

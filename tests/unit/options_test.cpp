@@ -90,6 +90,24 @@ TEST(Options, DumpAll) {
     EXPECT_EQ(options.color, ColorMode::never);
 }
 
+TEST(Options, Export) {
+    const Options defaults = parsed({"export", "--textfile", "a.prom"});
+    EXPECT_EQ(defaults.command, Subcommand::export_metrics);
+    EXPECT_EQ(defaults.textfile, "a.prom");
+    EXPECT_FALSE(defaults.interval || defaults.duration);
+    EXPECT_EQ(defaults.top_reasons, 20U);
+    EXPECT_FALSE(defaults.histograms || defaults.per_vcpu || defaults.measure);
+    const Options all = parsed({"export", "--textfile", "-", "--interval", "1", "--top-reasons=5",
+                                "--histograms", "--per-vcpu", "--measure", "--vm", "web*",
+                                "--no-wait", "--max-vcpus", "16"});
+    EXPECT_EQ(all.textfile, "-");
+    EXPECT_EQ(all.interval, 1s);
+    EXPECT_EQ(all.top_reasons, 5U);
+    EXPECT_TRUE(all.histograms && all.per_vcpu && all.measure && all.no_wait);
+    EXPECT_EQ(all.vm_glob, "web*");
+    EXPECT_EQ(all.max_vcpus, 16U);
+}
+
 TEST(Options, WorkloadIsLeftAlone) {
     const Options options = parsed({"dump", "--sort", "time", "--", "sh", "-c", "x", "--sort",
                                     "no such", "--help", "--", ""});
@@ -211,6 +229,14 @@ TEST(Options, MistakesAreOneLine) {
         {{"dump", "--vm", ""}, "--vm needs a pattern"},
         {{"dump", "--attach", "kprobe"}, "is none of auto, raw, classic"},
         {{"dump", "--color", "red"}, "is none of auto, always, never"},
+        {{"export"}, "export: no --textfile FILE.prom (or -) given; see 'exittop export --help'"},
+        {{"export", "--textfile", "x"}, "'x' does not end in .prom"},
+        {{"export", "--textfile", "-", "--interval", "0.5"}, "--interval '0.5' is too short"},
+        {{"export", "--textfile", "-", "--interval", "-1"}, "--interval '-1' is negative"},
+        {{"export", "--textfile", "-", "--interval", "5", "--duration", "1"}, "not both"},
+        {{"export", "--textfile", "-", "--top-reasons", "0"}, "from 1 to 1000"},
+        {{"export", "--textfile", "-", "--top-reasons", "-2"}, "--top-reasons '-2' is no whole"},
+        {{"export", "--textfile", "-", "x"}, "export: unexpected 'x'"},
         {{"check", "x"}, "check: unexpected 'x'"},
         {{"check", "--"}, "check: unexpected '--'"},
         {{"reasons", "a", "b"}, "reasons: unexpected 'b'"},
@@ -246,9 +272,10 @@ TEST(Options, MistakesAreOneLine) {
 
 TEST(Options, HelpAndVersion) {
     std::string all;
-    for (const Words& words : {Words{"--help"}, {"live", "--help"}, {"dump", "--help"}, {"check", "-h"},
-                               {"reasons", "--help"}, {"record", "--help"}, {"compare", "--help"},
-                               {"import", "--help"}, {"experiment", "--help"}}) {
+    for (const Words& words : {Words{"--help"}, {"live", "--help"}, {"dump", "--help"},
+                               {"export", "--help"}, {"check", "-h"}, {"reasons", "--help"},
+                               {"record", "--help"}, {"compare", "--help"}, {"import", "--help"},
+                               {"experiment", "--help"}}) {
         const auto options = parse_words(words);
         ASSERT_FALSE(options);
         EXPECT_EQ(options.error().status, 0);
@@ -265,7 +292,7 @@ TEST(Options, HelpAndVersion) {
 // What --help gives as examples must work: words up to a comment or a redirection.
 TEST(Options, ExamplesInHelpAreTrue) {
     int examples = 0;
-    for (const char* command : {"live", "dump", "reasons", "record", "compare"}) {
+    for (const char* command : {"live", "dump", "export", "reasons", "record", "compare"}) {
         std::istringstream help(parse_words({command, "--help"}).error().text);
         for (std::string line; std::getline(help, line);) {
             if (!line.starts_with("  exittop ")) continue;
@@ -280,7 +307,7 @@ TEST(Options, ExamplesInHelpAreTrue) {
             ++examples;
         }
     }
-    EXPECT_EQ(examples, 14);
+    EXPECT_EQ(examples, 16);
 }
 
 TEST(Options, Color) {

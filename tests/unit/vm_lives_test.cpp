@@ -33,6 +33,7 @@ struct ModelVm {
     std::uint32_t pid = 0;
     std::vector<ModelVcpu> vcpus;
     std::uint32_t next_id = 0;
+    bool forgotten = false;
     bool dying = false;  // one of its vCPUs ended: no further ones come
 };
 
@@ -47,6 +48,7 @@ public:
             case 4: end_vm(detail); break;
             case 5: end_vcpu(detail); break;
             case 6: case 7: update(); compare(); break;
+            case 8: update(); forget(); compare(); break;
             default: exit(detail); break;
         }
     }
@@ -67,7 +69,7 @@ public:
         std::size_t expected = 0;
         std::map<std::string, int> ids;
         for (const ModelVm& vm : vms_) {
-            if (vm.vcpus.empty()) continue;
+            if (vm.vcpus.empty() || vm.forgotten) continue;
             ++expected;
             RC_ASSERT(by_name.contains(vm.name));
             compare(vm, *by_name[vm.name]);
@@ -78,6 +80,16 @@ public:
             return slot.header.state == EXITTOP_SLOT_IN_USE;
         });
         RC_ASSERT(free_.size() + static_cast<std::size_t>(live) == slot_count);
+    }
+
+    /// As an exporter does that has shown those that ended once.
+    void forget() {
+        table_.forget_ended(UINT64_MAX);
+        for (ModelVm& vm : vms_) {
+            const bool seen = !vm.vcpus.empty();
+            vm.forgotten = vm.forgotten ||
+                           (seen && std::ranges::all_of(vm.vcpus, &ModelVcpu::ended));
+        }
     }
 
 private:

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "export.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dump.h"
+#include "files.h"
+#include "prometheus.h"
+#include "series.h"
+#include "service_manager.h"
+#include "text.h"
+#include "waiting.h"
+#include "workload.h"
+
+namespace exittop {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+using Written = std::expected<void, Error>;
+
+/// How often VMs, signals and the vendor module are looked after.
+constexpr auto poll_interval = 100ms;
+constexpr std::chrono::nanoseconds default_interval = 15s;
+
+double unix_time_s() {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
+/// Where the metrics go: a file, or stdout.
+class Target {
+public:
+    explicit Target(std::string name) : name_(std::move(name)) {}
+
+    [[nodiscard]] bool is_file() const { return name_ != "-"; }
+    [[nodiscard]] const std::string& name() const { return name_; }
+
+    Written write(const std::string& text) {
+        Written written = is_file() ? publish_file(name_, text) : write_stdout(text);
+        is_ours_ = is_ours_ || written;
+        return written;
+    }
+
+    /// A file that another process left, and that was never replaced, is not ours to remove.
+    void remove() const {
+        if (is_file() && is_ours_) withdraw_file(name_);
+    }
+
+private:
+    std::string name_;
+    bool is_ours_ = false;
+};
+
+class Exporter {
+public:
+    Exporter(const Host& host, const Options& options)
+        : host_(host), options_(options), waiting_(host, options), target_(options.textfile) {}
+
+    std::expected<int, Error> run() {
+        return options_.duration ? write_once() : write_until_signal();
+    }
+
+private:
+    std::expected<int, Error> write_once() {
+        while (!is_over()) {
+            if (auto polled = poll(); !polled) return std::unexpected(polled.error());
+            if (ended_by_signal(poll_interval)) break;
+        }
+        if (!waiting_.collector()) {
+            return std::unexpected(Error{ExitStatus::lacking,
+                                         "nothing was counted: neither kvm_intel nor kvm_amd was "
+                                         "loaded meanwhile"});
+        }
+        waiting_.collector()->stop();
+        if (auto written = target_.write(text()); !written) {
+            return std::unexpected(written.error());
+        }
+        return 0;
+    }
+
+    [[nodiscard]] bool is_over() {
+        const auto& collector = waiting_.collector();
+        return collector && collector->running_time() >= *options_.duration;
+    }
+
+    std::expected<int, Error> write_until_signal() {
+        const auto interval = options_.interval.value_or(default_interval);
+        auto next = Clock::now();
+        while (true) {
+            const bool was_counting = waiting_.collector().has_value();
+            if (auto polled = poll(); !polled) return end(std::unexpected(polled.error()));
+            const bool has_begun = !was_counting && waiting_.collector();
+            if (has_begun || Clock::now() >= next) {
+                if (auto updated = update(); !updated) return end(std::unexpected(updated.error()));
+                // Not faster after a time in which nothing ran, a suspend.
+                next = std::max(next + interval, Clock::now() + interval / 2);
+            }
+            manager_.alive();
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
+            if (ended_by_signal(std::clamp<std::chrono::milliseconds>(left, 0ms, poll_interval))) {
+                return end(0);
+            }
+        }
+    }
+
+    std::expected<int, Error> end(std::expected<int, Error> result) {
+        manager_.stopping();
+        target_.remove();
+        return result;
+    }
+
+    Written poll() {
+        const bool was_counting = waiting_.collector().has_value();
+        if (auto polled = waiting_.poll(); !polled) return polled;
+        auto& collector = waiting_.collector();
+        if (was_counting || !collector || !options_.measure) return {};
+        return collector->measure_cost(true);
+    }
+
+    bool ended_by_signal(std::chrono::milliseconds pause) {
+        const auto number = signals_.wait(pause);
+        return number && *number != SIGCHLD;
+    }
+
+    /// Writes; what fails is told, once, and tried again at the next interval. An error only where
+    /// that has no sense: stdout does not come back.
+    Written update() {
+        auto written = target_.write(text());
+        if (!written && !target_.is_file()) return written;
+        if (written) {
+            // VMs that ended have been written a last time.
+            if (waiting_.collector()) waiting_.collector()->forget_ended(0s);
+            if (!problem_.empty()) {
+                report(fmt::format("writes '{}' again", sanitise(target_.name(), 200)));
+            }
+            problem_.clear();
+        } else {
+            ++write_errors_;
+            const std::string problem = written.error().text;
+            if (problem != problem_) report(problem + "; trying again every interval");
+            problem_ = problem;
+        }
+        manager_.report(status());
+        return {};
+    }
+
+    [[nodiscard]] std::string status() {
+        if (!problem_.empty()) return problem_;
+        if (!waiting_.collector()) return "waiting for kvm_intel or kvm_amd";
+        return fmt::format("exporting {}", print_number_of(vms_, "VM"));
+    }
+
+    std::string text() {
+        Snapshot snapshot = take();
+        keep_wanted(snapshot, options_);
+        const SeriesOptions wanted = {options_.top_reasons, options_.per_vcpu};
+        const std::vector<VmSeries> vms = make_series(snapshot, wanted, memory_);
+        vms_ = vms.size();
+        return prometheus_text(snapshot, vms,
+                               {unix_time_s(), waiting_.collector().has_value(), write_errors_},
+                               options_.histograms);
+    }
+
+    Snapshot take() {
+        auto& collector = waiting_.collector();
+        if (!collector) {
+            Snapshot nothing;
+            nothing.host = host_.facts();
+            return nothing;
+        }
+        const bool in_full = options_.histograms || options_.per_vcpu;
+        return in_full ? collector->snapshot() : collector->overview("");
+    }
+
+    const Host& host_;
+    const Options& options_;
+    Signals signals_;
+    WaitingCollector waiting_;
+    Target target_;
+    ServiceManager manager_;
+    SeriesMemory memory_;
+    std::size_t vms_ = 0;
+    std::uint64_t write_errors_ = 0;
+    std::string problem_;  ///< Why the last update failed; empty: it did not.
+};
+
+}  // namespace
+
+std::expected<int, Error> run_export(const Host& host, const Options& options) {
+    return Exporter(host, options).run();
+}
+
+}  // namespace exittop
