@@ -62,6 +62,10 @@ def check(vendor: str, exittop: str, kept: Path, printed: str) -> None:
                  *(row["reason"] for row in comparison["reasons"])):
         if word not in printed:
             raise Mismatch(f"the tables lack '{word}'")
+    page = (kept / "page.html").read_text()
+    for word in ("</html>", f"{nested}=0", *(f">{row['reason']}<" for row in comparison["reasons"])):
+        if word not in page:
+            raise Mismatch(f"the page lacks '{word}'")
     counts = [run["count"] for run in comparison["total"]]
     print(f"  {vendor}: {counts[0]:.0f} -> {counts[1]:.0f} exits")
 
@@ -72,7 +76,8 @@ def main() -> int:
     parser.add_argument("--exittop", required=True)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run([options.exittop, "lab", options.vendor, "--keep", folder],
+        done = subprocess.run([options.exittop, "lab", options.vendor, "--keep", folder,
+                               "--html", f"{folder}/page.html"],
                               stdout=subprocess.PIPE, text=True, check=False)
         print(done.stdout)
         try:
