@@ -15,10 +15,10 @@ namespace exittop {
 
 namespace {
 
-// Parameters that follow from the paging mode, which is what runs are compared for.
-constexpr std::array paging_parameters = {"kvm_intel.ept", "kvm_amd.npt", "kvm.tdp_mmu",
-                                          "kvm_intel.unrestricted_guest", "kvm_intel.eptad",
-                                          "kvm_intel.pml"};
+constexpr std::array paging_parameters = {
+    "kvm_intel.ept", "kvm_amd.npt", "kvm.tdp_mmu", "kvm_intel.unrestricted_guest",
+    "kvm_intel.eptad", "kvm_intel.pml", "kvm_intel.allow_smaller_maxphyaddr",
+    "kvm_intel.vmentry_l1d_flush"};
 constexpr double other_length = 1.2;
 constexpr std::size_t fewest_doubled = 3;  // One or two counts double by chance.
 constexpr std::size_t shown_names = 6;
@@ -116,7 +116,7 @@ void check_parameters(std::vector<Warning>& warnings, const Pair& pair) {
     for (const auto& [name, value] : pair.other.repeats.front().host.parameters) {
         const auto was = first.find(name);
         if (was == first.end() || was->second == value) continue;
-        if (std::ranges::find(paging_parameters, name) != paging_parameters.end()) continue;
+        if (follows_paging(name)) continue;
         different.push_back(fmt::format("{} {} -> {}", name, was->second, value));
     }
     if (different.empty()) return;
@@ -247,6 +247,10 @@ void check_emptiness(std::vector<Warning>& warnings, const Run& run) {
 }
 
 }  // namespace
+
+bool follows_paging(std::string_view parameter) {
+    return std::ranges::find(paging_parameters, parameter) != paging_parameters.end();
+}
 
 std::vector<Fact> run_facts(const Run& run) {
     const Snapshot& first = run.repeats.front();

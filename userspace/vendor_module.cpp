@@ -11,8 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -20,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "comparability.h"
 #include "files.h"
 
 extern char** environ;
@@ -31,9 +30,6 @@ using namespace std::chrono_literals;
 
 /// The kernel takes a VM apart after the process that had it is gone.
 constexpr auto longest_teardown = 10s;
-
-/// Parameters that the module itself turns off where there is no nested paging.
-constexpr std::array follow_paging = {"unrestricted_guest", "eptad", "pml", "enable_pml"};
 
 std::unexpected<Error> failure(std::string text, ExitStatus status = ExitStatus::failed) {
     return std::unexpected(Error{status, std::move(text)});
@@ -57,10 +53,6 @@ int run_modprobe(std::vector<std::string> arguments) {
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
     return 127;
-}
-
-bool follows_paging(const std::string& parameter) {
-    return std::ranges::find(follow_paging, parameter) != follow_paging.end();
 }
 
 }  // namespace
@@ -177,7 +169,9 @@ std::expected<void, Error> VendorModule::load_like(const Parameters& wanted) {
 
 std::expected<void, Error> VendorModule::reload(bool nested_paging) {
     Parameters wanted = found_;
-    std::erase_if(wanted, [](const auto& entry) { return follows_paging(entry.first); });
+    std::erase_if(wanted, [this](const auto& entry) {
+        return entry.first != paging_ && follows_paging(name_ + "." + entry.first);
+    });
     // As the kernel prints it: bools are "Y" and "N", ints (kvm_amd before 5.13) are numbers.
     const bool is_bool = wanted[paging_] == "Y" || wanted[paging_] == "N";
     wanted[paging_] = is_bool ? (nested_paging ? "Y" : "N") : (nested_paging ? "1" : "0");

@@ -22,6 +22,17 @@ LINES = {
     "no wait": "exittop dump --no-wait --duration 0.3",
     "classic": "exittop dump --attach classic --duration 0.5",
     "check": "exittop check",
+    "record": "exittop record -o /out/run.json --label mine --note 'a note' -- sleep 0.5",
+    "record again": "exittop record -o /out/run.json --duration 0.3",
+    "record over": "exittop record -o /tmp/new.json --duration 0.2 && exittop record --force "
+                   "-o /tmp/new.json --repeat 4 --duration 0.2 && exittop compare /tmp/new.json "
+                   "/out/run.json --format json --normalize time",
+    "record status": "exittop record -o /out/failed.json -- sh -c 'sleep 0.2; exit 7'",
+    "record failing": "exittop record -o /tmp/no.json --repeat 3 -- false; status=$?; "
+                      "ls /tmp/no.json && exit 9; exit $status",
+    "record of none": "exittop record -o /tmp/no.json --vm 'mail*' --duration 0.2",
+    "record interrupted": "(sleep 1; kill -TERM $$) & exec exittop record -o /tmp/int.json "
+                          "--repeat 2 --duration 20",
     "few": "exittop dump --max-vcpus 1 --duration 0.5",
 }
 
@@ -29,7 +40,7 @@ LINES = {
 class CountingTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        done = emulated.run_lines([(line, SECONDS) for line in LINES.values()])
+        done, cls.files = emulated.run_lines_and_keep([(line, SECONDS) for line in LINES.values()])
         cls.done = dict(zip(LINES, done, strict=True))
 
     def assert_fails(self, name: str, status: int, said: str) -> None:
@@ -59,6 +70,43 @@ class CountingTest(unittest.TestCase):
         self.assertEqual(len(vm["vcpus"]), 2)
         for vcpu in vm["vcpus"]:
             self.assertIn("cpuid", {exits["reason"] for exits in vcpu["exits"]})
+
+    def test_a_recorded_run_says_under_which_conditions(self):
+        done = self.done["record"]
+        self.assertEqual((done.status, done.stdout), (0, ""), done.stderr)
+        self.assertRegex(done.stderr, r"exittop: /out/run.json: [\d,]+ exits of 1 VM\n$")
+        run = json.loads(self.files["run.json"])
+        self.assertEqual((run["label"], run["note"], run["command"]),
+                         ("mine", "a note", ["sleep", "0.5"]))
+        for text in (run["started_at"], run["taken_at"], run["version"], run["host"]["name"],
+                     run["host"]["kernel"], run["host"]["cpu"]):
+            self.assertTrue(text)
+        self.assertEqual(run["host"]["parameters"]["kvm_amd.npt"], "Y")
+        self.assertGreater(run["duration_s"], 0.4)
+        (vm,) = run["vms"]
+        self.assertEqual((vm["vmm"], vm["paging"], len(vm["vcpus"])), ("qemu", "npt", 2))
+
+    def test_an_existing_run_is_kept(self):
+        self.assert_fails("record again", 1, "run.json': File exists; --force replaces it")
+        self.assertEqual(json.loads(self.files["run.json"])["label"], "mine")
+
+    def test_repetitions_are_recorded_and_compared(self):
+        done = self.done["record over"]
+        self.assertEqual(done.status, 0, done.stderr)
+        comparison = json.loads(done.stdout)
+        self.assertEqual([run["repeats"] for run in comparison["runs"]], [4, 1])
+        self.assertEqual(len(comparison["total"][0]["values"]), 4)
+        self.assertIn("spread", comparison["total"][0])
+
+    def test_recording_a_command_that_fails(self):
+        self.assertEqual(self.done["record status"].status, 7)
+        self.assertEqual(json.loads(self.files["failed.json"])["schema"], "exittop/1")
+        self.assert_fails("record failing", 1, "repetition 1 of 3 failed: the command ended with "
+                                               "status 1; nothing was written")
+
+    def test_recording_that_comes_to_nothing(self):
+        self.assert_fails("record of none", 1, r"no VM matches 'mail\*'")
+        self.assert_fails("record interrupted", 1, "repetition 1 of 2 was interrupted")
 
     def test_csv_is_a_table(self):
         lines = self.done["csv"].stdout.splitlines()

@@ -5,7 +5,7 @@ import re
 
 from command_line import SOURCE, run
 
-COMMANDS = ("live", "dump", "check", "reasons", "compare", "lab")
+COMMANDS = ("live", "dump", "record", "compare", "import", "experiment", "check", "reasons", "lab")
 README = SOURCE / "README.md"
 MANUAL = SOURCE / "deploy/exittop.8"
 

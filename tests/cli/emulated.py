@@ -30,6 +30,11 @@ class Done:
 
 def run_lines(lines: list[tuple[str, int]]) -> list[Done]:
     """What each shell command did; after its seconds it gets a Ctrl-C."""
+    return run_lines_and_keep(lines)[0]
+
+
+def run_lines_and_keep(lines: list[tuple[str, int]]) -> tuple[list[Done], dict[str, bytes]]:
+    """The same, and the files that they left in /out."""
     script = _PROLOGUE
     files = {"/bin/sudo": _SUDO}
     for number, (line, seconds) in enumerate(lines):
@@ -42,5 +47,6 @@ def run_lines(lines: list[tuple[str, int]]) -> list[Done]:
     result = run_job.run(job)
     if result.splats:
         raise AssertionError(f"the emulated host's kernel complained: {result.splats[0]}")
-    return [Done(line, int(result.text(f"{number}.status")), result.text(f"{number}.out"),
+    done = [Done(line, int(result.text(f"{number}.status")), result.text(f"{number}.out"),
                  result.text(f"{number}.err")) for number, (line, _) in enumerate(lines)]
+    return done, result.out
