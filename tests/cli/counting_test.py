@@ -29,7 +29,7 @@ LINES = {
                    "/out/run.json --format json --normalize time",
     "record status": "exittop record -o /out/failed.json -- sh -c 'sleep 0.2; exit 7'",
     "record failing": "exittop record -o /tmp/no.json --repeat 3 -- false; status=$?; "
-                      "ls /tmp/no.json && exit 9; exit $status",
+                      "[ -e /tmp/no.json ] && exit 9; exit $status",
     "record of none": "exittop record -o /tmp/no.json --vm 'mail*' --duration 0.2",
     "record interrupted": "(sleep 1; kill -TERM $$) & exec exittop record -o /tmp/int.json "
                           "--repeat 2 --duration 20",
