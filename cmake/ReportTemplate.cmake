@@ -49,6 +49,7 @@ foreach(script D3 PLOT SCRIPT)
 endforeach()
 list(JOIN SCRIPT_HASHES " " SCRIPT_HASHES)
 
+# What is written @NAME@ is put in here, {{name}} for each page by report_page.cpp.
 file(READ ${REPORT}/page.html page)
 foreach(part STYLE SCRIPT D3_LICENSE D3 PLOT_LICENSE PLOT SCRIPT_HASHES)
     string(REPLACE "@${part}@" "${${part}}" page "${page}")

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "comparison_text.h"
 #include "csv.h"
 #include "grid.h"
 
@@ -24,52 +25,11 @@ struct Table {
     std::vector<GridRow> rows;
 };
 
-// ---- Cells
-
-std::string print_amount(double value, Basis basis) {
-    if (basis == Basis::share) return print_percent(value);
-    if (basis == Basis::count && value == std::floor(value) && value < 1e18) {
-        return group_digits(static_cast<std::uint64_t>(value));
-    }
-    return print_rate(value);
-}
-
-std::string print_delta(double delta, Basis basis) {
-    if (delta == 0.0) return "0";
-    if (basis == Basis::share) return fmt::format("{:+.1f}%", delta * 100.0);
-    return (delta > 0.0 ? "+" : "-") + print_amount(std::abs(delta), basis);
-}
-
-std::string print_ratio(const Versus& versus) {
-    if (versus.change == Change::appeared) return "new";
-    if (versus.change == Change::gone) return "gone";
-    if (!versus.ratio) return "-";
-    if (*versus.ratio > 0.0 && *versus.ratio < 0.01) return "<0.01x";
-    return *versus.ratio < 10.0 ? fmt::format("{:.2f}x", *versus.ratio)
-                                : print_rate(*versus.ratio) + "x";
-}
-
-std::string print_noise(const Versus& versus) {
-    if (!versus.p_value) return "-";
-    return versus.beyond_noise ? "beyond" : "within";
-}
+// ---- Tables
 
 std::string print_value_of(const Cell& cell, Basis basis) {
     const std::string value = print_amount(cell.value, basis);
     return cell.spread ? fmt::format("{} ±{}", value, print_amount(*cell.spread, basis)) : value;
-}
-
-std::string print_time(const std::optional<double>& ns) {
-    return ns ? print_ns(static_cast<std::uint64_t>(std::llround(std::min(*ns, 9e18)))) : "-";
-}
-
-std::string print_time(const std::optional<std::uint64_t>& ns) { return ns ? print_ns(*ns) : "-"; }
-
-// ---- Tables
-
-bool has_repeats(const Comparison& comparison) {
-    return std::ranges::any_of(comparison.runs,
-                               [](const RunSummary& run) { return run.repeats > 1; });
 }
 
 std::string short_label(const RunSummary& run) { return sanitise(run.label, label_columns); }
@@ -194,19 +154,6 @@ std::string split_line(const TimeSplit& split) {
                                     print_percent(ns / all)));
     }
     return fmt::format("vCPU time: {}", fmt::join(parts, ", "));
-}
-
-// Which test stands behind the column NOISE, and whether there are repetitions enough for it.
-std::string noise_line(const Comparison& comparison) {
-    if (!has_repeats(comparison) || comparison.runs.size() < 2) return {};
-    const std::size_t fewest = std::ranges::min(comparison.runs, {}, &RunSummary::repeats).repeats;
-    if (fewest < fewest_repeats) {
-        return fmt::format("NOISE needs at least {} repetitions of each run; one here has {}.",
-                           fewest_repeats, fewest);
-    }
-    return fmt::format("NOISE: Mann-Whitney U test over the repetitions, two-sided, p < {} "
-                       "adjusted for the number of reasons (Benjamini-Hochberg).",
-                       significance_level);
 }
 
 std::string losses(const Comparison& comparison, Color color) {

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "comparison_text.h"
 #include "html.h"
 #include "report_parts.h"
 #include "text.h"
@@ -28,8 +29,8 @@ bool is_known(const FactRow& row) {
 // When it was is never the same.
 bool differs(const FactRow& row) {
     if (row.name == "started" || row.name == "ended") return false;
-    return std::ranges::any_of(row.values,
-                               [&](const std::string& value) { return value != row.values.front(); });
+    const std::string& first = row.values.front();
+    return std::ranges::any_of(row.values, [&](const auto& value) { return value != first; });
 }
 
 std::string run_headings(const Comparison& comparison, const char* first) {
@@ -115,7 +116,7 @@ double all_time(const TimeSplit& split) {
 
 std::string time_cell(double ns, double all) {
     if (!(all > 0.0)) return "<td>-</td>";
-    return fmt::format("<td data-value=\"{}\">{} {}</td>", ns, print_time(ns),
+    return fmt::format("<td data-value=\"{}\">{} {}</td>", ns, print_time(std::optional(ns)),
                        html_text(print_percent(ns / all)));
 }
 
@@ -139,7 +140,7 @@ std::string times_html(const Comparison& comparison) {
         const RunSummary& summary = comparison.runs[run];
         out += fmt::format("<tr><th scope=\"row\">{} {}</th>", letter_mark(run),
                            html_text(summary.label));
-        out += fmt::format("<td>{}</td>", print_time(all_time(summary.split)));
+        out += fmt::format("<td>{}</td>", print_time(std::optional(all_time(summary.split))));
         for (const TimePart& part : parts) {
             out += time_cell(summary.split.*part.ns, all_time(summary.split));
         }

@@ -3,12 +3,12 @@
 #include "report_page.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <string_view>
 
 #include <fmt/format.h>
 
+#include "comparison_text.h"
 #include "html.h"
 #include "report_parts.h"
 #include "report_template.h"
@@ -31,13 +31,14 @@ std::string title_of(const Comparison& comparison) {
 }
 
 std::string amount(const Cell& cell, Basis basis) {
-    return html_text(fmt::format("{} {}", print_on_basis(cell.value, basis), basis_name(basis)));
+    return html_text(fmt::format("{} {}", print_amount(cell.value, basis), basis_name(basis)));
 }
 
 // "ept=0: 121,342 exits, 251x those of ept=1."
 std::string lead_of(const Comparison& comparison) {
     std::string out;
-    for (std::size_t run = comparison.runs.size() > 1 ? 1 : 0; run < comparison.runs.size(); ++run) {
+    const std::size_t number = comparison.runs.size();
+    for (std::size_t run = number > 1 ? 1 : 0; run < number; ++run) {
         const Cell& cell = comparison.total.cells[run];
         out += fmt::format("{}<b>{}</b>: {}", out.empty() ? "" : " ",
                            html_text(comparison.runs[run].label), amount(cell, comparison.basis));
@@ -77,7 +78,7 @@ std::string joined_known(const std::vector<std::string>& parts) {
 std::string run_card(const Comparison& comparison, std::size_t run) {
     const RunSummary& summary = comparison.runs[run];
     const Cell& total = comparison.total.cells[run];
-    std::string big = print_number(total.count) + " <small>exits</small>";
+    std::string big = print_amount(total.count, Basis::count) + " <small>exits</small>";
     if (comparison.basis == Basis::count && total.versus) {
         big += fmt::format(" <small>{}</small>", html_text(print_ratio(*total.versus)));
     }
@@ -119,16 +120,8 @@ std::string meanings_html(const Comparison& comparison) {
 
 std::string table_hint(const Comparison& comparison) {
     if (comparison.runs.size() < 2) return {};
-    std::string out = "Differences and ratios are to the first run.";
-    const bool tested = std::ranges::any_of(comparison.total.cells, [](const Cell& cell) {
-        return cell.versus && cell.versus->p_value;
-    });
-    if (tested) {
-        out += fmt::format(" NOISE: Mann-Whitney U test over the repetitions, two-sided, p &lt; {} "
-                           "adjusted for the number of reasons (Benjamini-Hochberg).",
-                           significance_level);
-    }
-    return out;
+    const std::string noise = noise_line(comparison);
+    return "Differences and ratios are to the first run. " + html_text(noise);
 }
 
 using Parts = std::map<std::string_view, std::string>;
@@ -160,36 +153,8 @@ std::string run_letter(std::size_t run) {
 }
 
 std::string letter_mark(std::size_t run) {
-    return fmt::format("<span class=\"letter run-{}\">{}</span>", run % run_colors, run_letter(run));
-}
-
-std::string print_number(double value) {
-    const bool whole = value < 1e18 && std::floor(value) == value;
-    return whole ? group_digits(static_cast<std::uint64_t>(value)) : print_rate(value);
-}
-
-std::string print_time(double ns) {
-    constexpr double most = 9e18;  // What llround() can return.
-    return print_ns(static_cast<std::uint64_t>(std::llround(std::min(ns, most))));
-}
-
-std::string print_on_basis(double value, Basis basis) {
-    switch (basis) {
-        case Basis::count: return print_number(value);
-        case Basis::share: return print_percent(value);
-        case Basis::time:
-        case Basis::guest_time: break;
-    }
-    return print_rate(value);
-}
-
-std::string print_ratio(const Versus& versus) {
-    if (versus.change == Change::appeared) return "new";
-    if (versus.change == Change::gone) return "gone";
-    if (!versus.ratio) return "-";
-    if (*versus.ratio < 0.01) return "<0.01x";
-    return *versus.ratio < 10.0 ? fmt::format("{:.2f}x", *versus.ratio)
-                                : print_rate(*versus.ratio) + "x";
+    return fmt::format("<span class=\"letter run-{}\">{}</span>", run % run_colors,
+                       run_letter(run));
 }
 
 std::string reason_anchor(const ReasonRow& row) {

@@ -14,15 +14,6 @@ std::string run_letter(std::size_t run);
 /// The letter in the run's colour.
 std::string letter_mark(std::size_t run);
 
-/// "1,234", "0.25": counts of one run are whole, means of several need not be.
-std::string print_number(double value);
-/// "2.41us"
-std::string print_time(double ns);
-/// On the comparison's basis: "1,234", "45.2%".
-std::string print_on_basis(double value, Basis basis);
-/// "23.2x", "new", "gone", "-".
-std::string print_ratio(const Versus& versus);
-
 /// The name by which links find a reason's explanation.
 std::string reason_anchor(const ReasonRow& row);
 

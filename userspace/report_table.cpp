@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The report's table of reasons: groups of columns, one column in each for every run.
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <optional>
 #include <vector>
 
 #include <fmt/format.h>
 
+#include "comparison_text.h"
 #include "fields.h"
 #include "html.h"
 #include "report_parts.h"
@@ -26,7 +26,7 @@ struct Measure {
 
 // One column below a measure: a run's values, or how they stand to the first run's.
 struct Column {
-    enum class Kind { own, delta, ratio, noise } kind;
+    enum class Kind { compared, own, delta, ratio, noise } kind;
     const Measure* measure;
     std::size_t run;
 };
@@ -36,25 +36,25 @@ std::optional<double> optional_double(const std::optional<std::uint64_t>& value)
 }
 
 std::vector<Measure> measures_of(Basis basis) {
-    const auto field = [](const char* key, auto value, auto print) {
-        return Measure{key, std::string(find_field(key)->heading), value, print};
+    const auto amount = [](Basis of) {
+        return [of](double value) { return print_amount(value, of); };
     };
-    std::vector<Measure> measures;
-    if (basis != Basis::count) {
-        measures.push_back({"value", basis_name(basis), [](const Cell& cell) {
-                                return std::optional(cell.value);
-                            },
-                            [basis](double value) { return print_on_basis(value, basis); }});
+    const auto time = [](double ns) { return print_time(std::optional(ns)); };
+    std::vector<Measure> measures = {
+        {"value", basis_name(basis), [](const Cell& cell) { return std::optional(cell.value); },
+         amount(basis)},
+        {"count", "", [](const Cell& cell) { return std::optional(cell.count); },
+         amount(Basis::count)},
+        {"rate", "", [](const Cell& cell) { return cell.rate; }, print_rate},
+        {"time", "", [](const Cell& cell) { return cell.time_ns; }, time},
+        {"mean", "", [](const Cell& cell) { return cell.mean_ns; }, time},
+        {"p50", "", [](const Cell& cell) { return optional_double(cell.p50_ns); }, time},
+        {"p99", "", [](const Cell& cell) { return optional_double(cell.p99_ns); }, time},
+    };
+    if (basis == Basis::count) measures.erase(measures.begin());
+    for (Measure& measure : measures) {
+        if (const Field* field = find_field(measure.key)) measure.heading = field->heading;
     }
-    measures.push_back(field("count", [](const Cell& cell) { return std::optional(cell.count); },
-                             print_number));
-    measures.push_back(field("rate", [](const Cell& cell) { return cell.rate; }, print_rate));
-    measures.push_back(field("time", [](const Cell& cell) { return cell.time_ns; }, print_time));
-    measures.push_back(field("mean", [](const Cell& cell) { return cell.mean_ns; }, print_time));
-    measures.push_back(field("p50", [](const Cell& cell) { return optional_double(cell.p50_ns); },
-                             print_time));
-    measures.push_back(field("p99", [](const Cell& cell) { return optional_double(cell.p99_ns); },
-                             print_time));
     return measures;
 }
 
@@ -63,12 +63,13 @@ std::vector<Column> columns_of(const std::vector<Measure>& measures, const Compa
     std::vector<Column> columns;
     for (const Measure& measure : measures) {
         for (std::size_t run = 0; run < comparison.runs.size(); ++run) {
-            columns.push_back({Column::Kind::own, &measure, run});
-            const auto& versus = comparison.total.cells[run].versus;
-            if (&measure != &measures.front() || !versus) continue;
+            const bool compared = &measure == &measures.front();
+            columns.push_back(
+                {compared ? Column::Kind::compared : Column::Kind::own, &measure, run});
+            if (!compared || run == 0) continue;
             columns.push_back({Column::Kind::delta, &measure, run});
             columns.push_back({Column::Kind::ratio, &measure, run});
-            if (versus->p_value) columns.push_back({Column::Kind::noise, &measure, run});
+            if (has_repeats(comparison)) columns.push_back({Column::Kind::noise, &measure, run});
         }
     }
     return columns;
@@ -80,17 +81,20 @@ std::string value_cell(double value, const std::string& text) {
     return fmt::format("<td data-value=\"{}\">{}</td>", value, html_text(text));
 }
 
-std::string own_cell(const Cell& cell, const Measure& measure, bool compared) {
+std::string own_cell(const Cell& cell, const Measure& measure) {
     const auto value = measure.value(cell);
-    if (!value) return plain_cell();
-    std::string text = measure.print(*value);
-    if (compared && cell.spread) text += " \u00b1" + measure.print(*cell.spread);
-    return value_cell(*value, text);
+    return value ? value_cell(*value, measure.print(*value)) : plain_cell();
 }
 
-std::string delta_cell(const Versus& versus, const Measure& measure) {
-    const std::string sign = versus.delta > 0.0 ? "+" : versus.delta < 0.0 ? "\u2212" : "";
-    return value_cell(versus.delta, sign + measure.print(std::abs(versus.delta)));
+// What is compared, with its spread.
+std::string compared_cell(const Cell& cell, const Measure& measure) {
+    std::string text = measure.print(cell.value);
+    if (cell.spread) text += " \u00b1" + measure.print(*cell.spread);
+    return value_cell(cell.value, text);
+}
+
+std::string delta_cell(const Versus& versus, Basis basis) {
+    return value_cell(versus.delta, print_delta(versus.delta, basis));
 }
 
 // New is more than any ratio, and JavaScript reads "Infinity".
@@ -106,20 +110,17 @@ std::string ratio_cell(const Versus& versus) {
 std::string noise_cell(const Versus& versus) {
     if (!versus.p_value) return plain_cell();
     return fmt::format("<td data-value=\"{0}\" title=\"p = {0:.3g}\">{1}</td>", *versus.p_value,
-                       versus.beyond_noise ? "beyond" : "within");
+                       print_noise(versus));
 }
 
-std::string cell_html(const Column& column, const ReasonRow& row, const Measure& compared) {
+std::string cell_html(const Column& column, const ReasonRow& row, Basis basis) {
     const Cell& cell = row.cells[column.run];
-    if (column.kind == Column::Kind::own) {
-        return own_cell(cell, *column.measure, column.measure == &compared);
-    }
-    if (!cell.versus) return plain_cell();
     switch (column.kind) {
-        case Column::Kind::delta: return delta_cell(*cell.versus, *column.measure);
+        case Column::Kind::compared: return compared_cell(cell, *column.measure);
+        case Column::Kind::own: return own_cell(cell, *column.measure);
+        case Column::Kind::delta: return delta_cell(*cell.versus, basis);
         case Column::Kind::ratio: return ratio_cell(*cell.versus);
         case Column::Kind::noise: return noise_cell(*cell.versus);
-        case Column::Kind::own: break;
     }
     return plain_cell();
 }
@@ -127,6 +128,7 @@ std::string cell_html(const Column& column, const ReasonRow& row, const Measure&
 std::string column_label(const Column& column) {
     const std::string letter = run_letter(column.run);
     switch (column.kind) {
+        case Column::Kind::compared:
         case Column::Kind::own: return letter_mark(column.run);
         case Column::Kind::delta: return letter + "\u2212" + run_letter(0);
         case Column::Kind::ratio: return letter + "/" + run_letter(0);
@@ -144,7 +146,7 @@ std::string group_class(const std::vector<Column>& columns, std::size_t place) {
 std::string heading_html(const std::vector<Column>& columns, std::size_t place) {
     const Column& column = columns[place];
     std::string data = fmt::format(" data-column=\"{}\"", place + 1);
-    if (column.kind == Column::Kind::own) {
+    if (column.kind == Column::Kind::compared || column.kind == Column::Kind::own) {
         data += fmt::format(" data-run=\"{}\" data-field=\"{}\" data-title=\"{}\"", column.run,
                             column.measure->key, html_text(column.measure->heading));
     }
@@ -184,17 +186,18 @@ std::string histograms_json(const ReasonRow& row) {
     return any ? "[" + runs + "]" : "";
 }
 
-std::string row_html(const std::vector<Column>& columns, const ReasonRow& row,
+std::string row_html(const std::vector<Column>& columns, const ReasonRow& row, Basis basis,
                      const std::string& heading, const std::string& data) {
     std::string out = fmt::format("<tr{}><th scope=\"row\">{}</th>", data, heading);
-    for (const Column& column : columns) out += cell_html(column, row, *columns.front().measure);
+    for (const Column& column : columns) out += cell_html(column, row, basis);
     return out + "</tr>\n";
 }
 
-std::string reason_row_html(const std::vector<Column>& columns, const ReasonRow& row) {
+std::string reason_row_html(const std::vector<Column>& columns, const ReasonRow& row,
+                            Basis basis) {
     const std::string label = html_text(row.label);
     const std::string histograms = histograms_json(row);
-    return row_html(columns, row,
+    return row_html(columns, row, basis,
                     row.explanation.empty()
                         ? label
                         : fmt::format("<a href=\"#{}\">{}</a>", reason_anchor(row), label),
@@ -207,12 +210,16 @@ std::string reasons_html(const Comparison& comparison) {
     const std::vector<Measure> measures = measures_of(comparison.basis);
     const std::vector<Column> columns = columns_of(measures, comparison);
     // On paper the style makes room for all columns.
-    std::string out = fmt::format("<table id=\"reason-table\" class=\"wide{}\" style=\"--columns: {}\">\n",
-                                  comparison.runs.size() > 2 ? " landscape" : "", columns.size());
+    std::string out = fmt::format(
+        "<table id=\"reason-table\" class=\"wide{}\" style=\"--columns: {}\">\n",
+        comparison.runs.size() > 2 ? " landscape" : "", columns.size());
     out += head_html(measures, columns) + "<tbody>\n";
-    for (const ReasonRow& row : comparison.rows) out += reason_row_html(columns, row);
+    for (const ReasonRow& row : comparison.rows) {
+        out += reason_row_html(columns, row, comparison.basis);
+    }
     out += "</tbody>\n<tfoot>\n";
-    out += row_html(columns, comparison.total, html_text(comparison.total.label), "");
+    out += row_html(columns, comparison.total, comparison.basis,
+                    html_text(comparison.total.label), "");
     return out + "</tfoot>\n</table>";
 }
 

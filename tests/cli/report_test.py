@@ -147,7 +147,8 @@ class ReportTest(CommandLineTest):
         self.open(self.page)
         self.assertEqual(self.rows(), ["EPT_VIOLATION", "INVLPG", "CPUID", "HLT"])
         heading = "document.querySelector('[data-column=\"{}\"]')"
-        sort = "[...document.querySelectorAll('[aria-sort]')].map(h => [h.dataset.column, h.ariaSort])"
+        sort = """[...document.querySelectorAll('[aria-sort]')].map(h =>
+            [h.dataset.column, h.ariaSort])"""
         self.browser.value(heading.format(0) + ".firstChild.click()")
         self.assertEqual(self.rows(), ["CPUID", "EPT_VIOLATION", "HLT", "INVLPG"])
         self.assertEqual(self.browser.value(sort), [["0", "ascending"]])
@@ -218,8 +219,8 @@ class ReportTest(CommandLineTest):
                           deviceScaleFactor=1, mobile=False)
         self.assertEqual(self.browser.value("getComputedStyle(document.body).backgroundColor"),
                          "rgb(255, 255, 255)")
-        self.assertLessEqual(self.browser.value("document.querySelector('#reason-table').offsetWidth"),
-                             700)
+        self.assertLessEqual(
+            self.browser.value("document.querySelector('#reason-table').offsetWidth"), 700)
         pdf = self.browser.pdf()
         self.assertTrue(pdf.startswith(b"%PDF"))
         self.assertLessEqual(len(re.findall(rb"/Type\s*/Page\b", pdf)), 4)

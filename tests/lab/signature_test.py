@@ -63,7 +63,8 @@ def check(vendor: str, exittop: str, kept: Path, printed: str) -> None:
         if word not in printed:
             raise Mismatch(f"the tables lack '{word}'")
     page = (kept / "page.html").read_text()
-    for word in ("</html>", f"{nested}=0", *(f">{row['reason']}<" for row in comparison["reasons"])):
+    for word in ("</html>", f"{nested}=0",
+                 *(f">{row['reason']}<" for row in comparison["reasons"])):
         if word not in page:
             raise Mismatch(f"the page lacks '{word}'")
     counts = [run["count"] for run in comparison["total"]]

@@ -307,7 +307,7 @@ TEST(Options, ExamplesInHelpAreTrue) {
             ++examples;
         }
     }
-    EXPECT_EQ(examples, 16);
+    EXPECT_EQ(examples, 17);
 }
 
 TEST(Options, Color) {

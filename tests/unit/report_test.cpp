@@ -70,7 +70,8 @@ std::size_t number_of(const std::string& page, std::string_view what) {
 TEST(Report, TwoRuns) {
     const std::string page = page_of(make_runs());
     test::expect_golden("report.html", without_code(page));
-    for (const char* cell : {">new<", ">gone<", ">1.00x<", ">120,674<", "data-value=\"Infinity\""}) {
+    for (const char* cell :
+         {">new<", ">gone<", ">1.00x<", ">120,674<", "data-value=\"Infinity\""}) {
         EXPECT_NE(page.find(cell), page.npos) << cell;
     }
 }
@@ -186,9 +187,9 @@ TEST(Report, ForeignTextIsNeverMarkup) {
     EXPECT_NE(plain.find("other-kernel"), plain.npos);
     rc::check([&] {
         const auto pieces = *rc::gen::container<std::vector<std::string>>(
-            rc::gen::element<std::string>("<", ">", "\"", "'", "&", "</script>", "<!--", "-->", "{{",
-                                          "runs}}", "`", "\\", "\n", "\x1b", "\xff", "\u202e", "=",
-                                          "javascript:", "a"));
+            rc::gen::element<std::string>("<", ">", "\"", "'", "&", "</script>", "<!--", "-->",
+                                          "{{", "runs}}", "`", "\\", "\n", "\x1b", "\xff",
+                                          "\u202e", "=", "javascript:", "a"));
         std::string text = "x";
         for (const std::string& piece : pieces) text += piece;
         const std::string page = page_with(text);

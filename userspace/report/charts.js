@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The charts, drawn by Observable Plot from what the tables hold: a cell's data-value is the number,
-// its text is how exittop prints it. Colours are those of page.css, so they follow the light.
+// The charts, drawn by Observable Plot from what the tables hold: a cell's data-value is the
+// number, its text is how exittop prints it. Colours are those of page.css, so they follow the
+// light.
 "use strict";
 
 const printedWidth = 700;  // Of a chart on paper, in CSS pixels, ...
@@ -90,12 +91,13 @@ function drawBars(width, barHeight, field) {
     fy: { domain: d3.range(reasonRows.length), label: null, padding: 0 },
     marks: [
       Plot.gridX({ ticks: powersOfTen(domain), stroke: "var(--line)", strokeOpacity: 1 }),
-      Plot.axisFy({ anchor: "left", label: null, tickFormat: (place) => nameOf(reasonRows[place]),
-                    lineWidth: (marginLeft - 10) / fontSize, textOverflow: "ellipsis-end",
-                    fontSize }),
+      Plot.axisFy({ anchor: "left", label: null, fontSize, textOverflow: "ellipsis-end",
+                    lineWidth: (marginLeft - 10) / fontSize,
+                    tickFormat: (place) => nameOf(reasonRows[place]) }),
       Plot.barX(bars, { fy: "place", y: (bar) => bar.run.letter, x1: domain[0], x2: end,
                         fill: (bar) => bar.run.color,
-                        title: (bar) => `${nameOf(reasonRows[bar.place])}, ${bar.run.name}: ${bar.text}` }),
+                        title: ({ place, run, text }) =>
+                          `${nameOf(reasonRows[place])}, ${run.name}: ${text}` }),
       Plot.text(bars, { fy: "place", y: (bar) => bar.run.letter, x: end, dx: 5, fontSize: 11,
                         textAnchor: "start", fill: "var(--text)",
                         text: (bar) => `${bar.run.letter} ${bar.text}` }),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The table of reasons: its columns sort, by mouse and by keyboard. Cells carry their exact value in
-// data-value; one without is not known and goes last whichever way is sorted.
+// The table of reasons: its columns sort, by mouse and by keyboard. Cells carry their exact value
+// in data-value; one without is not known and goes last whichever way is sorted.
 "use strict";
 
 const reasonTable = document.getElementById("reason-table");

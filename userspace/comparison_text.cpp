@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "comparison_text.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "text.h"
+
+namespace exittop {
+
+std::string print_amount(double value, Basis basis) {
+    if (basis == Basis::share) return print_percent(value);
+    if (basis == Basis::count && value == std::floor(value) && value < 1e18) {
+        return group_digits(static_cast<std::uint64_t>(value));
+    }
+    return print_rate(value);
+}
+
+std::string print_delta(double delta, Basis basis) {
+    if (delta == 0.0) return "0";
+    if (basis == Basis::share) return fmt::format("{:+.1f}%", delta * 100.0);
+    return (delta > 0.0 ? "+" : "-") + print_amount(std::abs(delta), basis);
+}
+
+std::string print_ratio(const Versus& versus) {
+    if (versus.change == Change::appeared) return "new";
+    if (versus.change == Change::gone) return "gone";
+    if (!versus.ratio) return "-";
+    if (*versus.ratio > 0.0 && *versus.ratio < 0.01) return "<0.01x";
+    return *versus.ratio < 10.0 ? fmt::format("{:.2f}x", *versus.ratio)
+                                : print_rate(*versus.ratio) + "x";
+}
+
+std::string print_noise(const Versus& versus) {
+    if (!versus.p_value) return "-";
+    return versus.beyond_noise ? "beyond" : "within";
+}
+
+std::string print_time(const std::optional<double>& ns) {
+    return ns ? print_ns(static_cast<std::uint64_t>(std::llround(std::min(*ns, 9e18)))) : "-";
+}
+
+std::string print_time(const std::optional<std::uint64_t>& ns) { return ns ? print_ns(*ns) : "-"; }
+
+bool has_repeats(const Comparison& comparison) {
+    return std::ranges::any_of(comparison.runs,
+                               [](const RunSummary& run) { return run.repeats > 1; });
+}
+
+std::string noise_line(const Comparison& comparison) {
+    if (!has_repeats(comparison) || comparison.runs.size() < 2) return {};
+    const std::size_t fewest = std::ranges::min(comparison.runs, {}, &RunSummary::repeats).repeats;
+    if (fewest < fewest_repeats) {
+        return fmt::format("NOISE needs at least {} repetitions of each run; one here has {}.",
+                           fewest_repeats, fewest);
+    }
+    return fmt::format("NOISE: Mann-Whitney U test over the repetitions, two-sided, p < {} "
+                       "adjusted for the number of reasons (Benjamini-Hochberg).",
+                       significance_level);
+}
+
+}  // namespace exittop

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Values of a comparison as all of its outputs for people print them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "comparison.h"
+
+namespace exittop {
+
+/// "1,234", "45.2%" of a share, "0.25": counts of one run are whole, means of several need not be.
+std::string print_amount(double value, Basis basis);
+/// "+1,234", "0".
+std::string print_delta(double delta, Basis basis);
+/// "23.2x", "new", "gone", "-".
+std::string print_ratio(const Versus& versus);
+/// "beyond" or "within", the noise that is; "-" where it is not known.
+std::string print_noise(const Versus& versus);
+/// "2.41us", "-".
+std::string print_time(const std::optional<double>& ns);
+std::string print_time(const std::optional<std::uint64_t>& ns);
+
+bool has_repeats(const Comparison& comparison);
+
+/// Which test stands behind the column NOISE, and whether there are repetitions enough for it;
+/// nothing where there is no such column.
+std::string noise_line(const Comparison& comparison);
+
+}  // namespace exittop
