@@ -144,12 +144,14 @@ public:
     }
 
     // The start of a sample's line, up to its value.
-    void series(std::string_view labels, std::string_view suffix = {}) {
+    void series(std::string_view labels, std::string_view suffix = {},
+                std::string_view last_label = {}) {
         out += name_;
         out += suffix;
         if (!labels.empty()) {
             out += '{';
             out += labels;
+            out += last_label;
             out += '}';
         }
         out += ' ';
@@ -190,19 +192,31 @@ private:
 
 using Vms = std::span<const LabelledVm>;
 
+// The buckets' labels, to stand after others.
+const std::vector<std::string>& bound_labels() {
+    static const std::vector<std::string> labels = [] {
+        std::vector<std::string> all;
+        for (const std::uint64_t bound : bucket_bounds) {
+            all.push_back(fmt::format(",le=\"{}\"", seconds(bound)));
+        }
+        return all;
+    }();
+    return labels;
+}
+
 void write_histogram(Writer& writer, const std::string& labels, const ExitStats& exits) {
     const Histogram& histogram = exits.histogram;
     std::uint64_t below = 0;
     std::size_t bucket = histogram.first_bucket();
-    for (const std::uint64_t bound : bucket_bounds) {
-        while (bucket < histogram.end_bucket() && bucket_upper(bucket) <= bound) {
+    for (std::size_t i = 0; i < bucket_bounds.size(); ++i) {
+        while (bucket < histogram.end_bucket() && bucket_upper(bucket) <= bucket_bounds[i]) {
             below += histogram.at(bucket++);
         }
-        writer.series(fmt::format("{},le=\"{}\"", labels, seconds(bound)), "_bucket");
+        writer.series(labels, "_bucket", bound_labels()[i]);
         append_count(writer.out, below);
     }
     const std::uint64_t total = histogram.total();
-    writer.series(labels + ",le=\"+Inf\"", "_bucket");
+    writer.series(labels, "_bucket", ",le=\"+Inf\"");
     append_count(writer.out, total);
     writer.series(labels, "_sum");
     append_seconds(writer.out, exits.time_ns);
