@@ -15,6 +15,7 @@ _SUDO = b'#!/bin/sh\nexec "$@"\n'
 _PROLOGUE = """
 load_kvm 1 || exit 1
 micro_vm --vcpus 2 --rounds 4000000000 --quiet -- qemu-system-x86_64 -name guest=web1 &
+mkdir -p /var/lib/prometheus/node-exporter
 cd /tmp
 """
 _EPILOGUE = "kill $!\n"
