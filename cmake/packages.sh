@@ -7,7 +7,7 @@ build_packages=(g++=g++ clang=clang llvm=llvm-strip cmake=cmake ninja-build=ninj
     libbpf-dev libsystemd-dev libncurses-dev libcli11-dev libfmt-dev nlohmann-json3-dev)
 lab_packages=(python3=python3 busybox-static zstd=zstd)
 amd_lab_packages=(qemu-system-x86=qemu-system-x86_64)
-intel_lab_packages=(bochs=bochs-bin bochsbios)
+intel_lab_packages=(bochs=bochs-bin bochsbios vgabios)
 test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=python3 groff-base=groff)
 
 browser_packages=(chromium=chromium)
