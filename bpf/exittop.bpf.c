@@ -476,6 +476,13 @@ int exit_btf(u64 *ctx)
 	return handle_exit_read(ctx[0], ctx[1], READ_BY_BTF);
 }
 
+/* The same for those who may not ask the kernel for kvm's BTF, which the typed one takes. */
+SEC("raw_tp/kvm_exit")
+int exit_raw_helper(u64 *ctx)
+{
+	return handle_exit_read(ctx[0], ctx[1], READ_BY_HELPER);
+}
+
 /* kvm_exit(reason, vcpu, isa) up to 5.15. */
 SEC("raw_tp/kvm_exit")
 int exit_raw_reason(u64 *ctx)
@@ -526,7 +533,20 @@ int wakeup_raw(u64 *ctx)
 	return handle_wakeup(ctx[0]);
 }
 
-/* There is no tracepoint where a vCPU goes. Its first argument is the vCPU since Linux 5.7. */
+/*
+ * There is no tracepoint where a vCPU goes. Since Linux 5.16 (commit d69c1382e1b7) KVM then hands its
+ * FPU state back to the kernel, and nobody else does: a function of vmlinux, so its BTF is for all.
+ */
+SEC("fentry/fpu_free_guest_fpstate")
+int destroy_fpu(u64 *ctx)
+{
+	return handle_destroy(ctx[0] - bpf_core_field_offset(struct kvm_vcpu, arch.guest_fpu));
+}
+
+/*
+ * Before that. A kprobe is a perf event, which Debian's perf_event_paranoid=3 keeps for those with
+ * CAP_SYS_ADMIN. Its first argument is the vCPU since Linux 5.7.
+ */
 SEC("kprobe/kvm_arch_vcpu_destroy")
 int destroy(struct pt_regs *ctx)
 {

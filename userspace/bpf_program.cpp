@@ -23,7 +23,9 @@
 #include <utility>
 
 #include "exittop.skel.h"
+#include "files.h"
 #include "histogram.h"
+#include "joined_btf.h"
 
 namespace exittop {
 namespace {
@@ -72,6 +74,26 @@ struct SkeletonDeleter {
 };
 using Skeleton = std::unique_ptr<exittop_bpf, SkeletonDeleter>;
 
+/// A file descriptor, closed with the value; -1: none.
+class FileDescriptor {
+public:
+    FileDescriptor() = default;
+    explicit FileDescriptor(int number) : number_(number) {}
+    FileDescriptor(FileDescriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+    FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+        std::swap(number_, other.number_);
+        return *this;
+    }
+    ~FileDescriptor() {
+        if (*this) close(number_);
+    }
+    explicit operator bool() const { return number_ >= 0; }
+    [[nodiscard]] int number() const { return number_; }
+
+private:
+    int number_ = -1;
+};
+
 /// What the kernel's BTF says of KVM. The rest of what differs is in kvm_compat.bpf.h.
 struct KernelFacts {
     bool kvm_btf = false;        ///< The next two are known.
@@ -79,6 +101,9 @@ struct KernelFacts {
     bool guest_bit_0 = false;    ///< HF_GUEST_MASK is bit 0 (6.4 and later).
     bool vendor_btf = false;     ///< struct vcpu_svm or struct vcpu_vmx is known.
     bool rdonly_cast = false;
+    bool guest_fpu_freed = false;  ///< fpu_free_guest_fpstate() is there (5.16 and later).
+    std::string types = "/sys/kernel/btf/vmlinux";  ///< BTF that has the vendor's types, too.
+    FileDescriptor joined_types;                    ///< What `types` names, where it is no file.
     std::uint64_t tdp_enabled_address = 0;  ///< 0 if it is hidden or not there.
 };
 
@@ -116,10 +141,25 @@ std::uint64_t kvm_symbol(std::string_view name) {
     return 0;
 }
 
+/// Joins the vendor module's types to those of vmlinux, which CO-RE is to find in one place.
+void join_vendor_types(KernelFacts& facts, const std::string& module) {
+    constexpr std::size_t enough = std::size_t(64) << 20;
+    const auto vmlinux = read_file(facts.types, enough);
+    const auto more = read_file("/sys/kernel/btf/" + module, enough);
+    const auto joined = vmlinux && more ? join_btf(*vmlinux, *more) : std::nullopt;
+    FileDescriptor file(joined ? memfd_create("btf", MFD_CLOEXEC) : -1);
+    if (!file || write(file.number(), joined->data(), joined->size()) != ssize_t(joined->size())) {
+        return;
+    }
+    facts.types = fmt::format("/proc/self/fd/{}", file.number());
+    facts.joined_types = std::move(file);
+}
+
 KernelFacts kernel_facts(btf* vmlinux) {
     KernelFacts facts;
     facts.tdp_enabled_address = kvm_symbol("tdp_enabled");
     facts.rdonly_cast = has(vmlinux, "bpf_rdonly_cast", BTF_KIND_FUNC);
+    facts.guest_fpu_freed = has(vmlinux, "fpu_free_guest_fpstate", BTF_KIND_FUNC);
     // A KVM that is built in has its types in vmlinux.
     const BtfPointer module = module_btf("kvm", vmlinux);
     const btf* kvm = module ? module.get() : vmlinux;
@@ -129,9 +169,13 @@ KernelFacts kernel_facts(btf* vmlinux) {
         facts.guest_bit_0 = has(kvm, "kvm_get_nr_pending_nmis", BTF_KIND_FUNC);
     }
     facts.vendor_btf = has(vmlinux, "vcpu_svm", BTF_KIND_STRUCT) ||
-                       has(vmlinux, "vcpu_vmx", BTF_KIND_STRUCT) ||
-                       has(module_btf("kvm_amd", vmlinux).get(), "vcpu_svm", BTF_KIND_STRUCT) ||
-                       has(module_btf("kvm_intel", vmlinux).get(), "vcpu_vmx", BTF_KIND_STRUCT);
+                       has(vmlinux, "vcpu_vmx", BTF_KIND_STRUCT);
+    using Vendor = std::pair<const char*, const char*>;
+    for (const auto& [name, type] : {Vendor{"kvm_amd", "vcpu_svm"}, {"kvm_intel", "vcpu_vmx"}}) {
+        if (facts.vendor_btf || !has(module_btf(name, vmlinux).get(), type, BTF_KIND_STRUCT)) continue;
+        facts.vendor_btf = true;
+        join_vendor_types(facts, name);
+    }
     return facts;
 }
 
@@ -143,7 +187,12 @@ std::vector<AttachVariant> variants_to_try(const KernelFacts& facts, AttachChoic
         if (!facts.kvm_btf || facts.reason_passed) {
             variants.push_back(AttachVariant::raw_reason);
         } else if (facts.vendor_btf) {
-            variants.push_back(facts.rdonly_cast ? AttachVariant::raw : AttachVariant::btf);
+            if (facts.rdonly_cast) {
+                variants.push_back(AttachVariant::raw);
+            } else {
+                variants.push_back(AttachVariant::btf);
+                variants.push_back(AttachVariant::raw_helper);
+            }
         }
     }
     if (choice != AttachChoice::raw) variants.push_back(AttachVariant::classic);
@@ -176,24 +225,6 @@ private:
     std::size_t size_ = 0;
 };
 
-/// A file descriptor, closed with the value; -1: none.
-class FileDescriptor {
-public:
-    explicit FileDescriptor(int number = -1) : number_(number) {}
-    FileDescriptor(FileDescriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-    FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-        std::swap(number_, other.number_);
-        return *this;
-    }
-    ~FileDescriptor() {
-        if (*this) close(number_);
-    }
-    explicit operator bool() const { return number_ >= 0; }
-
-private:
-    int number_;
-};
-
 std::uint64_t monotonic_ns() {
     timespec now{};
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -216,6 +247,7 @@ std::string attach_variant_name(AttachVariant variant) {
     switch (variant) {
         case AttachVariant::raw: return "raw tracepoints, reason by CO-RE and plain loads";
         case AttachVariant::btf: return "BTF tracepoints, reason by CO-RE";
+        case AttachVariant::raw_helper: return "raw tracepoints, reason by CO-RE and a helper";
         case AttachVariant::raw_reason: return "raw tracepoints, reason passed";
         case AttachVariant::classic: return "classic tracepoints";
     }
@@ -225,6 +257,7 @@ std::string attach_variant_name(AttachVariant variant) {
 struct BpfProgram::State {
     AttachVariant variant = AttachVariant::classic;
     std::uint32_t max_vcpus = 0;
+    bool guest_fpu_freed = false;  ///< What ends a vCPU is attached there.
     Skeleton skeleton;
     Mapping slots;
     std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links;
@@ -240,7 +273,8 @@ struct BpfProgram::State {
 /// that no slot is left behind, and the exit before the entry, so that no entry lacks its exit.
 std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
     auto& programs = skeleton->progs;
-    std::vector<bpf_program*> order = {programs.destroy, programs.fpu_raw, programs.wakeup_raw};
+    std::vector<bpf_program*> order = {guest_fpu_freed ? programs.destroy_fpu : programs.destroy,
+                                       programs.fpu_raw, programs.wakeup_raw};
     const auto add = [&](bpf_program* exit, bpf_program* entry) {
         order.push_back(exit);
         order.push_back(entry);
@@ -248,6 +282,7 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
     switch (variant) {
         case AttachVariant::raw: add(programs.exit_raw, programs.entry_raw); break;
         case AttachVariant::btf: add(programs.exit_btf, programs.entry_btf); break;
+        case AttachVariant::raw_helper: add(programs.exit_raw_helper, programs.entry_raw); break;
         case AttachVariant::raw_reason: add(programs.exit_raw_reason, programs.entry_raw); break;
         case AttachVariant::classic: add(programs.exit_classic, programs.entry_classic); break;
     }
@@ -255,8 +290,13 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
 }
 
 std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
-    skeleton.reset(exittop_bpf__open());
+    LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = facts.types.c_str());
+    skeleton.reset(exittop_bpf__open_opts(&options));
     if (!skeleton) return std::unexpected(kernel_error("cannot open the BPF object", -errno));
+    // A kernel without bpf_rdonly_cast() has libbpf look for it in the modules' BTF. That is one error
+    // for those who may not, and the end of loading, but only the first time: so it is now.
+    if (!facts.rdonly_cast) bpf_program__set_attach_target(skeleton->progs.exit_btf, 0, "kvm_exit");
+    first_complaint.clear();
     skeleton->rodata->tdp_enabled_address = facts.tdp_enabled_address;
     skeleton->rodata->hf_guest_mask = facts.guest_bit_0 ? 1u << 0 : 1u << 5;
     for (unsigned i = 0; i < 256; ++i) {
@@ -268,6 +308,7 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     bpf_map__set_max_entries(skeleton->maps.vcpu_slots, max_vcpus);
     bpf_map__set_max_entries(skeleton->maps.free_slots, max_vcpus);
 
+    guest_fpu_freed = facts.guest_fpu_freed;
     const std::vector<bpf_program*> wanted = programs_in_order();
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, skeleton->obj) {
@@ -296,8 +337,14 @@ std::expected<void, Error> BpfProgram::State::attach() {
     for (bpf_program* program : programs_in_order()) {
         bpf_link* link = bpf_program__attach(program);
         if (!link) {
-            return std::unexpected(kernel_error(
-                fmt::format("cannot attach {}", bpf_program__section_name(program)), -errno));
+            const int code = -errno;
+            const auto what =
+                fmt::format("cannot attach {}", bpf_program__section_name(program));
+            if (code != -EACCES) return std::unexpected(kernel_error(what, code));
+            // Unlike -EPERM this is not about BPF but about perf events, or the files of tracefs.
+            return std::unexpected(Error{ExitStatus::lacking,
+                                         what + ": not permitted; on this kernel run as root, or "
+                                                "set kernel.perf_event_paranoid to 2 or less"});
         }
         links.emplace_back(link);
     }
@@ -338,7 +385,7 @@ std::expected<BpfProgram, Error> BpfProgram::load_detached(std::uint32_t max_vcp
     auto state = std::make_unique<State>();
     state->variant = AttachVariant::raw_reason;
     state->max_vcpus = max_vcpus;
-    if (auto done = state->open({}); !done) {
+    if (auto done = state->open(KernelFacts{}); !done) {
         return std::unexpected(done.error());
     }
     state->skeleton->bss->memory.armed_ns = monotonic_ns();

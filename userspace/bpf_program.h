@@ -19,7 +19,8 @@ namespace exittop {
 /// How the program is attached to kvm_exit and kvm_entry. In the order of preference.
 enum class AttachVariant {
     raw,         ///< Raw tracepoints, reason by CO-RE, plain loads by bpf_rdonly_cast (6.2 and later).
-    btf,         ///< BTF-typed tracepoints, reason by CO-RE (5.16 to 6.1).
+    btf,         ///< BTF-typed tracepoints, reason by CO-RE (5.16 to 6.1; takes CAP_SYS_ADMIN).
+    raw_helper,  ///< Raw tracepoints, reason by CO-RE and a helper (5.16 to 6.1, for all others).
     raw_reason,  ///< Raw tracepoints that pass the reason (up to 5.15).
     classic,     ///< Classic tracepoints with their fixed records: where BTF does not help.
 };

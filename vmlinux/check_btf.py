@@ -38,6 +38,7 @@ _RECORDS = {
     "hlist_head": ("vmlinux", ""),
     "preempt_notifier": ("vmlinux", ""),
     "task_struct": ("vmlinux", ""),
+    "fpu_guest": ("vmlinux", "6.1+"),
     "kvm_vcpu_arch": ("vmlinux", ""),
     "kvm_vcpu": ("vmlinux", ""),
     "pt_regs": ("vmlinux", ""),
@@ -53,6 +54,7 @@ _RECORDS = {
 
 # Fields that only some of the kernels with the record have.
 _FIELDS = {
+    "kvm_vcpu_arch.guest_fpu": "6.1+",
     "vcpu_vmx.exit_reason": "6.1-6.12",
     "vcpu_vmx___vt.vt": "7.2+",
 }
@@ -79,9 +81,10 @@ _TRACEPOINTS = [
     ("kvm_vcpu_wakeup", "6.1+", 3),
 ]
 
-# Functions: those by which the loader knows something else, and the one that is probed.
+# Functions: those by which the loader knows something else, and those that are traced.
 _FUNCTIONS = [
     ("vmlinux", "bpf_rdonly_cast", "6.12+", None),
+    ("vmlinux", "fpu_free_guest_fpstate", "6.1+", "fpu_guest"),
     ("kvm", "kvm_get_nr_pending_nmis", "6.12+", None),
     ("kvm", "kvm_arch_vcpu_destroy", "6.1+", "kvm_vcpu"),
 ]

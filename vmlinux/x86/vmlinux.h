@@ -65,8 +65,13 @@ struct task_struct {
 
 struct kvm;
 
+struct fpu_guest {
+	u64 xfeatures;
+};
+
 struct kvm_vcpu_arch {
 	u32 hflags;
+	struct fpu_guest guest_fpu; /* since 5.16 */
 };
 
 struct kvm_vcpu {
