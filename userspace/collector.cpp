@@ -35,6 +35,7 @@ VmIdentity identify_on(const Host& host, std::uint32_t pid, const std::string& c
     const std::vector<std::string> argv = host.arguments(pid);
     const std::string cgroup = host.cgroup(pid);
     VmIdentity identity = identify({argv, command, pid, cgroup});
+    identity.paging = host.facts().paging;
     if (identity.pod.uid.empty()) return identity;
     Pod pod = host.pod(identity.pod.uid);
     if (!pod.name.empty()) identity.pod = std::move(pod);

@@ -19,6 +19,9 @@ struct VmIdentity {
     std::uint64_t memory_bytes = 0;  ///< That the command line gives the guest; 0: not known.
     std::string version{};           ///< Of the VMM; the command line does not tell it.
     Pod pod{};         ///< Its uid, and for KubeVirt its namespace.
+    /// What the vendor's module does, which cannot change while it has a VM: for those to whom the
+    /// kernel does not show where its own word for it is (see kvm_symbol()).
+    Paging paging = Paging::unknown;
     bool operator==(const VmIdentity&) const = default;
 };
 

@@ -207,6 +207,7 @@ std::size_t VmTable::entry_of(const vcpu_header& header, std::span<const vcpu_sl
     entry.vm.vmm_version = identity.version;
     entry.vm.memory_bytes = identity.memory_bytes;
     entry.vm.pod = identity.pod;
+    if (header.paging == EXITTOP_PAGING_UNKNOWN) entry.vm.paging = identity.paging;
     entry.vm.id = fmt::format("{}.{}", header.pid, ++vms_of_pid_[header.pid]);
     std::size_t place = entries_.size();
     if (free_entries_.empty()) {

@@ -211,8 +211,9 @@ protected:
     std::function<void()> on_release_;
     VmTable table_{[this](std::uint32_t pid, const std::string& command) {
         identified_.push_back(pid);
-        return VmIdentity{command, "uuid-of-" + command, "vmm-of-" + command};
+        return VmIdentity{command, "uuid-of-" + command, "vmm-of-" + command, {}, paging_};
     }};
+    Paging paging_ = Paging::unknown;
 };
 
 constexpr std::uint64_t kvm_a = 0xffff'8880'0000'0000;
@@ -282,6 +283,15 @@ TEST_F(Tables, ShadowPagingIsKeptPerVm) {
     EXPECT_EQ(vms().at(0).paging, Paging::shadow);
     EXPECT_EQ(vms().at(1).paging, Paging::npt);
     EXPECT_EQ(vms().at(2).paging, Paging::unknown);
+}
+
+TEST_F(Tables, PagingThatTheKernelHidesIsThatOfTheModule) {
+    paging_ = Paging::shadow;
+    slots_.begin(1, {.kvm = kvm_a, .command = "a", .paging = EXITTOP_PAGING_UNKNOWN});
+    slots_.begin(2, {.kvm = kvm_b, .command = "b", .paging = EXITTOP_PAGING_TDP});
+    update();
+    EXPECT_EQ(vms().at(0).paging, Paging::shadow);
+    EXPECT_EQ(vms().at(1).paging, Paging::npt);
 }
 
 TEST_F(Tables, AnUnknownIsaKeepsItsNumber) {
