@@ -265,17 +265,21 @@ Done experiment(const Options& options) {
 Done run_lab(const Options& options) {
     namespace fs = std::filesystem;
     const fs::path self = fs::read_symlink("/proc/self/exe");
-    // Run from its build folder, exittop uses the lab it was built with, else the installed one.
+    // Run from its build folder, exittop uses the lab it was built with, else the installed one,
+    // wherever both are.
     const bool built = self.parent_path() == fs::path(EXITTOP_BUILD_LAB).parent_path();
-    const fs::path lab = built ? EXITTOP_SOURCE_LAB : EXITTOP_INSTALLED_LAB;
-    const fs::path guests = fs::path(built ? EXITTOP_BUILD_LAB : EXITTOP_INSTALLED_LAB) / "guests";
+    const fs::path prefix = self.parent_path().parent_path();
+    const fs::path lab = built ? fs::path(EXITTOP_SOURCE_LAB) : prefix / "share/exittop/lab";
+    const fs::path guests =
+        built ? fs::path(EXITTOP_BUILD_LAB) / "guests" : prefix / "libexec/exittop/guests";
     if (!fs::exists(lab / "lab.py")) {
         return std::unexpected(
             Error{ExitStatus::lacking,
                   fmt::format("the lab is not installed: no {}", (lab / "lab.py").string())});
     }
-    std::vector<std::string> arguments = {"python3", lab / "lab.py", "--exittop",
-                                          self,      "--guests",     guests};
+    std::vector<std::string> arguments = {"python3",   "-B", lab / "lab.py",
+                                          "--exittop", self, "--guests",
+                                          guests};  // -B: leaves no compiled files behind
     arguments.insert(arguments.end(), options.lab_arguments.begin(), options.lab_arguments.end());
     std::vector<char*> pointers;
     for (std::string& argument : arguments) pointers.push_back(argument.data());

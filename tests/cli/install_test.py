@@ -23,10 +23,14 @@ class InstallTest(unittest.TestCase):
 
     def test_everything_has_its_place(self):
         lab = "usr/share/exittop/lab"
-        expected = {"usr/sbin/exittop", "usr/share/man/man8/exittop.8"}
+        expected = {"usr/sbin/exittop", "usr/share/man/man8/exittop.8",
+                    "usr/lib/systemd/system/exittop.service",
+                    "usr/share/bash-completion/completions/exittop",
+                    "usr/share/zsh/vendor-completions/_exittop",
+                    "usr/share/fish/vendor_completions.d/exittop.fish"}
         expected |= {f"{lab}/{path.name}" for pattern in ("*.py", "*.sh", "*.json")
                      for path in (SOURCE / "lab").glob(pattern)}
-        expected |= {f"{lab}/guests/{path.stem}" for path in (SOURCE / "lab/guests").glob("*.c")}
+        expected |= {f"usr/libexec/exittop/guests/{path.stem}" for path in (SOURCE / "lab/guests").glob("*.c")}
         self.assertEqual(self.files, expected)
 
     def test_programs_may_be_run(self):
@@ -40,10 +44,9 @@ class InstallTest(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_installed_lab_works(self):
-        lab = self.root / "usr/share/exittop/lab"
-        done = run_program("python3", "-B", lab / "lab.py", "--exittop",
-                           self.root / "usr/sbin/exittop", "--help")
+        done = run_program(self.root / "usr/sbin/exittop", "lab", "--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(list(self.root.rglob("__pycache__")), [])
 
 
 if __name__ == "__main__":

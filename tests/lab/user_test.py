@@ -13,7 +13,7 @@ from counts import Mismatch, compare, lost
 import workloads
 from emulated_host import Job, Result
 
-_UNIT = Path(__file__).resolve().parents[2] / "deploy/exittop.service.in"
+_UNIT = Path(__file__).resolve().parents[2] / "deploy/exittop.service"
 _ISA = {"intel": 1, "amd": 2}
 
 # Addresses of the kernel hidden, perf events and BPF only for those who may: as strict as Debian.
