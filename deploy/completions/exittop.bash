@@ -5,7 +5,7 @@
 # The values of an option by the help on stdin: "WORD..." choices, "file", or nothing.
 _exittop_values() {
     local value
-    value=$(sed -nE "s/^ +(-[a-z], ?)?$1[ =]([^ ]+)  .*/\2/p; s/^ +$1 ([^ ]+)$/\1/p" | head -n 1)
+    value=$(sed -nE "s/^ +(-[a-z], ?)?$1[ =]([^ ]+)  .*/\2/p; s/^ +(-[a-z], ?)?$1 ([^ ]+)$/\2/p" | head -n 1)
     case $value in
         FILE* | RUN | DIR | PATH) echo file ;;
         *'|'*) echo "${value//|/ }" ;;

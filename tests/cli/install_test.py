@@ -25,6 +25,8 @@ class InstallTest(unittest.TestCase):
         lab = "usr/share/exittop/lab"
         expected = {"usr/sbin/exittop", "usr/share/man/man8/exittop.8",
                     "usr/lib/systemd/system/exittop.service",
+                    "usr/share/exittop/prometheus/exittop.rules.yml",
+                    "usr/share/exittop/grafana/exittop.json",
                     "usr/share/bash-completion/completions/exittop",
                     "usr/share/zsh/vendor-completions/_exittop",
                     "usr/share/fish/vendor_completions.d/exittop.fish"}

@@ -211,7 +211,9 @@ protected:
     std::function<void()> on_release_;
     VmTable table_{[this](std::uint32_t pid, const std::string& command) {
         identified_.push_back(pid);
-        return VmIdentity{command, "uuid-of-" + command, "vmm-of-" + command, {}, paging_};
+        VmIdentity identity{command, "uuid-of-" + command, "vmm-of-" + command};
+        identity.paging = paging_;
+        return identity;
     }};
     Paging paging_ = Paging::unknown;
 };
