@@ -5,6 +5,7 @@ The clean root is made once by debootstrap, from the archive that apt has here, 
 user's cache as an archive, with systemd and what else the package asks for in it.
 """
 
+import fcntl
 import os
 import re
 import shutil
@@ -47,19 +48,46 @@ def cached_root(depends: list[str]) -> Path:
     kept = Path(base) / "exittop/debian" / f"{SUITE}.tar"
     wanted = "\n".join(sorted({*WITH, *depends}))
     note = kept.with_suffix(".packages")
-    if kept.exists() and note.exists() and note.read_text() == wanted:
-        return kept
+
+    def is_current() -> bool:
+        return kept.exists() and note.exists() and note.read_text() == wanted
+
     kept.parent.mkdir(parents=True, exist_ok=True)
+    with open(kept.with_suffix(".lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_current():
+            _make_root(kept, wanted)
+            note.write_text(wanted)
+    return kept
+
+
+def _make_root(kept: Path, wanted: str) -> None:
     with tempfile.TemporaryDirectory(prefix="exittop-debian-") as folder:
         done = run_program("debootstrap", "--variant=minbase",
                            f"--include={','.join(wanted.split())}", SUITE, folder, archive(),
                            timeout=600)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+        os.chmod(folder, 0o755)
         run_program("tar", "-C", folder, "--exclude=./var/cache/apt/archives/*.deb", "-cf",
                     kept.with_suffix(".new"), ".")
     kept.with_suffix(".new").rename(kept)
-    note.write_text(wanted)
-    return kept
+
+
+def make_package(folder: Path) -> Path:
+    """The package of the build, made in that folder."""
+    done = run_program("cpack", "-B", folder, cwd=BUILD)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (package,) = folder.glob("*.deb")
+    return package
+
+
+def control_field(package: Path, name: str) -> str:
+    return run_program("dpkg-deb", "-f", package, name).stdout.strip()
+
+
+def depends_of(package: Path) -> list[str]:
+    """The names of the packages it depends on."""
+    return [word.split()[0] for word in control_field(package, "Depends").split(",")]
 
 
 class PackageTest(unittest.TestCase):
@@ -68,15 +96,7 @@ class PackageTest(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="exittop-package-")
         cls.addClassCleanup(folder.cleanup)
         cls.folder = Path(folder.name)
-        done = run_program("cpack", "-B", cls.folder, cwd=BUILD)
-        assert done.returncode == 0, done.stdout + done.stderr
-        (cls.deb,) = cls.folder.glob("*.deb")
-
-    def field(self, name: str) -> str:
-        return run_program("dpkg-deb", "-f", self.deb, name).stdout.strip()
-
-    def depends(self) -> list[str]:
-        return [word.split()[0] for word in self.field("Depends").split(",")]
+        cls.deb = make_package(cls.folder)
 
     def test_lintian_has_nothing_to_say(self):
         done = run_program("lintian", "--fail-on", "error,warning", "--allow-root", self.deb)
@@ -85,18 +105,18 @@ class PackageTest(unittest.TestCase):
     def test_depends_on_the_packages_of_its_libraries(self):
         linked = subprocess.run(["ldd", BUILD / "exittop"], capture_output=True, text=True,
                                 check=True).stdout
-        depends = self.depends()
+        depends = depends_of(self.deb)
         for library, package in (("libbpf.so.1", "libbpf1"), ("libncursesw.so.6", "libncursesw6"),
                                  ("libstdc++.so.6", "libstdc++6"), ("libc.so.6", "libc6")):
             self.assertIn(library, linked)
             self.assertIn(package, depends)
-        self.assertIn(self.field("Version"), run("--version").stdout)
+        self.assertIn(control_field(self.deb, "Version"), run("--version").stdout)
 
     @needs_root
     def test_comes_and_goes_in_a_clean_debian(self):
         root = self.folder / "root"
         root.mkdir()
-        subprocess.run(["tar", "-C", root, "-xf", cached_root(self.depends())], check=True)
+        subprocess.run(["tar", "-C", root, "-xf", cached_root(depends_of(self.deb))], check=True)
         before = self.files(root)
         shutil.copy(self.deb, root / "tmp/exittop.deb")
         self.inside(root, "dpkg", "--install", "/tmp/exittop.deb")
