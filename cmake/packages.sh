@@ -9,7 +9,7 @@ lab_packages=(python3=python3 busybox-static zstd=zstd)
 amd_lab_packages=(qemu-system-x86=qemu-system-x86_64)
 intel_lab_packages=(bochs=bochs-bin bochsbios vgabios)
 test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=python3 groff-base=groff
-    zsh=zsh fish=fish debootstrap=debootstrap lintian=lintian man-db=man)
+    zsh=zsh fish=fish debootstrap=debootstrap lintian=lintian man-db=man systemd=systemd-analyze)
 
 browser_packages=(chromium=chromium)
 

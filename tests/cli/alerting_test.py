@@ -111,6 +111,38 @@ class DashboardTest(unittest.TestCase):
         self.assertLess(max(x for x, _ in cells), 24)
 
 
+class ScaleTest(unittest.TestCase):
+    """deploy/README.md's figures follow from its formula, and the formula from what is written."""
+    HOSTS, VMS, INTERVAL = 5000, 100, 15
+
+    @staticmethod
+    def series_of_a_vm(reasons: int, histograms: bool = False, vcpus: int = 0) -> int:
+        return 2 * reasons + 6 + histograms * 20 * reasons + vcpus * (2 * reasons + 1)
+
+    def test_formula_is_that_of_the_file(self):
+        for sample, histograms in (("export", False), ("export_histograms", True)):
+            text = (SOURCE / f"tests/golden/{sample}.prom").read_text()
+            lines = re.findall(rf'(?m)^exittop_v\w+\{{vm="{VM}".*', text)
+            reasons = len([line for line in lines if line.startswith("exittop_vm_exits_total")])
+            self.assertEqual(len(lines), self.series_of_a_vm(reasons, histograms), sample)
+        of_host = [line for line in text.splitlines() if not line.startswith(("#", "exittop_v"))]
+        self.assertLessEqual(len(of_host), 25)
+
+    def test_table(self):
+        text = (SOURCE / "deploy/README.md").read_text()
+        rows = re.findall(r"(?m)^\| (.*--.*) \| (\d+) \| ([\d.]+) M \| [\d.]+ MB \| ([\d.]+) M \|", text)
+        self.assertEqual(len(rows), 5)
+        for options, of_vm, fleet, samples in rows:
+            with self.subTest(options):
+                top = re.search(r"--top-reasons (\d+)", options)
+                want = self.series_of_a_vm((int(top[1]) if top else 20) + 1,
+                                           "--histograms" in options, 4 * ("vcpu" in options))
+                self.assertEqual(int(of_vm), want)
+                series = self.HOSTS * (self.VMS * want + 25)
+                self.assertAlmostEqual(float(fleet), series / 1e6, delta=0.06)
+                self.assertAlmostEqual(float(samples), series / self.INTERVAL / 1e6, delta=0.006)
+
+
 class LiveTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
