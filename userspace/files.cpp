@@ -103,7 +103,7 @@ std::expected<void, Error> write_result(const fs::path& path, int code) {
         ExitStatus::failed, fmt::format("cannot write '{}': {}", sanitise(path.string(), 200), why)});
 }
 
-/// 0, or what errno says of it. The temporary name is short, so that it fits wherever the other does.
+/// 0, or what errno says of it. The temporary name is short: it fits wherever the other does.
 int replace_file(const fs::path& target, std::string_view text, bool overwrite) {
     if (const int code = obstacle(target, overwrite)) return code;
     TemporaryFile file(target.parent_path() / fmt::format(".exittop-{}.tmp", getpid()));

@@ -38,8 +38,8 @@ std::expected<void, Error> check_writable(const std::filesystem::path& path, boo
 std::expected<void, Error> write_file(const std::filesystem::path& path, std::string_view text,
                                       bool overwrite);
 
-/// The same for a file that others read while it is written again and again: always 0644, and with a
-/// temporary file of always the same name, so that one that a killed process left does not stay.
+/// The same for a file that others read while it is written again and again: always 0644, and with
+/// a temporary file of always the same name, so that one that a killed process left does not stay.
 std::expected<void, Error> publish_file(const std::filesystem::path& path, std::string_view text);
 
 /// Removes such a file, where it is still there.

@@ -34,16 +34,17 @@ constexpr std::array families = {
     MetricFamily{"exittop_vm_vmm_seconds_total", "counter",
                  "The part of the exits' time that was spent in the VMM (user space)."},
     MetricFamily{"exittop_vm_halted_seconds_total", "counter",
-                 "The part of the exits' time in which the vCPU was halted and waited for an event."},
+                 "The part of the exits' time in which the vCPU was halted and waited for an "
+                 "event."},
     MetricFamily{"exittop_vm_guest_seconds_total", "counter",
                  "Time that the vCPUs spent in the guest."},
     MetricFamily{"exittop_vm_exit_time_ratio", "gauge",
-                 "Share of the vCPUs' time, halted time left out, that went to exits since the last "
-                 "update, 0 to 1."},
+                 "Share of the vCPUs' time, halted time left out, that went to exits since the "
+                 "last update, 0 to 1."},
     MetricFamily{"exittop_vm_vcpus", "gauge", "vCPUs of the VM that ran since exittop saw it."},
     MetricFamily{"exittop_vm_info", "gauge",
-                 "Who the VM is: the VMM's pid and name, its uuid, isa (vmx, svm), paging (ept, npt, "
-                 "shadow), and the Kubernetes pod it runs in."},
+                 "Who the VM is: the VMM's pid and name, its uuid, isa (vmx, svm), paging (ept, "
+                 "npt, shadow), and the Kubernetes pod it runs in."},
     MetricFamily{"exittop_vcpu_exits_total", "counter",
                  "VM exits by vCPU and reason, since exittop started."},
     MetricFamily{"exittop_vcpu_exit_seconds_total", "counter",
@@ -77,9 +78,9 @@ constexpr std::array families = {
     MetricFamily{"exittop_build_info", "gauge", "The version of exittop."},
 };
 
-// Upper bounds of the histograms' buckets in nanoseconds: from 512 ns to 1.07 s, doubling where most
-// exits are, by four above a millisecond. All are bounds of exittop's own buckets, so that the counts
-// are exact, but for exits of just that time, which belong to the next one.
+// Upper bounds of the histograms' buckets in nanoseconds: from 512 ns to 1.07 s, doubling where
+// most exits are, by four above a millisecond. All are bounds of exittop's own buckets, so that the
+// counts are exact, but for exits of just that time, which belong to the next one.
 constexpr std::array<std::uint64_t, 17> bucket_bounds = {
     1 << 9,  1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 17,
     1 << 18, 1 << 19, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28, 1 << 30};
@@ -313,7 +314,8 @@ void write_host(Writer& writer, const HostFacts& host) {
     writer.begin("exittop_host_parameter_info");
     for (const auto& [name, value] : host.parameters) {
         if (!is_telling_parameter(name)) continue;
-        writer.count(fmt::format("parameter=\"{}\",value=\"{}\"", foreign(name), foreign(value)), 1);
+        writer.count(
+            fmt::format("parameter=\"{}\",value=\"{}\"", foreign(name), foreign(value)), 1);
     }
 }
 

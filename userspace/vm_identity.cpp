@@ -160,8 +160,8 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     }
 }
 
-// The folders of "0::/machine.slice/x.scope", or, of the several lines of a host with cgroups v1, of
-// the first that has some.
+// The folders of "0::/machine.slice/x.scope", or, of the several lines of a host with cgroups v1,
+// of the first that has some.
 std::vector<std::string_view> cgroup_folders(std::string_view cgroup) {
     for (const std::string_view line : split(cgroup, '\n')) {
         const std::size_t path = line.find(":/");

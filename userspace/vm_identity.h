@@ -33,8 +33,8 @@ struct VmProcess {
     std::string_view cgroup{};          ///< /proc/PID/cgroup.
 };
 
-/// The name is that of the command line, else that which systemd or Firecracker's jailer gave to the
-/// cgroup; at most 1024 bytes, not sanitised.
+/// The name is that of the command line, else that which systemd or Firecracker's jailer gave to
+/// the cgroup; at most 1024 bytes, not sanitised.
 VmIdentity identify(const VmProcess& process);
 
 }  // namespace exittop

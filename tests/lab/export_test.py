@@ -2,10 +2,10 @@
 """exittop exports while VMs run on a real kernel; node_exporter and Prometheus, real ones, read it.
 
 In the emulated host two exporters write their files every second, from before KVM's vendor module
-is there until they are ended, while VMs come, go and come back, and while their folder is missing,
-read-only and full; every state of the files is kept. Here they are put one after another, at the pace
-at which they were written, where node_exporter looks for them and Prometheus scrapes it: sums in
-PromQL are held against the kernel's own count of the same exits.
+is there until they are ended, while VMs come, go and come back; a third one's folder is missing,
+then read-only, then full. Every state of the files is kept. Here they are put one after another, at
+the pace at which they were written, where node_exporter looks for them and Prometheus scrapes it:
+sums in PromQL are held against the kernel's own count of the same exits.
 """
 
 import re
@@ -58,7 +58,8 @@ kernel_counts_start
 step "VMs that come, go, and come back"
 {
     micro_vm --vcpus 2 --rounds 15000 --halts 40 --halt-us 20000 --end-ms 2500 -- \
-        qemu-system-x86_64 -name guest=web,debug-threads=on -uuid 8a6f4c0e-5f0b-4d3c-9a53-3b1f0d9f6c11 &
+        qemu-system-x86_64 -name guest=web,debug-threads=on \
+        -uuid 8a6f4c0e-5f0b-4d3c-9a53-3b1f0d9f6c11 &
     micro_vm --rounds 2000 --slow-outs 20 --slow-us 5000 --end-ms 2500 -- firecracker --id back
     micro_vm --rounds 500 --end-ms 2500 -- firecracker --id back
     micro_vm --rounds 300 --end-ms 2500 -- qemu-system-x86_64 -name "guest=$(cat /hostile)"
@@ -99,7 +100,8 @@ step "killed"
 kill -KILL $faulty
 wait $faulty
 cp /mnt/a/exittop.prom /out/killed.prom
-exittop export --textfile /mnt/a/exittop.prom --duration 0.5 2>/out/once.err; echo $? >/out/once.status
+exittop export --textfile /mnt/a/exittop.prom --duration 0.5 2>/out/once.err
+echo $? >/out/once.status
 cp /mnt/a/exittop.prom /out/once.prom
 ls -A /mnt/a >/out/once.left
 """

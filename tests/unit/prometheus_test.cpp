@@ -20,7 +20,8 @@ Snapshot sample() {
     snapshot.vms[0].vcpus[0].guest_ns = 6'250'000'001;
     snapshot.vms[0].vcpus[1].guest_ns = 2'000'000'000;
     snapshot.vms[1].ended = false;
-    snapshot.vms[1].pod = {"virt-launcher-db-x7k2p", "shop", "8d2f6f1e-0c5a-4b8e-9a53-3b1f0d9f6c11"};
+    snapshot.vms[1].pod = {"virt-launcher-db-x7k2p", "shop",
+                           "8d2f6f1e-0c5a-4b8e-9a53-3b1f0d9f6c11"};
     snapshot.lost.exit_without_entry = 3;
     snapshot.cost.run_ns = 12'345'678;
     snapshot.cost.runs = 338'236;

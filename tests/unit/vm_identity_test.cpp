@@ -108,15 +108,16 @@ const std::vector<CgroupCase>& cgroup_cases() {
     static const std::vector<std::string> bare_qemu = {"qemu-system-x86_64", "-enable-kvm"};
     static const std::vector<CgroupCase> table = {
         {"KubeVirt, cgroups v2, systemd", kubevirt, "qemu-kvm",
-         "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod8d2f6f1e_0c5a_4b8e_9a53_"
-         "3b1f0d9f6c11.slice/cri-containerd-" + container + ".scope\n",
+         "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod8d2f6f1e_0c5a_4b8e_"
+         "9a53_3b1f0d9f6c11.slice/cri-containerd-" + container + ".scope\n",
          {"shop_db-vm", vm_uuid, "qemu"}, {"", "shop", uid}},
         {"KubeVirt, guaranteed, CRI-O", kubevirt, "qemu-kvm",
          "0::/kubepods.slice/kubepods-pod8d2f6f1e_0c5a_4b8e_9a53_3b1f0d9f6c11.slice/crio-" +
              container + ".scope/container\n",
          {"shop_db-vm", vm_uuid, "qemu"}, {"", "shop", uid}},
         {"KubeVirt, cgroups v1, cgroupfs", kubevirt, "qemu-kvm",
-         "12:pids:/kubepods/burstable/pod" + uid + "/" + container + "\n11:memory:/kubepods/x\n0::/\n",
+         "12:pids:/kubepods/burstable/pod" + uid + "/" + container +
+             "\n11:memory:/kubepods/x\n0::/\n",
          {"shop_db-vm", vm_uuid, "qemu"}, {"", "shop", uid}},
         {"KubeVirt, as seen from another cgroup", kubevirt, "qemu-kvm",
          "0::/../../kubepods-burstable.slice/kubepods-burstable-pod8d2f6f1e_0c5a_4b8e_9a53_"
