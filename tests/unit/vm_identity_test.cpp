@@ -183,6 +183,27 @@ TEST(VmIdentity, AnyCgroupIsHarmless) {
     }));
 }
 
+TEST(VmIdentity, MemoryAsEachVmmTakesIt) {
+    constexpr std::uint64_t mebibyte = 1U << 20;
+    const std::pair<std::vector<std::string>, std::uint64_t> memory[] = {
+        {{"qemu-system-x86_64", "-m", "256"}, 256 * mebibyte},
+        {{"qemu-system-x86_64", "-m", "2G"}, 2048 * mebibyte},
+        {{"qemu-system-x86_64", "-m", "size=1048576k,slots=4,maxmem=8G"}, 1024 * mebibyte},
+        {{"qemu-system-x86_64"}, 0},
+        {{"qemu-system-x86_64", "-m", "lots"}, 0},
+        {{"qemu-system-x86_64", "-m", "99999999999999999999"}, 0},
+        {{"qemu-system-x86_64", "-m", "18446744073709551615T"}, 0},
+        {{"qemu-system-x86_64", "-m", "-5"}, 0},
+        {{"cloud-hypervisor", "--memory", "size=512M,shared=on"}, 512 * mebibyte},
+        {{"crosvm", "run", "--mem", "512"}, 512 * mebibyte},
+        {{"lkvm", "run", "-m", "320"}, 320 * mebibyte},
+        {{"firecracker", "--id", "x"}, 0},
+    };
+    for (const auto& [argv, bytes] : memory) {
+        EXPECT_EQ(identify({.argv = argv, .command = "comm", .pid = 1}).memory_bytes, bytes) << argv.back();
+    }
+}
+
 TEST(VmIdentity, NamesAreBounded) {
     const std::vector<std::string> argv = {"qemu-system-x86_64", "-name", std::string(4096, 'x')};
     EXPECT_EQ(identify({argv, "q", 1}).name.size(), 1024U);
