@@ -13,6 +13,7 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "command_texts.h"
 #include "exittop_abi.h"
 #include "fields.h"
 #include "text.h"
@@ -28,86 +29,6 @@ constexpr std::chrono::milliseconds shortest_delay{100};
 constexpr std::uint32_t most_repeats = 1000;
 constexpr std::chrono::seconds shortest_interval{1};
 constexpr std::uint32_t most_reasons = 1000;  // More than any processor has.
-
-struct SubcommandText {
-    Subcommand command;
-    const char* name;
-    const char* summary;
-    const char* usage;
-    const char* examples;
-};
-
-constexpr std::array subcommands = {
-    SubcommandText{
-        Subcommand::live, "live", "All VMs, refreshed every second; also without this word.",
-        "exittop [live] [OPTIONS]",
-        "Where stdout is no terminal, or with -b or --format json or csv, it prints what\n"
-        "happened in each interval: a table, a line of JSON, or lines of CSV.\n"
-        "\n"
-        "Examples:\n"
-        "  exittop live --vm 'web*' --delay 5       some VMs, every five seconds\n"
-        "  exittop -b -n 2 -d 0.5                   two tables of half a second each\n"
-        "  exittop -n 3 --format json > run.jsonl   three lines of JSON\n"},
-    SubcommandText{
-        Subcommand::dump, "dump", "Attach, count, print once, detach.",
-        "exittop dump [OPTIONS] [-- COMMAND [ARGS...]]",
-        "Counts for --duration, or while COMMAND runs (and exits with its status), or\n"
-        "until Ctrl-C.\n"
-        "\n"
-        "Examples:\n"
-        "  exittop dump --duration 10               what all VMs did in ten seconds\n"
-        "  exittop dump --vm 'web*' --histogram     of some VMs, until Ctrl-C\n"
-        "  exittop dump --format json -- sleep 5    as JSON, while a command runs\n"},
-    SubcommandText{Subcommand::record, "record", "Count, and write a run to a file.",
-                   "exittop record [OPTIONS] -o RUN [-- COMMAND [ARGS...]]",
-                   "Counts as dump does; an existing file is kept unless --force. With --repeat\n"
-                   "the file holds all repetitions, and compare tells differences from noise.\n"
-                   "\n"
-                   "Examples:\n"
-                   "  exittop record -o before.json --duration 10\n"
-                   "  exittop record -o after.json --label tuned --duration 10\n"
-                   "  exittop record -o sleep.json --repeat 5 -- sleep 1\n"},
-    SubcommandText{Subcommand::compare, "compare", "Runs side by side.",
-                   "exittop compare [OPTIONS] RUN...",
-                   "A RUN is a file that `exittop record` or `dump --format json` wrote. Deltas and\n"
-                   "ratios are to the first one.\n"
-                   "\n"
-                   "Examples:\n"
-                   "  exittop compare before.json after.json\n"
-                   "  exittop compare --normalize time --explain before.json after.json\n"
-                   "  exittop compare --format markdown before.json after.json > report.md\n"
-                   "  exittop compare --html report.html before.json after.json\n"},
-    SubcommandText{Subcommand::import, "import", "Counts that others printed, as a run.",
-                   "exittop import [OPTIONS] -o RUN FILE",
-                   "FILE is a log with lines like \"exit number 48 exits = 35708\", or CSV with the\n"
-                   "reason's number first and a column of counts for each run.\n"},
-    SubcommandText{Subcommand::experiment, "experiment",
-                   "A command with nested paging and without, compared.",
-                   "exittop experiment [OPTIONS] -- COMMAND [ARGS...]",
-                   "Runs COMMAND, which must start a VM; reloads kvm_intel or kvm_amd with the\n"
-                   "other paging mode, runs it again, and loads the module as it was. Refuses\n"
-                   "while a VM runs; asks before it begins.\n"},
-    SubcommandText{
-        Subcommand::export_metrics, "export", "Metrics for Prometheus, as node_exporter's textfile.",
-        "exittop export --textfile FILE [OPTIONS]",
-        "Writes FILE every --interval until a signal, then removes it; or once, after\n"
-        "--duration, and leaves it. Replaces it in one step, so that readers never see half.\n"
-        "\n"
-        "Examples:\n"
-        "  exittop export --textfile /var/lib/prometheus/node-exporter/exittop.prom\n"
-        "  exittop export --textfile - --duration 5 --top-reasons 5   print, once\n"},
-    SubcommandText{Subcommand::check, "check",
-                   "What this host offers, what is missing, what to do.",
-                   "exittop check [OPTIONS]", ""},
-    SubcommandText{Subcommand::reasons, "reasons",
-                   "Every exit reason: what it means, what can be done about it.",
-                   "exittop reasons [OPTIONS] [NAME|NUMBER]",
-                   "Examples:\n"
-                   "  exittop reasons EPT_MISCONFIG\n"
-                   "  exittop reasons 48 --isa vmx\n"},
-    SubcommandText{Subcommand::lab, "lab", "The same tables from an emulated host: no VM needed.",
-                   "exittop lab [amd|intel] [OPTIONS]", ""},
-};
 
 template <typename T>
 struct Choice {
@@ -239,7 +160,7 @@ private:
 // One subcommand's command line: the options it has, and where their values go.
 class CommandLine {
 public:
-    CommandLine(const SubcommandText& text, Options& options)
+    CommandLine(const CommandText& text, Options& options)
         : app_(text.summary), options_(options) {
         app_.formatter(std::make_shared<HelpFormat>(text.usage));
         app_.set_help_flag("-h,--help", "Print this help.");
@@ -454,7 +375,7 @@ std::string library_message(const CLI::ParseError& error) {
     return sanitise(message, 100);
 }
 
-std::string help_hint(const SubcommandText& text) {
+std::string help_hint(const CommandText& text) {
     return fmt::format("see 'exittop {} --help'", text.name);
 }
 
@@ -467,7 +388,7 @@ bool takes_files(Subcommand command) {
     return command == Subcommand::compare || command == Subcommand::import;
 }
 
-[[noreturn]] void fail_unexpected(const SubcommandText& text, const std::string& word) {
+[[noreturn]] void fail_unexpected(const CommandText& text, const std::string& word) {
     if (takes_workload(text.command) && !word.starts_with('-')) {
         throw UsageError{fmt::format("{0}: unexpected {1}; to count while a command runs: "
                                      "exittop {0} -- COMMAND",
@@ -478,7 +399,7 @@ bool takes_files(Subcommand command) {
 }
 
 // What stands after "--": never an option of ours, whatever it looks like.
-void take_rest(const SubcommandText& text, std::span<const char* const> rest, Options& options) {
+void take_rest(const CommandText& text, std::span<const char* const> rest, Options& options) {
     if (takes_workload(text.command)) {
         if (rest.empty()) {
             throw UsageError{
@@ -492,7 +413,7 @@ void take_rest(const SubcommandText& text, std::span<const char* const> rest, Op
     }
 }
 
-void check_together(const SubcommandText& text, const Options& options) {
+void check_together(const CommandText& text, const Options& options) {
     const auto fail = [&text](std::string_view what) {
         throw UsageError{fmt::format("{}: {}; {}", text.name, what, help_hint(text))};
     };
@@ -530,7 +451,7 @@ void check_together(const SubcommandText& text, const Options& options) {
     }
 }
 
-Options parse_subcommand(const SubcommandText& text, std::span<const char* const> arguments) {
+Options parse_subcommand(const CommandText& text, std::span<const char* const> arguments) {
     Options options;
     const auto is_separator = [](const char* word) { return std::string_view(word) == "--"; };
     const auto separator = std::ranges::find_if(arguments, is_separator);
@@ -571,7 +492,7 @@ std::size_t letters_apart(std::string a, std::string b) {
     std::string hint = "see 'exittop --help'";
     std::size_t least = 3;
     const std::string typed(word.substr(0, shown_columns));
-    for (const SubcommandText& text : subcommands) {
+    for (const CommandText& text : command_texts()) {
         const std::size_t apart = letters_apart(typed, text.name);
         if (apart >= least) continue;
         least = apart;
@@ -584,7 +505,7 @@ std::size_t letters_apart(std::string a, std::string b) {
 std::string main_help() {
     std::string out = "Why virtual machines leave guest mode: how often, why, and what it costs.\n"
                       "Usage: exittop [COMMAND] [OPTIONS]\n\nCommands:\n";
-    for (const SubcommandText& text : subcommands) {
+    for (const CommandText& text : command_texts()) {
         out += fmt::format("  {:<12}{}\n", text.name, text.summary);
     }
     return out +
@@ -601,9 +522,9 @@ Options parse_words(std::span<const char* const> words) {
     if (first == "--version") throw ParseExit{"exittop " EXITTOP_VERSION "\n", 0, false};
     // Options without a command are those of the live view.
     const bool is_bare = words.empty() || first.starts_with('-');
-    const auto text = std::ranges::find(subcommands, is_bare ? "live" : first,
-                                        &SubcommandText::name);
-    if (text == subcommands.end()) fail_unknown(first);
+    const auto text = std::ranges::find(command_texts(), is_bare ? "live" : first,
+                                        &CommandText::name);
+    if (text == command_texts().end()) fail_unknown(first);
 
     const std::span<const char* const> arguments = words.subspan(is_bare ? 0 : 1);
     if (text->command != Subcommand::lab) return parse_subcommand(*text, arguments);

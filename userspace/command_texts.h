@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What the help says of each command, its examples included.
+#pragma once
+
+#include <span>
+
+#include "options.h"
+
+namespace exittop {
+
+struct CommandText {
+    Subcommand command;
+    const char* name;
+    const char* summary;
+    const char* usage;
+    const char* examples;
+};
+
+/// All commands, in the order in which the help lists them.
+std::span<const CommandText> command_texts();
+
+}  // namespace exittop
