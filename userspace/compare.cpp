@@ -127,22 +127,24 @@ std::string fact(const RunSummary& run, std::string_view name) {
     return found == run.facts.end() ? std::string{} : sanitise(found->value, name_columns);
 }
 
-// "5,643 exits in 8.1 s, 1 VM, Linux 6.1.0-50-cloud-amd64, npt; guest 2.1s, ..."
+// "5,643 exits in 8.1 s, npt, 1 vCPU, qemu 7.2.22, Linux 6.1.0-50-cloud-amd64": what matters most
+// comes first, as narrow terminals cut the end.
 std::string run_line(const Comparison& comparison, std::size_t index) {
     const RunSummary& run = comparison.runs[index];
     std::string line = print_amount(comparison.total.cells[index].count, Basis::count) + " exits";
     if (run.duration_s > 0.0) line += " in " + print_seconds(run.duration_s);
     if (run.repeats > 1) line += fmt::format(", mean of {} repetitions", run.repeats);
-    if (const std::string kernel = fact(run, "kernel"); !kernel.empty()) line += ", Linux " + kernel;
-    if (const std::string vmm = fact(run, "VMM"); !vmm.empty()) line += ", " + vmm;
+    const std::string paging = fact(run, "paging");
+    line += ", " + (paging.empty() ? "paging unknown" : paging);
     if (const std::string vcpus = fact(run, "vCPUs"); !vcpus.empty()) {
         line += fmt::format(", {} {}", vcpus, vcpus == "1" ? "vCPU" : "vCPUs");
     }
-    const std::string paging = fact(run, "paging");
-    return line + ", " + (paging.empty() ? "paging unknown" : paging);
+    if (const std::string vmm = fact(run, "VMM"); !vmm.empty()) line += ", " + vmm;
+    if (const std::string kernel = fact(run, "kernel"); !kernel.empty()) line += ", Linux " + kernel;
+    return line;
 }
 
-// "guest 2.11s, kernel 680ms, VMM 11.1ms, halted 0ns"; nothing where no time is known.
+// "time: guest 2.11s 70.1%, kernel 880ms 29.2%, ..." of all vCPUs; nothing where no time is known.
 std::string split_line(const TimeSplit& split) {
     const double all = split.guest_ns + split.kernel_ns + split.vmm_ns + split.halted_ns;
     if (!(all > 0.0)) return {};
@@ -150,10 +152,10 @@ std::string split_line(const TimeSplit& split) {
     for (const auto& [name, ns] :
          {std::pair{"guest", split.guest_ns}, std::pair{"kernel", split.kernel_ns},
           std::pair{"VMM", split.vmm_ns}, std::pair{"halted", split.halted_ns}}) {
-        parts.push_back(fmt::format("{} {} ({})", name, print_time(std::optional(ns)),
+        parts.push_back(fmt::format("{} {} {}", name, print_time(std::optional(ns)),
                                     print_percent(ns / all)));
     }
-    return fmt::format("vCPU time: {}", fmt::join(parts, ", "));
+    return fmt::format("time: {}", fmt::join(parts, ", "));
 }
 
 std::string losses(const Comparison& comparison, Color color) {
