@@ -5,8 +5,8 @@ import re
 
 from command_line import SOURCE, run
 
-COMMANDS = ("live", "dump", "record", "compare", "import", "experiment", "export", "check", "reasons",
-            "lab")
+COMMANDS = ("live", "dump", "record", "compare", "import", "experiment", "export", "check",
+            "reasons", "lab")
 README = SOURCE / "README.md"
 MANUAL = SOURCE / "deploy/exittop.8"
 

@@ -47,7 +47,8 @@ class RunsTest(CommandLineTest):
         runs = [self.imported("clean-pair.csv", name) for name in ("ept", "shadow")]
         done = run("compare", "--strict", "--format", "csv", *runs)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        rows = {(row["reason"], row["run"]): row for row in csv.DictReader(io.StringIO(done.stdout))}
+        table = csv.DictReader(io.StringIO(done.stdout))
+        rows = {(row["reason"], row["run"]): row for row in table}
         self.assertEqual(rows["CR_ACCESS", "shadow"]["count"], "8618699")
         self.assertAlmostEqual(float(rows["CR_ACCESS", "shadow"]["ratio"]), 8618699 / 18175)
         self.assertEqual(rows["EPT_VIOLATION", "shadow"]["change"], "gone")
