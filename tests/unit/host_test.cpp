@@ -49,6 +49,30 @@ TEST_F(Hosts, AnEmptyOneHasNothing) {
     EXPECT_EQ(host().facts(), expected);
 }
 
+TEST_F(Hosts, WhoUsesAModuleAndHasAVm) {
+    EXPECT_FALSE(host().module_users("kvm_amd"));
+    EXPECT_EQ(host().vm_processes(), "");
+    write("sys/module/kvm_amd/refcnt", "2\n");
+    EXPECT_EQ(host().module_users("kvm_amd"), 2U);
+    for (const auto& [descriptor, target] :
+         {std::pair{"proc/12/fd/3", "/dev/kvm"}, std::pair{"proc/34/fd/9", "anon_inode:kvm-vm"},
+          std::pair{"proc/34/fd/10", "anon_inode:kvm-vm"},
+          std::pair{"proc/self/fd/3", "anon_inode:kvm-vm"},
+          std::pair{"proc/56/fd/1", "anon_inode:kvm-vm"}}) {
+        fs::create_directories((root_ / descriptor).parent_path());
+        fs::create_symlink(target, root_ / descriptor);
+    }
+    EXPECT_EQ(host().vm_processes(), " (process 34, 56)");
+}
+
+TEST_F(Hosts, ThatLoadNoModulesAnyMore) {
+    EXPECT_FALSE(host().forbids_modules());
+    write("proc/sys/kernel/modules_disabled", "0\n");
+    EXPECT_FALSE(host().forbids_modules());
+    write("proc/sys/kernel/modules_disabled", "1\n");
+    EXPECT_TRUE(host().forbids_modules());
+}
+
 TEST_F(Hosts, KvmWithoutVendorModule) {
     write("sys/module/kvm/initstate", "live\n");
     EXPECT_TRUE(host().has_kvm());
