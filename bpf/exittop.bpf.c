@@ -3,8 +3,8 @@
  * Counts VM exits in the kernel: one worker per event, and for each a thin shim per way to attach,
  * of which the loader keeps one.
  *
- * The pair kvm_exit, kvm_entry is the hot path. It finds the vCPU's slot by a hash of the vCPU's
- * address, without a helper call, and adds; no atomics, as a vCPU runs on one CPU at a time. The
+ * The pair kvm_exit, kvm_entry is the hot path. It finds the vCPU's slot where a hash of the vCPU's
+ * address says, without a helper call, and adds; no atomics, as a vCPU runs on one CPU at a time. The
  * clock is read last in the exit and first in the entry, so that exittop's own work is not part of
  * the time it reports. Everything that happens once per vCPU, once per reason or by accident is in
  * functions of their own, kept out of line.
@@ -21,18 +21,15 @@ char LICENSE[] SEC("license") = "GPL";
 /* Bucket within a level, by the time shifted to eight bits; filled by the loader. */
 const volatile u8 bucket_table[256];
 
+/* Slots that are homes: numbers 0 to homes - 1. And the last slot of all. */
+const volatile u32 homes = 2;
+const volatile u32 last_slot = 2;
+
 struct exittop_memory memory;
+/* The loader makes it as long as is asked for. */
+struct vcpu_slot slots[EXITTOP_SLOTS_OF(EXITTOP_MAX_SLOTS)] __attribute__((aligned(64)));
 
-/* The slots. User space maps them. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct vcpu_slot);
-} slots SEC(".maps");
-
-/* Slot of each vCPU: what the cache in front of it is filled from. */
+/* Slot of each vCPU, wherever it is. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -40,63 +37,117 @@ struct {
 	__type(value, u32);
 } vcpu_slots SEC(".maps");
 
-/* Slots to hand out. User space fills it, and puts back the slots whose counts it has taken. */
+/*
+ * Homes to hand out: whoever deletes a number has that slot. User space fills it, and puts back the
+ * slots whose counts it has taken.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u8);
+} free_homes SEC(".maps");
+
+/* The same for the slots behind the homes. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 1);
 	__uint(value_size, sizeof(u32));
-} free_slots SEC(".maps");
+} free_last SEC(".maps");
 
-/* Slot `number`, or NULL beyond the last; the verifier puts the look-up in line. */
+/* Slot `number`, or NULL for 0 and beyond the last. */
 static __always_inline struct vcpu_slot *slot_at(u32 number)
 {
-	return bpf_map_lookup_elem(&slots, &number);
+	struct vcpu_slot *slot = NULL;
+	u64 before = number - 1;
+
+	if (before < last_slot) {
+		/* Keeps the address behind the check, */
+		asm volatile("" : "+r"(before));
+		slot = &slots[1 + before];
+	}
+	/* and the question for NULL one for the pointer. Else the verifier cannot follow. */
+	asm volatile("" : "+r"(slot));
+	return slot;
 }
 
-/* A block of a slot; 0 is its header. */
+#define likely(condition) __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+/* A block of a slot; 0 is its header. The number is below 256: see EXITTOP_MEMORY_SIZE. */
 static __always_inline void *block_at(struct vcpu_slot *slot, u32 number)
 {
-	/* Keeps the mask next to the access: on 6.1 clang moves it away, and the verifier loses it. */
-	asm volatile("" : "+w"(number));
-	return (u8 *)slot + (u64)(number & (EXITTOP_SLOT_BLOCKS - 1)) * EXITTOP_BLOCK_SIZE;
+	u64 offset = (u64)number * EXITTOP_BLOCK_SIZE;
+
+	return (u8 *)slot + offset;
 }
 
-static __always_inline u32 cache_place(u32 low)
+/* Number of the slot that is a vCPU's home. */
+static __always_inline u64 home_of(u64 vcpu)
 {
-	return (low * 0x9e3779b1u) >> (32 - EXITTOP_CACHE_BITS);
+	u64 hash = low_half(vcpu) * 0x9e3779b1u;
+
+	return hash * homes >> 32;
 }
 
-/* Puts a vCPU into the cache, if need be in another's place: that one is looked up again. */
-static __always_inline void cache_insert(u32 place, u32 number)
+/* The slot that is a vCPU's home, whether or not it is there. */
+static __always_inline struct vcpu_slot *home_slot(u64 vcpu)
 {
-	u32 free = place;
+	u64 offset = home_of(vcpu) * sizeof(struct vcpu_slot);
 
-	for (u32 way = 0; way < EXITTOP_CACHE_WAYS; way++) {
-		if (!memory.cache[place + way]) {
-			free = place + way;
+	/* One addition: clang would do it anew for each field. */
+	asm volatile("%0 += %1" : "+r"(offset) : "r"(slots));
+	return (struct vcpu_slot *)offset;
+}
+
+/* The slot so many places behind a home; behind the last home comes the first. */
+static __always_inline u32 slot_behind(u32 home, u32 way)
+{
+	u32 number = home + way;
+
+	return number < homes ? number : number - homes;
+}
+
+/* Takes a free slot, as near to a home as can be. Its number, or 0. */
+static __always_inline u32 slot_take(u32 home)
+{
+	u32 number;
+
+	for (u32 way = 0; way < EXITTOP_CREATE_WAYS; way++) {
+		number = slot_behind(home, way);
+		if (!bpf_map_delete_elem(&free_homes, &number))
+			return number;
+		if (way + 1 >= homes)
 			break;
-		}
 	}
-	memory.cache[free] = number;
+	return bpf_map_pop_elem(&free_last, &number) ? 0 : number;
+}
+
+static __always_inline void slot_give_back(u32 number)
+{
+	u8 unused = 0;
+
+	if (number >= homes)
+		bpf_map_push_elem(&free_last, &number, 0);
+	else
+		bpf_map_update_elem(&free_homes, &number, &unused, BPF_NOEXIST);
 }
 
 /* Claims a slot for a vCPU that has none and writes who it is. Its number, or 0. */
-static __noinline u32 slot_create(u64 vcpu)
+static __noinline u32 slot_create(u64 vcpu, u32 isa)
 {
 	struct kvm_vcpu *kvm_vcpu = (void *)vcpu;
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct vcpu_header *header;
 	struct vcpu_slot *slot;
 	bool tdp = false;
-	u32 number;
+	u32 number = slot_take(home_of(vcpu));
 
-	if (bpf_map_pop_elem(&free_slots, &number))
-		return 0;
 	slot = slot_at(number);
 	if (!slot)
 		return 0;
 	if (bpf_map_update_elem(&vcpu_slots, &vcpu, &number, BPF_NOEXIST)) {
-		bpf_map_push_elem(&free_slots, &number, 0);
+		slot_give_back(number);
 		return 0;
 	}
 
@@ -105,7 +156,9 @@ static __noinline u32 slot_create(u64 vcpu)
 	header->vcpu_id = BPF_CORE_READ(kvm_vcpu, vcpu_id);
 	header->pid = pid_tgid >> 32;
 	header->tid = (u32)pid_tgid;
-	header->vmcb01 = svm_vmcb01(vcpu);
+	header->isa = isa;
+	header->code_at = exit_code_address(vcpu, isa);
+	header->unknown_isa = isa != KVM_ISA_SVM && isa != KVM_ISA_VMX;
 	header->blocks = EXITTOP_HEADER_BLOCKS;
 	if (tdp_enabled_address) {
 		bpf_probe_read_kernel(&tdp, sizeof(tdp), (void *)tdp_enabled_address);
@@ -119,40 +172,29 @@ static __noinline u32 slot_create(u64 vcpu)
 	return number;
 }
 
-/*
- * The slot of a vCPU that the first place of the cache does not name: another place, the map, or
- * with `create` a new one. Number of the slot, or 0 if there is none.
- */
-static __noinline u32 slot_search(u64 vcpu, bool create)
+/* The slot of a vCPU that is not at home: one near it, or one that the map names. Its number, or 0. */
+static __noinline u32 slot_search(u64 vcpu)
 {
-	u32 place = cache_place(low_half(vcpu));
-	u32 *known, number;
+	u32 home = home_of(vcpu);
+	u32 *known;
 
-	for (u32 way = 1; way < EXITTOP_CACHE_WAYS; way++) {
-		struct vcpu_slot *slot;
+	for (u32 way = 1; way < EXITTOP_LOOK_UP_WAYS; way++) {
+		u32 number = slot_behind(home, way);
+		struct vcpu_slot *slot = slot_at(number);
 
-		number = memory.cache[place + way];
-		slot = slot_at(number);
 		if (slot && slot->header.vcpu == vcpu)
 			return number;
 	}
 	known = bpf_map_lookup_elem(&vcpu_slots, &vcpu);
-	number = known ? *known : create ? slot_create(vcpu) : 0;
-	if (number)
-		cache_insert(place, number);
-	return number;
+	return known ? *known : 0;
 }
 
-/* The slot of a vCPU, or NULL if it has none (and `create` could not give it one). */
-static __always_inline struct vcpu_slot *slot_of(u64 vcpu, bool create)
+/* The slot of a vCPU, or NULL if it has none. */
+static __always_inline struct vcpu_slot *slot_of(u64 vcpu)
 {
-	struct vcpu_slot *slot = slot_at(memory.cache[cache_place(low_half(vcpu))]);
-	u32 number;
+	struct vcpu_slot *slot = home_slot(vcpu);
 
-	if (slot && slot->header.vcpu == vcpu)
-		return slot;
-	number = slot_search(vcpu, create);
-	return number ? slot_at(number) : NULL;
+	return slot->header.vcpu == vcpu ? slot : slot_at(slot_search(vcpu));
 }
 
 /* Hands out a block of a slot; 0 if all are taken. */
@@ -171,7 +213,7 @@ static __always_inline u8 *index_entry(struct vcpu_header *header, u32 index, bo
 {
 	if (in_l2)
 		index += EXITTOP_INDEX_CODES;
-	/* See block_at(). */
+	/* Keeps the mask next to the access: on 6.1 clang moves it away, and the verifier loses it. */
 	asm volatile("" : "+w"(index));
 	return &header->index[index & (2 * EXITTOP_INDEX_CODES - 1)];
 }
@@ -190,7 +232,7 @@ static __always_inline u32 index_of_code(u32 code)
  * Block number of the cell of a code that the index does not name: searched for among the cells, as
  * codes outside the index are, or made. The cell for the rest if the slot is full.
  */
-static __noinline u32 cell_search(struct vcpu_slot *slot, u32 code, u32 isa, bool in_l2)
+static __noinline u32 cell_search(struct vcpu_slot *slot, u32 code, bool in_l2)
 {
 	struct vcpu_header *header = &slot->header;
 	u8 level = in_l2 ? 2 : 1;
@@ -213,7 +255,6 @@ static __noinline u32 cell_search(struct vcpu_slot *slot, u32 code, u32 isa, boo
 	cell = block_at(slot, number);
 	cell->code = code;
 	cell->level = level;
-	header->isa = isa;
 	header->cell_blocks[header->cells & 31] = number;
 	header->cells++;
 	if (index < EXITTOP_INDEX_CODES)
@@ -221,36 +262,36 @@ static __noinline u32 cell_search(struct vcpu_slot *slot, u32 code, u32 isa, boo
 	return number;
 }
 
-/* The code of a vCPU's last exit, read from what KVM and the CPU keep of it. */
-static __always_inline u32 exit_code(struct vcpu_slot *slot, u64 vcpu, u32 isa, bool in_l2,
-				     const enum read_by by)
+/* Block number of the cell of a code, which is made if need be. */
+static __always_inline u32 cell_of(struct vcpu_slot *slot, u32 code, const bool in_l2)
 {
-	if (isa == KVM_ISA_SVM)
-		return svm_exit_code(vcpu, slot->header.vmcb01, in_l2, by);
-	if (isa == KVM_ISA_VMX)
-		return vmx_exit_code(vcpu, by);
-	slot->header.unknown_isa++;
-	return EXITTOP_CODE_UNREADABLE;
+	u32 index = index_of_code(code);
+	u32 number = 0;
+
+	if (likely(index < EXITTOP_INDEX_CODES))
+		number = *index_entry(&slot->header, index, in_l2);
+	if (unlikely(!number)) {
+		number = cell_search(slot, code, in_l2) & 255;
+		/* Tells the verifier here, where it is rare, that this is a byte too. */
+		asm volatile("" : "+w"(number));
+	}
+	return number;
 }
 
 /* Worker of kvm_exit: counts, and notes the time last. */
-static __always_inline void count_exit(struct vcpu_slot *slot, u32 code, u32 isa, bool in_l2)
+static __always_inline int count_exit(struct vcpu_slot *slot, u32 number, const bool timed)
 {
 	struct vcpu_header *header = &slot->header;
-	u32 index = index_of_code(code);
-	struct exit_cell *cell;
-	u32 number = 0;
+	struct exit_cell *cell = block_at(slot, number);
 
-	if (header->exit_ns && header->exit_ns > memory.armed_ns)
-		header->exit_without_entry++;
-	if (index < EXITTOP_INDEX_CODES)
-		number = *index_entry(header, index, in_l2);
-	if (!number)
-		number = cell_search(slot, code, isa, in_l2);
-	cell = block_at(slot, number);
 	cell->count++;
-	header->cell = number;
+	if (!timed)
+		return 0;
+	if (unlikely(header->exit_ns) && header->exit_ns > memory.armed_ns)
+		header->exit_without_entry++;
+	header->cell = number * EXITTOP_BLOCK_SIZE;
 	header->exit_ns = bpf_ktime_get_ns();
+	return 0;
 }
 
 /* Adds one to a word of a further block of a cell, which is made if need be. True: it wrapped. */
@@ -307,79 +348,160 @@ static __always_inline void histogram_add(struct vcpu_slot *slot, struct exit_ce
 {
 	u32 bucket, count;
 
-	if (ns < 1 << 13)
+	if (likely(ns < 1 << 13)) {
 		bucket = bucket_table[ns >> EXITTOP_LEVEL_SHIFT];
-	else if (ns < 1 << 19)
+	} else if (ns < 1 << 19) {
 		bucket = bucket_table[ns >> (EXITTOP_LEVEL_SHIFT + EXITTOP_LEVEL_OCTAVES)] +
 			 EXITTOP_LEVEL_BUCKETS;
-	else
-		bucket = far_bucket(ns);
-	if (bucket < EXITTOP_NEAR_BUCKETS) {
-		count = cell->near[bucket] + 1;
-		asm volatile("" : "+w"(count));
-		cell->near[bucket] = count;
-		if (count)
-			return;
+	} else {
+		histogram_extra(slot, slot->header.cell / EXITTOP_BLOCK_SIZE, far_bucket(ns));
+		return;
 	}
-	histogram_extra(slot, slot->header.cell, bucket);
+	count = cell->near[bucket] + 1;
+	asm volatile("" : "+w"(count));
+	cell->near[bucket] = count;
+	if (unlikely(!count))
+		histogram_extra(slot, slot->header.cell / EXITTOP_BLOCK_SIZE, bucket);
+}
+
+/* The cell of the exit being handled. */
+static __always_inline struct exit_cell *current_cell(struct vcpu_slot *slot)
+{
+	return (void *)slot + slot->header.cell;
 }
 
 /* Worker of kvm_entry: `now` was read before anything else. */
-static __always_inline void time_exit(struct vcpu_slot *slot, u64 now)
+static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, const bool histogram)
 {
 	struct vcpu_header *header = &slot->header;
 	u64 ns = now - header->exit_ns;
 	struct exit_cell *cell;
 
-	if (!header->exit_ns) {
+	if (unlikely(!header->exit_ns)) {
 		/* The first event of a slot is no loss: its exit came before exittop. */
 		if (header->first_ns < now && memory.armed_ns < now)
 			header->entry_without_exit++;
-		return;
-	}
-	header->exit_ns = 0;
-	cell = block_at(slot, header->cell);
-	cell->time_ns += ns;
-	if (ns > cell->max_ns)
-		cell->max_ns = ns;
-	histogram_add(slot, cell, ns);
-}
-
-static __always_inline int handle_entry(u64 vcpu)
-{
-	u64 now = bpf_ktime_get_ns();
-	struct vcpu_slot *slot = slot_of(vcpu, true);
-
-	if (slot)
-		time_exit(slot, now);
-	return 0;
-}
-
-static __always_inline int handle_exit(u64 vcpu, u32 code, u32 isa, bool in_l2)
-{
-	struct vcpu_slot *slot = slot_of(vcpu, true);
-
-	if (!slot) {
-		__sync_fetch_and_add(&memory.table_full, 1);
 		return 0;
 	}
-	count_exit(slot, code, isa, in_l2);
+	header->exit_ns = 0;
+	cell = current_cell(slot);
+	cell->time_ns += ns;
+	if (unlikely(ns > cell->max_ns))
+		cell->max_ns = ns;
+	if (histogram)
+		histogram_add(slot, cell, ns);
 	return 0;
+}
+
+/*
+ * The same work for a vCPU that is not at home, or is new. Apart from the rest, so that this has no
+ * registers to save.
+ */
+static __noinline int entry_away(u64 vcpu, u64 now, bool histogram)
+{
+	struct vcpu_slot *slot = slot_at(slot_search(vcpu));
+
+	if (!slot)
+		return 0;
+	return histogram ? time_exit(slot, now, true) : time_exit(slot, now, false);
+}
+
+static __always_inline int handle_entry(u64 vcpu, const bool histogram)
+{
+	u64 now = bpf_ktime_get_ns();
+	struct vcpu_slot *slot = home_slot(vcpu);
+
+	if (unlikely(slot->header.vcpu != vcpu))
+		return entry_away(vcpu, now, histogram);
+	return time_exit(slot, now, histogram);
+}
+
+/* The slot of a vCPU that exits and is not at home, or is new; NULL, and noted, if it gets none. */
+static __always_inline struct vcpu_slot *exit_slot_away(u64 vcpu, u32 isa)
+{
+	u32 number = slot_search(vcpu);
+	struct vcpu_slot *slot;
+
+	if (!number)
+		number = slot_create(vcpu, isa);
+	slot = slot_at(number);
+	if (!slot)
+		__sync_fetch_and_add(&memory.table_full, 1);
+	return slot;
+}
+
+/* kvm_exit where the reason is passed. */
+static __always_inline int handle_exit(u64 vcpu, u32 code, u32 isa, bool in_l2, const bool timed)
+{
+	struct vcpu_slot *slot = home_slot(vcpu);
+
+	if (unlikely(slot->header.vcpu != vcpu))
+		slot = exit_slot_away(vcpu, isa);
+	if (!slot)
+		return 0;
+	return count_exit(slot, in_l2 ? cell_of(slot, code, true) : cell_of(slot, code, false), timed);
 }
 
 /* kvm_exit since Linux 5.16 (commit 0a62a0319abb): the reason is to be read from the vCPU. */
-static __always_inline int handle_exit_read(u64 vcpu, u32 isa, const enum read_by by)
+static __always_inline int exit_read_at(struct vcpu_slot *slot, u64 vcpu, const enum read_by by,
+					const enum vcpu_type type, const bool timed)
 {
-	struct vcpu_slot *slot = slot_of(vcpu, true);
-	bool in_l2;
+	u64 code_at = slot->header.code_at;
 
-	if (!slot) {
-		__sync_fetch_and_add(&memory.table_full, 1);
-		return 0;
+	if (unlikely(ran_l2(vcpu, by, type))) {
+		if (slot->header.isa == KVM_ISA_SVM)
+			code_at = svm_exit_code_address(vcpu, by);
+		return count_exit(slot, cell_of(slot, load_u64(code_at, by), true), timed);
 	}
-	in_l2 = ran_l2(vcpu, by);
-	count_exit(slot, exit_code(slot, vcpu, isa, in_l2, by), isa, in_l2);
-	return 0;
+	return count_exit(slot, cell_of(slot, load_u64(code_at, by), false), timed);
+}
+
+#define EXIT_READ_AWAY(name, by, type)                                                 \
+	static __noinline int name(u64 vcpu, u32 isa, bool timed)                      \
+	{                                                                              \
+		struct vcpu_slot *slot = exit_slot_away(vcpu, isa);                    \
+                                                                                       \
+		if (!slot)                                                             \
+			return 0;                                                      \
+		return timed ? exit_read_at(slot, vcpu, by, type, true)                \
+			     : exit_read_at(slot, vcpu, by, type, false);              \
+	}
+EXIT_READ_AWAY(exit_away_typed, READ_BY_CAST, TYPED)
+EXIT_READ_AWAY(exit_away_btf, READ_BY_HELPER, TYPED)
+EXIT_READ_AWAY(exit_away_raw, READ_BY_CAST, UNTYPED)
+EXIT_READ_AWAY(exit_away_raw_helper, READ_BY_HELPER, UNTYPED)
+
+static __always_inline int handle_exit_read(u64 *ctx, const enum read_by by,
+					    const enum vcpu_type type, const bool timed)
+{
+	u64 vcpu = ctx[0];
+	struct vcpu_slot *slot = home_slot(vcpu);
+
+	/* Never so; but the verifier of some kernels holds that it could be. */
+	if (!vcpu)
+		return 0;
+	if (likely(slot->header.vcpu == vcpu))
+		return exit_read_at(slot, vcpu, by, type, timed);
+	if (type == TYPED)
+		return by == READ_BY_CAST ? exit_away_typed(vcpu, ctx[1], timed)
+					  : exit_away_btf(vcpu, ctx[1], timed);
+	return by == READ_BY_CAST ? exit_away_raw(vcpu, ctx[1], timed)
+				  : exit_away_raw_helper(vcpu, ctx[1], timed);
+}
+
+/* Classic tracepoints do not pass the vCPU. */
+static __always_inline int handle_exit_classic(struct trace_kvm_exit *ctx, const bool timed)
+{
+	u64 vcpu = vcpu_of_current(false);
+
+	return vcpu ? handle_exit(vcpu, ctx->exit_reason, ctx->isa, false, timed) : 0;
+}
+
+static __always_inline int handle_entry_classic(const bool histogram)
+{
+	u64 vcpu = vcpu_of_current(false);
+
+	return vcpu ? handle_entry(vcpu, histogram) : 0;
 }
 
 /* The part of the exit being handled that is already split off, made to speak of this exit. */
@@ -394,15 +516,15 @@ static __always_inline struct exit_cell *split_begin(struct vcpu_slot *slot)
 		header->split_vmm_ns = 0;
 		header->split_halted_ns = 0;
 	}
-	return block_at(slot, header->cell);
+	return current_cell(slot);
 }
 
 /* KVM_RUN loads the guest's FPU state first and puts it back last: between two runs is the VMM. */
-static __always_inline int handle_fpu(bool load)
+static __always_inline int handle_fpu(bool load, const bool typed)
 {
 	u64 now = bpf_ktime_get_ns();
-	u64 vcpu = vcpu_of_current();
-	struct vcpu_slot *slot = vcpu ? slot_of(vcpu, false) : NULL;
+	u64 vcpu = vcpu_of_current(typed);
+	struct vcpu_slot *slot = vcpu ? slot_of(vcpu) : NULL;
 	struct exit_cell *cell;
 	u64 since;
 
@@ -419,10 +541,10 @@ static __always_inline int handle_fpu(bool load)
 }
 
 /* A vCPU that halted goes on: KVM says how long it waited. */
-static __always_inline int handle_wakeup(u64 halted_ns)
+static __always_inline int handle_wakeup(u64 halted_ns, const bool typed)
 {
-	u64 vcpu = vcpu_of_current();
-	struct vcpu_slot *slot = vcpu ? slot_of(vcpu, false) : NULL;
+	u64 vcpu = vcpu_of_current(typed);
+	struct vcpu_slot *slot = vcpu ? slot_of(vcpu) : NULL;
 	struct exit_cell *cell = slot ? split_begin(slot) : NULL;
 
 	if (cell) {
@@ -438,20 +560,10 @@ static __always_inline int handle_wakeup(u64 halted_ns)
  */
 static __always_inline int handle_destroy(u64 vcpu)
 {
-	u32 place = cache_place(low_half(vcpu));
 	u32 *known = bpf_map_lookup_elem(&vcpu_slots, &vcpu);
-	struct vcpu_slot *slot;
-	u32 number;
+	struct vcpu_slot *slot = known ? slot_at(*known) : NULL;
 
-	if (!known)
-		return 0;
-	number = *known;
-	for (u32 way = 0; way < EXITTOP_CACHE_WAYS; way++) {
-		if (memory.cache[place + way] == number)
-			memory.cache[place + way] = 0;
-	}
 	bpf_map_delete_elem(&vcpu_slots, &vcpu);
-	slot = slot_at(number);
 	if (!slot)
 		return 0;
 	slot->header.vcpu = 0;
@@ -462,75 +574,62 @@ static __always_inline int handle_destroy(u64 vcpu)
 	return 0;
 }
 
-/* kvm_exit(vcpu, isa), with bpf_rdonly_cast(): Linux 6.2 and later. */
-SEC("raw_tp/kvm_exit")
-int exit_raw(u64 *ctx)
-{
-	return handle_exit_read(ctx[0], ctx[1], READ_BY_CAST);
-}
+/*
+ * The programs. Of those on kvm_exit there are two each: one that times, and NAME_count, that only
+ * counts and needs no other program on its way; of those on kvm_entry one with histograms and one
+ * without, NAME_time.
+ */
+#define EXIT_PROGRAM(section, name, call)                                                     \
+	SEC(section) int name(u64 *ctx) { const bool timed = true; return call; }             \
+	SEC(section) int name##_count(u64 *ctx) { const bool timed = false; return call; }
+#define ENTRY_PROGRAM(section, name, call)                                                    \
+	SEC(section) int name(u64 *ctx) { const bool histogram = true; (void)ctx; return call; } \
+	SEC(section) int name##_time(u64 *ctx) { const bool histogram = false; (void)ctx; return call; }
 
-/* kvm_exit(vcpu, isa) on 5.16 to 6.1: a typed vcpu saves a call of a helper. */
-SEC("tp_btf/kvm_exit")
-int exit_btf(u64 *ctx)
-{
-	return handle_exit_read(ctx[0], ctx[1], READ_BY_BTF);
-}
+/* kvm_exit(vcpu, isa): typed, so that the vCPU is read without a call. Linux 6.2 and later. */
+EXIT_PROGRAM("tp_btf/kvm_exit", exit_typed, handle_exit_read(ctx, READ_BY_CAST, TYPED, timed))
 
-/* The same for those who may not ask the kernel for kvm's BTF, which the typed one takes. */
-SEC("raw_tp/kvm_exit")
-int exit_raw_helper(u64 *ctx)
-{
-	return handle_exit_read(ctx[0], ctx[1], READ_BY_HELPER);
-}
+/* The same from 5.16 to 6.1, without bpf_rdonly_cast(). */
+EXIT_PROGRAM("tp_btf/kvm_exit", exit_btf, handle_exit_read(ctx, READ_BY_HELPER, TYPED, timed))
+
+/* Both for those who may not ask the kernel for kvm's BTF, which the typed ones take. */
+EXIT_PROGRAM("raw_tp/kvm_exit", exit_raw, handle_exit_read(ctx, READ_BY_CAST, UNTYPED, timed))
+EXIT_PROGRAM("raw_tp/kvm_exit", exit_raw_helper,
+	     handle_exit_read(ctx, READ_BY_HELPER, UNTYPED, timed))
 
 /* kvm_exit(reason, vcpu, isa) up to 5.15. */
-SEC("raw_tp/kvm_exit")
-int exit_raw_reason(u64 *ctx)
-{
-	u64 vcpu = ctx[1];
-
-	return handle_exit(vcpu, ctx[0], ctx[2], ran_l2(vcpu, READ_BY_HELPER));
-}
+EXIT_PROGRAM("raw_tp/kvm_exit", exit_raw_reason,
+	     handle_exit(ctx[1], ctx[0], ctx[2], ran_l2(ctx[1], READ_BY_HELPER, UNTYPED), timed))
 
 /* Where BTF does not tell where the reason is. L2 cannot be told from L1 here. */
-SEC("tp/kvm/kvm_exit")
-int exit_classic(struct trace_kvm_exit *ctx)
-{
-	u64 vcpu = vcpu_of_current();
+EXIT_PROGRAM("tp/kvm/kvm_exit", exit_classic, handle_exit_classic((void *)ctx, timed))
 
-	return vcpu ? handle_exit(vcpu, ctx->exit_reason, ctx->isa, false) : 0;
-}
-
-SEC("raw_tp/kvm_entry")
-int entry_raw(u64 *ctx)
-{
-	return handle_entry(ctx[0]);
-}
-
-SEC("tp_btf/kvm_entry")
-int entry_btf(u64 *ctx)
-{
-	return handle_entry(ctx[0]);
-}
-
-SEC("tp/kvm/kvm_entry")
-int entry_classic(void *ctx __attribute__((unused)))
-{
-	u64 vcpu = vcpu_of_current();
-
-	return vcpu ? handle_entry(vcpu) : 0;
-}
+ENTRY_PROGRAM("raw_tp/kvm_entry", entry_raw, handle_entry(ctx[0], histogram))
+ENTRY_PROGRAM("tp_btf/kvm_entry", entry_btf, handle_entry(ctx[0], histogram))
+ENTRY_PROGRAM("tp/kvm/kvm_entry", entry_classic, handle_entry_classic(histogram))
 
 SEC("raw_tp/kvm_fpu")
 int fpu_raw(u64 *ctx)
 {
-	return handle_fpu((u32)ctx[0]);
+	return handle_fpu((u32)ctx[0], false);
+}
+
+SEC("raw_tp/kvm_fpu")
+int fpu_btf(u64 *ctx)
+{
+	return handle_fpu((u32)ctx[0], true);
 }
 
 SEC("raw_tp/kvm_vcpu_wakeup")
 int wakeup_raw(u64 *ctx)
 {
-	return handle_wakeup(ctx[0]);
+	return handle_wakeup(ctx[0], false);
+}
+
+SEC("raw_tp/kvm_vcpu_wakeup")
+int wakeup_btf(u64 *ctx)
+{
+	return handle_wakeup(ctx[0], true);
 }
 
 /*

@@ -3,7 +3,7 @@
  * Memory that the BPF program writes and user space maps: the only header both sides include.
  *
  * One slot per vCPU, one writer per slot (the CPU that the vCPU runs on), so no atomics; a slot is a
- * whole number of pages, so no cache line is shared between vCPUs. Within a slot, memory is handed
+ * whole number of cache lines, so none is shared between vCPUs. Within a slot, memory is handed
  * out in blocks of 256 bytes: a block per exit reason that occurs, further blocks for what few
  * reasons need (long times, counts beyond 32 bits).
  */
@@ -38,8 +38,9 @@ typedef uint64_t u64;
 #define EXITTOP_BUCKETS (EXITTOP_NEAR_BUCKETS + EXITTOP_FAR_BUCKETS)
 
 #define EXITTOP_BLOCK_SIZE 256
-#define EXITTOP_SLOT_BLOCKS 32
+#define EXITTOP_SLOT_BLOCKS 30
 #define EXITTOP_SLOT_SIZE (EXITTOP_SLOT_BLOCKS * EXITTOP_BLOCK_SIZE)
+#define EXITTOP_CACHE_LINE 64
 
 /* What further blocks of a reason hold; the first two words of each pair are low halves. */
 enum exittop_extra_block {
@@ -98,9 +99,10 @@ struct vcpu_header {
 	/* Written at each exit and entry: one cache line. */
 	u64 exit_ns; /* clock at the exit being handled; 0 = in the guest, or none seen yet */
 	u64 vcpu;    /* address of struct kvm_vcpu; 0 = free or ended */
-	u64 vmcb01;  /* SVM: address of the VMCB of L1, fixed while the vCPU lives */
-	u32 cell;    /* block number of the exit being handled */
+	u64 code_at; /* address of its exit code; 0 if not known */
 	u32 isa;
+	u16 cell;    /* offset in the slot of the cell of the exit being handled */
+	u16 reserved_cell;
 	u64 reserved_hot[4];
 
 	/* Written when the vCPU is first seen, and when it goes. */
@@ -141,28 +143,39 @@ struct vcpu_slot {
 	struct vcpu_header header;
 	u8 blocks[EXITTOP_SLOT_SIZE - EXITTOP_HEADER_BLOCKS * EXITTOP_BLOCK_SIZE];
 };
-EXITTOP_ASSERT(sizeof(struct vcpu_slot) == EXITTOP_SLOT_SIZE, "slots are whole pages");
+EXITTOP_ASSERT(sizeof(struct vcpu_slot) == EXITTOP_SLOT_SIZE, "blocks fill a slot");
+EXITTOP_ASSERT(EXITTOP_SLOT_SIZE % EXITTOP_CACHE_LINE == 0, "vCPUs share no cache line");
 
 /*
- * Where a vCPU's slot is: a cache of slot numbers, read and written without a lock, found by a hash
- * of the vCPU's address; the slot's header says whose it is. What the cache has lost is found again
- * in a hash map. Slot 0 is never handed out: its number means none.
+ * Where a vCPU's slot is: at home, which is where a hash of its address says, or, where another has
+ * that, in one of the next; the header says whose a slot is. The last slots are nobody's home: they
+ * take what found no room near its own, and are found by a hash map. Slot 0 is a home that is never
+ * handed out: its number means none.
  */
-#define EXITTOP_CACHE_BITS 16
-#define EXITTOP_CACHE_WAYS 8 /* places tried, from the hash on */
-#define EXITTOP_CACHE_WORDS ((1 << EXITTOP_CACHE_BITS) + EXITTOP_CACHE_WAYS)
+#define EXITTOP_LOOK_UP_WAYS 8  /* slots looked at, from home on, before the map is asked */
+#define EXITTOP_CREATE_WAYS 64 /* slots tried for a new vCPU, before one of the last is taken */
+#define EXITTOP_LAST_SLOTS(homes) ((homes) / 32) /* a few have all their ways for home */
 
-/* Slots that can be asked for (--max-vcpus): 256 MiB. */
+/* vCPUs that can be asked for (--max-vcpus): 250 MiB. */
 #define EXITTOP_MAX_SLOTS 32768
+#define EXITTOP_SLOTS_OF(homes) (1 + (homes) + EXITTOP_LAST_SLOTS(homes))
 
-/* The program's .bss. */
+/* The program's .bss is this and the slots, as many as are asked for. User space maps it. */
 struct exittop_memory {
 	u64 armed_ns;   /* from when on all is attached: only then is an event without its other half a
 			   loss; beyond any clock before that and while it is detached */
 	u64 changes;    /* vCPUs that came or went */
 	u64 table_full; /* exits not counted, as no slot was free */
 	u64 reserved[5];
-	u32 cache[EXITTOP_CACHE_WORDS];
 };
+EXITTOP_ASSERT(sizeof(struct exittop_memory) == EXITTOP_CACHE_LINE, "slots begin with a line");
+/*
+ * Bytes of it with so many homes. No number of a block leads out of its slot, but the verifier knows
+ * no more than that it is a byte: behind the last slot there is room for all that one can reach, so
+ * that the program need not check.
+ */
+#define EXITTOP_MEMORY_SIZE(homes)                                                  \
+	(EXITTOP_CACHE_LINE + EXITTOP_SLOTS_OF(homes) * (u64)EXITTOP_SLOT_SIZE +    \
+	 (256 + 8 - EXITTOP_SLOT_BLOCKS) * EXITTOP_BLOCK_SIZE)
 
 #endif

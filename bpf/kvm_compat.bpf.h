@@ -16,13 +16,15 @@
 #define KVM_ISA_SVM 2
 
 /*
- * How a program reads kernel memory, by the way it is attached; a constant of each shim.
+ * How a program reads kernel memory; a constant of each shim.
  *
  * Linux 6.2 has bpf_rdonly_cast() (commit a35b9af4ec2c): any kernel address can be read with a plain
- * load that faults to 0, a fifth of what a call of bpf_probe_read_kernel() costs. Before that, a
- * tracepoint with BTF gives at least a vCPU that can be read as such.
+ * load that faults to 0, a tenth of what a call of bpf_probe_read_kernel() costs.
  */
-enum read_by { READ_BY_CAST, READ_BY_BTF, READ_BY_HELPER };
+enum read_by { READ_BY_CAST, READ_BY_HELPER };
+
+/* Whether BTF says of a program's argument that it is a vCPU, which then is read as such. */
+enum vcpu_type { UNTYPED, TYPED };
 extern void *bpf_rdonly_cast(void *object, u32 btf_id) __ksym __weak;
 
 /*
@@ -64,13 +66,13 @@ static __always_inline u64 load_u64(u64 address, const enum read_by by)
 }
 
 /* Whether the CPU ran L2, rather than L1, when it left the guest. */
-static __always_inline bool ran_l2(u64 vcpu, const enum read_by by)
+static __always_inline bool ran_l2(u64 vcpu, const enum read_by by, const enum vcpu_type type)
 {
 	struct kvm_vcpu *typed = (void *)vcpu;
 
-	if (by == READ_BY_HELPER)
+	if (type == UNTYPED && by == READ_BY_HELPER)
 		return BPF_CORE_READ(typed, arch.hflags) & hf_guest_mask;
-	if (by == READ_BY_CAST)
+	if (type == UNTYPED)
 		typed = bpf_rdonly_cast(typed, bpf_core_type_id_kernel(struct kvm_vcpu));
 	return typed->arch.hflags & hf_guest_mask;
 }
@@ -91,52 +93,62 @@ static __always_inline u32 vmx_exit_reason_offset(void)
 	return 0;
 }
 
-/* The full exit reason of the last exit, flags included. */
-static __always_inline u32 vmx_exit_code(u64 vcpu, const enum read_by by)
-{
-	return low_half(load_u64(vcpu + vmx_exit_reason_offset(), by));
-}
-
-/* Address of the VMCB that L1 runs on: allocated with the vCPU, never replaced. 0 without kvm_amd. */
-static __always_inline u64 svm_vmcb01(u64 vcpu)
-{
-	u64 value = 0;
-
-	if (!bpf_core_type_exists(struct vcpu_svm))
-		return 0;
-	bpf_probe_read_kernel(&value, sizeof(value),
-			      (void *)(vcpu + bpf_core_field_offset(struct vcpu_svm, vmcb01) +
-				       bpf_core_field_offset(struct kvm_vmcb_info, ptr)));
-	return value;
-}
-
 /*
- * The exit code in the current VMCB. It was a u32 with its high half behind it and is a u64 now
+ * Offset of the exit code in a VMCB. It was a u32 with its high half behind it and is a u64 now
  * (Linux 7.0): the low half is what names it either way.
  */
-static __always_inline u32 svm_exit_code(u64 vcpu, u64 vmcb01, bool in_l2,
-					 const enum read_by by)
+#define VMCB_EXIT_CODE bpf_core_field_offset(struct vmcb, control.exit_code)
+
+/*
+ * Address of the exit code of the VMCB that L1 runs on: allocated with the vCPU, never replaced. 0
+ * without kvm_amd.
+ */
+static __always_inline u64 svm_l1_exit_code_address(u64 vcpu)
 {
-	u64 vmcb = vmcb01;
+	u64 vmcb = 0;
 
 	if (!bpf_core_type_exists(struct vcpu_svm))
 		return 0;
-	if (in_l2)
-		vmcb = load_u64(vcpu + bpf_core_field_offset(struct vcpu_svm, vmcb), by);
-	return low_half(load_u64(vmcb + bpf_core_field_offset(struct vmcb, control) +
-				 bpf_core_field_offset(struct vmcb_control_area, exit_code),
-				 by));
+	bpf_probe_read_kernel(&vmcb, sizeof(vmcb),
+			      (void *)(vcpu + bpf_core_field_offset(struct vcpu_svm, vmcb01) +
+				       bpf_core_field_offset(struct kvm_vmcb_info, ptr)));
+	return vmcb ? vmcb + VMCB_EXIT_CODE : 0;
+}
+
+/* Address of the exit code in the present VMCB, which is another one while L2 runs. */
+static __always_inline u64 svm_exit_code_address(u64 vcpu, const enum read_by by)
+{
+	if (!bpf_core_type_exists(struct vcpu_svm))
+		return 0;
+	return load_u64(vcpu + bpf_core_field_offset(struct vcpu_svm, vmcb), by) + VMCB_EXIT_CODE;
+}
+
+/* Where the full exit code of L1 (VMX: and L2) is, as long as the vCPU lives. 0 if not known. */
+static __always_inline u64 exit_code_address(u64 vcpu, u32 isa)
+{
+	u32 offset = vmx_exit_reason_offset();
+
+	if (isa == KVM_ISA_SVM)
+		return svm_l1_exit_code_address(vcpu);
+	return isa == KVM_ISA_VMX && offset ? vcpu + offset : 0;
 }
 
 /*
  * The vCPU that the current task has loaded: KVM registers a preemption notifier for it, the only
  * kind there is. For tracepoints that do not pass the vCPU. 0 if none is loaded.
  */
-static __always_inline u64 vcpu_of_current(void)
+static __always_inline u64 vcpu_of_current(const bool typed)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	u64 link = (u64)BPF_CORE_READ(task, preempt_notifiers.first);
+	struct task_struct *task;
+	u64 link;
 
+	/* Since Linux 5.11 (commit 3ca1032ab7ab), a task that is read without a call. */
+	if (typed) {
+		link = (u64)bpf_get_current_task_btf()->preempt_notifiers.first;
+	} else {
+		task = (void *)bpf_get_current_task();
+		link = (u64)BPF_CORE_READ(task, preempt_notifiers.first);
+	}
 	if (!link)
 		return 0;
 	return link - bpf_core_field_offset(struct kvm_vcpu, preempt_notifier) -

@@ -12,6 +12,8 @@ test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=pyt
     zsh=zsh fish=fish debootstrap=debootstrap lintian=lintian man-db=man systemd=systemd-analyze)
 
 browser_packages=(chromium=chromium)
+# What the benchmark tests/bench/overhead compares exittop with.
+rival_packages=(linux-perf=perf bpftrace=bpftrace)
 
 say() { printf 'exittop: %s\n' "$*" >&2; }
 fail() { local status=$1; shift; say "$*"; exit "$status"; }

@@ -12,14 +12,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdarg>
+#include <cstddef>
 #include <cstring>
 #include <ctime>
 #include <fstream>
 #include <limits>
 #include <sstream>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "exittop.skel.h"
@@ -188,6 +191,7 @@ std::vector<AttachVariant> variants_to_try(const KernelFacts& facts, AttachChoic
             variants.push_back(AttachVariant::raw_reason);
         } else if (facts.vendor_btf) {
             if (facts.rdonly_cast) {
+                variants.push_back(AttachVariant::typed);
                 variants.push_back(AttachVariant::raw);
             } else {
                 variants.push_back(AttachVariant::btf);
@@ -198,32 +202,6 @@ std::vector<AttachVariant> variants_to_try(const KernelFacts& facts, AttachChoic
     if (choice != AttachChoice::raw) variants.push_back(AttachVariant::classic);
     return variants;
 }
-
-/// Memory that a map shares with the kernel.
-class Mapping {
-public:
-    Mapping() = default;
-    Mapping(int map, std::size_t size)
-        : data_(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0)), size_(size) {}
-    Mapping(Mapping&& other) noexcept { swap(other); }
-    Mapping& operator=(Mapping&& other) noexcept {
-        swap(other);
-        return *this;
-    }
-    ~Mapping() {
-        if (*this) munmap(data_, size_);
-    }
-    explicit operator bool() const { return data_ != MAP_FAILED; }
-    [[nodiscard]] void* data() const { return data_; }
-
-private:
-    void swap(Mapping& other) {
-        std::swap(data_, other.data_);
-        std::swap(size_, other.size_);
-    }
-    void* data_ = MAP_FAILED;
-    std::size_t size_ = 0;
-};
 
 std::uint64_t monotonic_ns() {
     timespec now{};
@@ -245,6 +223,7 @@ Error kernel_error(const std::string& what, int code) {
 
 std::string attach_variant_name(AttachVariant variant) {
     switch (variant) {
+        case AttachVariant::typed: return "BTF tracepoints, reason by CO-RE and plain loads";
         case AttachVariant::raw: return "raw tracepoints, reason by CO-RE and plain loads";
         case AttachVariant::btf: return "BTF tracepoints, reason by CO-RE";
         case AttachVariant::raw_helper: return "raw tracepoints, reason by CO-RE and a helper";
@@ -254,37 +233,80 @@ std::string attach_variant_name(AttachVariant variant) {
     return "unknown";
 }
 
+namespace {
+
+/// The programs for one tracepoint, by how much is counted.
+struct ExitPrograms {
+    bpf_program* timed;
+    bpf_program* count;
+};
+struct EntryPrograms {
+    bpf_program* histogram;
+    bpf_program* time;
+};
+
+static_assert(offsetof(std::remove_pointer_t<decltype(exittop_bpf::bss)>, slots) ==
+                  sizeof(exittop_memory),
+              "slots begin with a cache line, behind what all vCPUs share");
+
+}  // namespace
+
 struct BpfProgram::State {
     AttachVariant variant = AttachVariant::classic;
     std::uint32_t max_vcpus = 0;
     bool guest_fpu_freed = false;  ///< What ends a vCPU is attached there.
+    CountDetail detail = CountDetail::histogram;
     Skeleton skeleton;
-    Mapping slots;
     std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links;
     FileDescriptor measuring;
 
     [[nodiscard]] std::vector<bpf_program*> programs_in_order() const;
     std::expected<void, Error> open(const KernelFacts& facts);
     std::expected<void, Error> attach();
+    [[nodiscard]] std::uint32_t slot_count() const { return EXITTOP_SLOTS_OF(max_vcpus); }
+    std::expected<void, Error> make_memory();
     std::expected<void, Error> fill_free_slots();
+    int give_slot(std::uint32_t number);
 };
 
 /// The programs of this variant in the order in which they are attached: first what ends a vCPU, so
 /// that no slot is left behind, and the exit before the entry, so that no entry lacks its exit.
 std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
     auto& programs = skeleton->progs;
-    std::vector<bpf_program*> order = {guest_fpu_freed ? programs.destroy_fpu : programs.destroy,
-                                       programs.fpu_raw, programs.wakeup_raw};
-    const auto add = [&](bpf_program* exit, bpf_program* entry) {
-        order.push_back(exit);
-        order.push_back(entry);
+    // The task is typed by vmlinux's BTF, which those have who have kvm's, and others too.
+    const bool typed = variant != AttachVariant::raw_reason && variant != AttachVariant::classic;
+    std::vector<bpf_program*> order = {guest_fpu_freed ? programs.destroy_fpu : programs.destroy};
+    if (detail >= CountDetail::time) {
+        order.push_back(typed ? programs.fpu_btf : programs.fpu_raw);
+        order.push_back(typed ? programs.wakeup_btf : programs.wakeup_raw);
+    }
+    const auto add = [&](const ExitPrograms& exit, const EntryPrograms& entry) {
+        order.push_back(detail == CountDetail::count ? exit.count : exit.timed);
+        if (detail == CountDetail::time) order.push_back(entry.time);
+        if (detail == CountDetail::histogram) order.push_back(entry.histogram);
     };
+    const EntryPrograms raw_entry = {programs.entry_raw, programs.entry_raw_time};
     switch (variant) {
-        case AttachVariant::raw: add(programs.exit_raw, programs.entry_raw); break;
-        case AttachVariant::btf: add(programs.exit_btf, programs.entry_btf); break;
-        case AttachVariant::raw_helper: add(programs.exit_raw_helper, programs.entry_raw); break;
-        case AttachVariant::raw_reason: add(programs.exit_raw_reason, programs.entry_raw); break;
-        case AttachVariant::classic: add(programs.exit_classic, programs.entry_classic); break;
+        case AttachVariant::typed:
+            add({programs.exit_typed, programs.exit_typed_count}, raw_entry);
+            break;
+        case AttachVariant::raw:
+            add({programs.exit_raw, programs.exit_raw_count}, raw_entry);
+            break;
+        case AttachVariant::btf:
+            add({programs.exit_btf, programs.exit_btf_count},
+                {programs.entry_btf, programs.entry_btf_time});
+            break;
+        case AttachVariant::raw_helper:
+            add({programs.exit_raw_helper, programs.exit_raw_helper_count}, raw_entry);
+            break;
+        case AttachVariant::raw_reason:
+            add({programs.exit_raw_reason, programs.exit_raw_reason_count}, raw_entry);
+            break;
+        case AttachVariant::classic:
+            add({programs.exit_classic, programs.exit_classic_count},
+                {programs.entry_classic, programs.entry_classic_time});
+            break;
     }
     return order;
 }
@@ -297,16 +319,17 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     // for those who may not, and the end of loading, but only the first time: so it is now.
     if (!facts.rdonly_cast) bpf_program__set_attach_target(skeleton->progs.exit_btf, 0, "kvm_exit");
     first_complaint.clear();
+    if (auto made = make_memory(); !made) return made;
     skeleton->rodata->tdp_enabled_address = facts.tdp_enabled_address;
     skeleton->rodata->hf_guest_mask = facts.guest_bit_0 ? 1u << 0 : 1u << 5;
     for (unsigned i = 0; i < 256; ++i) {
         skeleton->rodata->bucket_table[i] = bucket_table_entry(static_cast<std::uint8_t>(i));
     }
-    // Slot 0 is never handed out.
-    const std::uint32_t slot_count = max_vcpus + 1;
-    bpf_map__set_max_entries(skeleton->maps.slots, slot_count);
+    skeleton->rodata->homes = max_vcpus + 1;
+    skeleton->rodata->last_slot = slot_count() - 1;
     bpf_map__set_max_entries(skeleton->maps.vcpu_slots, max_vcpus);
-    bpf_map__set_max_entries(skeleton->maps.free_slots, max_vcpus);
+    bpf_map__set_max_entries(skeleton->maps.free_homes, max_vcpus);
+    bpf_map__set_max_entries(skeleton->maps.free_last, EXITTOP_LAST_SLOTS(max_vcpus) + 1);
 
     guest_fpu_freed = facts.guest_fpu_freed;
     const std::vector<bpf_program*> wanted = programs_in_order();
@@ -317,17 +340,42 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     if (const int code = exittop_bpf__load(skeleton.get())) {
         return std::unexpected(kernel_error("cannot load the BPF program", code));
     }
-    slots = Mapping(bpf_map__fd(skeleton->maps.slots), slot_count * sizeof(vcpu_slot));
-    if (!slots) return std::unexpected(kernel_error("cannot map the BPF program's slots", -errno));
     skeleton->bss->memory.armed_ns = std::numeric_limits<std::uint64_t>::max();
     return fill_free_slots();
 }
 
+/// The object declares its .bss with all the slots there can be; it gets as many as were asked for.
+std::expected<void, Error> BpfProgram::State::make_memory() {
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+    const auto make = [&] {
+        return FileDescriptor(bpf_map_create(BPF_MAP_TYPE_ARRAY, "slots", sizeof(std::uint32_t),
+                                             std::uint32_t(EXITTOP_MEMORY_SIZE(max_vcpus)), 1,
+                                             &options));
+    };
+    FileDescriptor made = make();
+    if (!made && errno == E2BIG) {
+        // Up to Linux 5.10, 4 MiB was the most: room for some 500 vCPUs.
+        while (EXITTOP_MEMORY_SIZE(max_vcpus) > 4u << 20) --max_vcpus;
+        made = make();
+    }
+    const int code = made ? bpf_map__reuse_fd(skeleton->maps.bss, made.number()) : -errno;
+    if (code == 0) return {};
+    return std::unexpected(kernel_error(
+        fmt::format("cannot get the memory for {} vCPUs (--max-vcpus)", max_vcpus), code));
+}
+
+int BpfProgram::State::give_slot(std::uint32_t number) {
+    const std::uint8_t unused = 0;
+    if (number > max_vcpus) {
+        return bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_last), nullptr, &number, BPF_ANY);
+    }
+    return bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_homes), &number, &unused, BPF_ANY);
+}
+
 std::expected<void, Error> BpfProgram::State::fill_free_slots() {
-    const int queue = bpf_map__fd(skeleton->maps.free_slots);
-    for (std::uint32_t number = 1; number <= max_vcpus; ++number) {
-        if (const int code = bpf_map_update_elem(queue, nullptr, &number, BPF_ANY)) {
-            return std::unexpected(kernel_error("cannot fill the queue of free slots", code));
+    for (std::uint32_t number = 1; number < slot_count(); ++number) {
+        if (const int code = give_slot(number)) {
+            return std::unexpected(kernel_error("cannot hand out the slots", code));
         }
     }
     return {};
@@ -357,7 +405,8 @@ BpfProgram::BpfProgram(BpfProgram&&) noexcept = default;
 BpfProgram& BpfProgram::operator=(BpfProgram&&) noexcept = default;
 BpfProgram::~BpfProgram() = default;
 
-std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uint32_t max_vcpus) {
+std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uint32_t max_vcpus,
+                                                   CountDetail detail) {
     libbpf_set_print(keep_complaint);
     const BtfPointer vmlinux(btf__load_vmlinux_btf());
     if (!vmlinux) {
@@ -372,6 +421,7 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
         auto state = std::make_unique<State>();
         state->variant = variant;
         state->max_vcpus = max_vcpus;
+        state->detail = detail;
         auto done = state->open(facts);
         if (done) done = state->attach();
         if (done) return BpfProgram(std::move(state));
@@ -402,21 +452,28 @@ void BpfProgram::detach() {
 
 AttachVariant BpfProgram::variant() const { return state_->variant; }
 
+std::uint32_t BpfProgram::max_vcpus() const { return state_->max_vcpus; }
+
+CountDetail BpfProgram::detail() const { return state_->detail; }
+
 exittop_memory& BpfProgram::memory() {
     return reinterpret_cast<exittop_memory&>(state_->skeleton->bss->memory);
 }
 
 std::span<vcpu_slot> BpfProgram::slots() {
-    return {static_cast<vcpu_slot*>(state_->slots.data()), state_->max_vcpus + 1};
+    return {reinterpret_cast<vcpu_slot*>(state_->skeleton->bss->slots), state_->slot_count()};
 }
 
 void BpfProgram::release_slot(std::uint32_t number) {
     std::memset(&slots()[number], 0, sizeof(vcpu_slot));
-    bpf_map_update_elem(bpf_map__fd(state_->skeleton->maps.free_slots), nullptr, &number, BPF_ANY);
+    state_->give_slot(number);
 }
 
 std::vector<ProgramFacts> BpfProgram::programs() const {
     std::vector<ProgramFacts> result;
+    const auto& programs = state_->skeleton->progs;
+    const std::array splits = {programs.fpu_raw, programs.fpu_btf, programs.wakeup_raw,
+                               programs.wakeup_btf};
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, state_->skeleton->obj) {
         const int fd = bpf_program__fd(program);
@@ -425,8 +482,7 @@ std::vector<ProgramFacts> BpfProgram::programs() const {
         if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) != 0) continue;
         result.push_back({bpf_program__name(program), info.verified_insns, info.jited_prog_len,
                           info.recursion_misses,
-                          program == state_->skeleton->progs.fpu_raw ||
-                              program == state_->skeleton->progs.wakeup_raw,
+                          std::ranges::find(splits, program) != splits.end(),
                           info.run_time_ns, info.run_cnt});
     }
     return result;
@@ -453,12 +509,17 @@ std::size_t BpfProgram::memory_bytes() const {
 }
 
 int BpfProgram::test_run(const std::string& program, std::span<const std::uint64_t> arguments) {
-    const bpf_program* found =
-        bpf_object__find_program_by_name(state_->skeleton->obj, program.c_str());
-    if (!found) return -ENOENT;
+    const int found = descriptor(program);
+    if (found < 0) return -ENOENT;
     LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = arguments.data(),
                 .ctx_size_in = std::uint32_t(arguments.size_bytes()));
-    return bpf_prog_test_run_opts(bpf_program__fd(found), &options);
+    return bpf_prog_test_run_opts(found, &options);
+}
+
+int BpfProgram::descriptor(const std::string& program) const {
+    const bpf_program* found =
+        bpf_object__find_program_by_name(state_->skeleton->obj, program.c_str());
+    return found != nullptr ? bpf_program__fd(found) : -1;
 }
 
 }  // namespace exittop

@@ -18,7 +18,8 @@ namespace exittop {
 
 /// How the program is attached to kvm_exit and kvm_entry. In the order of preference.
 enum class AttachVariant {
-    raw,         ///< Raw tracepoints, reason by CO-RE, plain loads by bpf_rdonly_cast (6.2 and later).
+    typed,       ///< BTF-typed exit, reason by CO-RE, plain loads (6.2 and later; CAP_SYS_ADMIN).
+    raw,         ///< Raw tracepoints, reason by CO-RE, plain loads (6.2 and later, for all others).
     btf,         ///< BTF-typed tracepoints, reason by CO-RE (5.16 to 6.1; takes CAP_SYS_ADMIN).
     raw_helper,  ///< Raw tracepoints, reason by CO-RE and a helper (5.16 to 6.1, for all others).
     raw_reason,  ///< Raw tracepoints that pass the reason (up to 5.15).
@@ -42,7 +43,8 @@ class BpfProgram {
 public:
     /// Loads for up to `max_vcpus` vCPUs and attaches, by the way that this kernel's BTF asks for.
     /// kvm and its vendor module have to be loaded: where the exit reason is, is in their BTF.
-    static std::expected<BpfProgram, Error> start(AttachChoice choice, std::uint32_t max_vcpus);
+    static std::expected<BpfProgram, Error> start(AttachChoice choice, std::uint32_t max_vcpus,
+                                                  CountDetail detail);
     /// Loads raw_reason, which any kernel takes, and attaches nothing: test_run() feeds it.
     static std::expected<BpfProgram, Error> load_detached(std::uint32_t max_vcpus);
 
@@ -54,6 +56,8 @@ public:
     void detach();
 
     [[nodiscard]] AttachVariant variant() const;
+    [[nodiscard]] std::uint32_t max_vcpus() const;
+    [[nodiscard]] CountDetail detail() const;
     [[nodiscard]] exittop_memory& memory();
     /// All slots by number; number 0 is never in use.
     [[nodiscard]] std::span<vcpu_slot> slots();
@@ -69,6 +73,9 @@ public:
     /// Runs a program once with made-up arguments (BPF_PROG_TEST_RUN), for tests and benchmarks.
     /// Named as in exittop.bpf.c. 0, or -errno.
     int test_run(const std::string& program, std::span<const std::uint64_t> arguments);
+
+    /// Descriptor of a loaded program, or -1.
+    [[nodiscard]] int descriptor(const std::string& program) const;
 
 private:
     struct State;

@@ -45,8 +45,8 @@ VmIdentity identify_on(const Host& host, std::uint32_t pid, const std::string& c
 }  // namespace
 
 std::expected<Collector, Error> Collector::start(const Host& host, AttachChoice attach,
-                                                 std::uint32_t max_vcpus) {
-    auto program = BpfProgram::start(attach, max_vcpus);
+                                                 std::uint32_t max_vcpus, CountDetail detail) {
+    auto program = BpfProgram::start(attach, max_vcpus, detail);
     if (!program) return std::unexpected(program.error());
     return Collector(host, std::move(*program));
 }
@@ -103,13 +103,14 @@ Snapshot Collector::snapshot_of(VmTable::Contents contents) {
     Snapshot snapshot;
     snapshot.taken_at = utc_now();
     snapshot.duration_s = running_time().count();
+    snapshot.detail = program_.detail();
     snapshot.vms = std::move(contents.vms);
     snapshot.lost = contents.lost;
     snapshot.lost.table_full = program_.memory().table_full;
     snapshot.cost.cpu_ns = own_cpu_ns();
     snapshot.cost.memory_bytes = memory_bytes_;
     snapshot.cost.vcpus_used = vms_.slots_in_use();
-    snapshot.cost.vcpus_limit = static_cast<std::uint32_t>(program_.slots().size() - 1);
+    snapshot.cost.vcpus_limit = program_.max_vcpus();
     for (const ProgramFacts& program : program_.programs()) {
         // Since Linux 7.0 a task may be preempted within a raw tracepoint; the kernel does not run the
         // same program for others on that CPU then. kvm_exit and kvm_entry are safe: interrupts are

@@ -18,7 +18,8 @@ class Collector {
 public:
     /// Attaches and counts from here on. Needs the vendor module (Host::vendor_module()).
     static std::expected<Collector, Error> start(const Host& host, AttachChoice attach,
-                                                 std::uint32_t max_vcpus);
+                                                 std::uint32_t max_vcpus,
+                                                 CountDetail detail = CountDetail::histogram);
 
     /// Takes up VMs that came and takes over those that ended. Cheap where there are none; to be
     /// called a few times a second, so that a VM is named while its process is there.

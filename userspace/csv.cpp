@@ -25,7 +25,8 @@ std::string heading_line() {
     return csv_line(cells);
 }
 
-std::string exit_line(const Vm& vm, const std::string& vcpu, const ExitStats& stats) {
+std::string exit_line(const Vm& vm, const std::string& vcpu, const ExitStats& stats,
+                      CountDetail detail) {
     std::vector<std::string> cells = {csv_foreign(vm.name),
                                       fmt::format("{}", vm.pid),
                                       csv_foreign(vm.vmm),
@@ -37,7 +38,9 @@ std::string exit_line(const Vm& vm, const std::string& vcpu, const ExitStats& st
                                       exit_reason_name(vm.isa, stats.code),
                                       fmt::format("{}", stats.code)};
     for (const char* key : data_fields) {
-        cells.push_back(plain_value(find_field(key)->value(stats, {.isa = vm.isa})));
+        const Field& field = *find_field(key);
+        const bool counted = field.needs <= detail;
+        cells.push_back(counted ? plain_value(field.value(stats, {.isa = vm.isa})) : "");
     }
     cells.emplace_back(vm.ended ? "1" : "0");
     return csv_line(cells);
@@ -81,12 +84,16 @@ std::string to_csv(const Snapshot& snapshot, bool per_vcpu) {
     std::string out = heading_line();
     for (const Vm& vm : snapshot.vms) {
         if (!per_vcpu) {
-            for (const ExitStats& stats : exits_by_reason(vm)) out += exit_line(vm, "all", stats);
+            for (const ExitStats& stats : exits_by_reason(vm)) {
+                out += exit_line(vm, "all", stats, snapshot.detail);
+            }
             continue;
         }
         for (const Vcpu& vcpu : vm.vcpus) {
             const std::string id = fmt::format("{}", vcpu.id);
-            for (const ExitStats& stats : vcpu.exits) out += exit_line(vm, id, stats);
+            for (const ExitStats& stats : vcpu.exits) {
+                out += exit_line(vm, id, stats, snapshot.detail);
+            }
         }
     }
     for (const LostCause& cause : lost_causes()) {

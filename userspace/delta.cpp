@@ -171,6 +171,7 @@ Delta operator-(const Snapshot& later, const Snapshot& earlier) {
     interval.taken_at = later.taken_at;
     interval.duration_s = std::max(0.0, later.duration_s - earlier.duration_s);
     interval.host = later.host;
+    interval.detail = later.detail;
     interval.lost = lost_since(later.lost, earlier.lost);
     interval.cost = cost_since(later.cost, earlier.cost);
 
@@ -195,6 +196,7 @@ Delta& Delta::operator+=(const Delta& next) {
     interval.taken_at = next.interval.taken_at;
     interval.duration_s += next.interval.duration_s;
     interval.host = next.interval.host;
+    interval.detail = next.interval.detail;
     for (const LostCause& cause : lost_causes()) {
         interval.lost.*cause.value =
             saturating_add(interval.lost.*cause.value, next.interval.lost.*cause.value);

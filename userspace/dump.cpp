@@ -83,6 +83,24 @@ private:
 
 }  // namespace
 
+namespace {
+
+/// What counting costs on this host with what runs on it now, as the kernel measured it.
+CheckLine cost_line(const Snapshot& snapshot) {
+    const Cost& cost = snapshot.cost;
+    if (cost.runs == 0 || !(snapshot.duration_s > 0.0)) {
+        return {Finding::note, "cost", "not estimated: no exits; run it again beside a VM"};
+    }
+    const double runs = static_cast<double>(cost.runs);
+    const double run_ns = static_cast<double>(cost.run_ns);
+    return {Finding::ok, "cost",
+            fmt::format("about {:.0f} ns per event, {} events/s: {} of one CPU", run_ns / runs,
+                        print_rate(runs / snapshot.duration_s),
+                        print_percent(run_ns * 1e-9 / snapshot.duration_s))};
+}
+
+}  // namespace
+
 std::expected<Counted, Error> count_exits(const Host& host, const Options& options) {
     return Counting(host, options).run();
 }
@@ -113,9 +131,12 @@ std::vector<CheckLine> check_counting(const Host& host, const Options& options) 
     lines.push_back({Finding::ok, "memory",
                      fmt::format("{} for up to {} vCPUs (--max-vcpus)",
                                  print_bytes(collector->program().memory_bytes()),
-                                 options.max_vcpus)});
+                                 collector->program().max_vcpus())});
+    const auto measured = collector->measure_cost(true);
     std::this_thread::sleep_for(1s);
     const Snapshot snapshot = collector->snapshot();
+    lines.push_back(measured ? cost_line(snapshot)
+                             : CheckLine{Finding::note, "cost", measured.error().text});
     if (snapshot.vms.empty()) {
         lines.push_back({Finding::note, "VMs", "none exited within a second"});
     }

@@ -33,6 +33,7 @@ struct Field {
     std::string_view data_name;  ///< In JSON and CSV: "time_ns". Empty: not among the data.
     std::string_view heading;    ///< In tables: "TIME".
     Unit unit;
+    CountDetail needs;                ///< Nothing is known of it where less was counted.
     Value (*value)(const ExitStats&, const FieldContext&);
     /// Where the value is stored if it is no derived one; this is what files hold.
     std::uint64_t ExitStats::*stored;

@@ -47,22 +47,25 @@ Json histogram_json(const Histogram& histogram) {
     return pairs;
 }
 
-Json exit_json(const ExitStats& stats, Isa isa) {
+Json exit_json(const ExitStats& stats, Isa isa, CountDetail detail) {
     Json object = {{"reason", exit_reason_name(isa, stats.code)},
                    {"code", stats.code},
                    {"level", static_cast<int>(stats.level)}};
     for (const Field& field : fields()) {
-        if (field.stored != nullptr) object[std::string(field.data_name)] = stats.*field.stored;
+        if (field.stored == nullptr || field.needs > detail) continue;
+        object[std::string(field.data_name)] = stats.*field.stored;
     }
-    object["histogram"] = histogram_json(stats.histogram);
+    if (detail >= CountDetail::histogram) object["histogram"] = histogram_json(stats.histogram);
     return object;
 }
 
-Json vcpu_json(const Vcpu& vcpu, Isa isa) {
+Json vcpu_json(const Vcpu& vcpu, Isa isa, CountDetail detail) {
     Json exits = Json::array();
-    for (const ExitStats& stats : vcpu.exits) exits.push_back(exit_json(stats, isa));
-    return {{"id", vcpu.id}, {"tid", vcpu.tid}, {"guest_ns", vcpu.guest_ns},
-            {"exits", std::move(exits)}};
+    for (const ExitStats& stats : vcpu.exits) exits.push_back(exit_json(stats, isa, detail));
+    Json object = {{"id", vcpu.id}, {"tid", vcpu.tid}};
+    if (detail >= CountDetail::time) object["guest_ns"] = vcpu.guest_ns;
+    object["exits"] = std::move(exits);
+    return object;
 }
 
 // Members that are there only where something is known.
@@ -70,9 +73,9 @@ void add_known(Json& object, const char* key, const std::string& value) {
     if (!value.empty()) object[key] = value;
 }
 
-Json vm_json(const Vm& vm) {
+Json vm_json(const Vm& vm, CountDetail detail) {
     Json vcpus = Json::array();
-    for (const Vcpu& vcpu : vm.vcpus) vcpus.push_back(vcpu_json(vcpu, vm.isa));
+    for (const Vcpu& vcpu : vm.vcpus) vcpus.push_back(vcpu_json(vcpu, vm.isa, detail));
     Json object = {{"id", vm.id},
                    {"pid", vm.pid},
                    {"name", cut_bytes(vm.name, name_bytes)},
@@ -118,9 +121,10 @@ Json cost_json(const Cost& cost) {
 
 void add_snapshot(Json& object, const Snapshot& snapshot) {
     Json vms = Json::array();
-    for (const Vm& vm : snapshot.vms) vms.push_back(vm_json(vm));
+    for (const Vm& vm : snapshot.vms) vms.push_back(vm_json(vm, snapshot.detail));
     object["taken_at"] = snapshot.taken_at;
     object["duration_s"] = snapshot.duration_s;
+    if (snapshot.detail < CountDetail::histogram) object["detail"] = detail_name(snapshot.detail);
     object["host"] = host_json(snapshot.host);
     object["vms"] = std::move(vms);
     object["lost"] = lost_json(snapshot.lost);
@@ -276,6 +280,14 @@ Paging read_paging(const Node& node) {
     node.fail("must be \"ept\", \"npt\", \"shadow\" or \"unknown\"");
 }
 
+CountDetail read_detail(const Node& node) {
+    const std::string name = node.text();
+    for (const CountDetail detail : {CountDetail::count, CountDetail::time, CountDetail::histogram}) {
+        if (detail_name(detail) == name) return detail;
+    }
+    node.fail("must be \"count\", \"time\" or \"histogram\"");
+}
+
 GuestLevel read_level(const Node& node) {
     const auto level = node.number<std::uint8_t>();
     if (level != 1 && level != 2) node.fail("must be 1 or 2");
@@ -302,16 +314,16 @@ Histogram read_histogram(const Node& node) {
     return histogram;
 }
 
-ExitStats read_exit(const Node& node) {
+ExitStats read_exit(const Node& node, CountDetail detail) {
     ExitStats stats;
     (void)node.at("reason").text();  // The code says it all; names change with versions.
     stats.code = node.at("code").number<std::uint32_t>();
     if (node.has("level")) stats.level = read_level(node.at("level"));
     for (const Field& field : fields()) {
-        if (field.stored == nullptr) continue;
+        if (field.stored == nullptr || field.needs > detail) continue;
         stats.*field.stored = node.at(std::string(field.data_name).c_str()).number();
     }
-    stats.histogram = read_histogram(node.at("histogram"));
+    if (detail >= CountDetail::histogram) stats.histogram = read_histogram(node.at("histogram"));
     return stats;
 }
 
@@ -324,19 +336,21 @@ void order_unique(std::vector<T>& values, Key key, const Node& node, std::string
     }
 }
 
-Vcpu read_vcpu(const Node& node) {
+Vcpu read_vcpu(const Node& node, CountDetail detail) {
     Vcpu vcpu;
     vcpu.id = node.at("id").number<std::uint32_t>();
     if (node.has("tid")) vcpu.tid = node.at("tid").number<std::uint32_t>();
     if (node.has("guest_ns")) vcpu.guest_ns = node.at("guest_ns").number();
     const Node exits = node.at("exits");
-    for (const Node& element : exits.elements()) vcpu.exits.push_back(read_exit(element));
+    for (const Node& element : exits.elements()) {
+        vcpu.exits.push_back(read_exit(element, detail));
+    }
     const auto key = [](const ExitStats& stats) { return std::tuple(stats.level, stats.code); };
     order_unique(vcpu.exits, key, exits, "exit code");
     return vcpu;
 }
 
-Vm read_vm(const Node& node) {
+Vm read_vm(const Node& node, CountDetail detail) {
     Vm vm;
     vm.id = node.at("id").text();
     vm.pid = node.at("pid").number<std::uint32_t>();
@@ -349,7 +363,7 @@ Vm read_vm(const Node& node) {
     vm.vmm_version = node.text_or_none("vmm_version");
     if (node.has("memory_bytes")) vm.memory_bytes = node.at("memory_bytes").number();
     const Node vcpus = node.at("vcpus");
-    for (const Node& element : vcpus.elements()) vm.vcpus.push_back(read_vcpu(element));
+    for (const Node& element : vcpus.elements()) vm.vcpus.push_back(read_vcpu(element, detail));
     order_unique(vm.vcpus, &Vcpu::id, vcpus, "vCPU");
     return vm;
 }
@@ -395,11 +409,12 @@ Snapshot read_snapshot(const Node& node) {
     Snapshot snapshot;
     snapshot.taken_at = node.at("taken_at").text();
     snapshot.duration_s = node.at("duration_s").seconds();
+    if (node.has("detail")) snapshot.detail = read_detail(node.at("detail"));
     snapshot.host = read_host(node.at("host"));
     const Node vms = node.at("vms");
     std::set<std::string> ids;
     for (const Node& element : vms.elements()) {
-        snapshot.vms.push_back(read_vm(element));
+        snapshot.vms.push_back(read_vm(element, snapshot.detail));
         if (!ids.insert(snapshot.vms.back().id).second) vms.fail("holds the same id twice");
     }
     snapshot.lost = read_lost(node.at("lost"));

@@ -47,6 +47,8 @@ constexpr std::array reason_formats = {Choice{"table", Format::table}, Choice{"c
 constexpr std::array attach_choices = {Choice{"auto", AttachChoice::automatic},
                                        Choice{"raw", AttachChoice::raw},
                                        Choice{"classic", AttachChoice::classic}};
+constexpr std::array details = {Choice{"count", CountDetail::count}, Choice{"time", CountDetail::time},
+                                Choice{"histogram", CountDetail::histogram}};
 constexpr std::array color_modes = {Choice{"auto", ColorMode::automatic},
                                     Choice{"always", ColorMode::always},
                                     Choice{"never", ColorMode::never}};
@@ -214,6 +216,7 @@ private:
             options_.iterations = whole_number("--iterations", typed, UINT32_MAX);
         });
         app_.add_flag("-b,--batch", options_.batch, "Print, interval by interval.");
+        add_detail();
         add_counting();
         add("--baseline", "RUN", "Show ratios to this recorded run.",
             [this](const std::string& typed) {
@@ -299,6 +302,7 @@ private:
 
     void add_dump() {
         add_duration();
+        add_detail();
         app_.add_flag("--histogram", options_.histogram, "Also print distributions of times.");
         app_.add_flag("--per-vcpu", options_.per_vcpu, "Split by vCPU.");
         add_counting();
@@ -322,6 +326,13 @@ private:
         app_.add_flag("--measure", options_.measure,
                       "Let the kernel measure the BPF programs.");
         add_selection();
+    }
+
+    void add_detail() {
+        add("--detail", "count|time|histogram", "How much to count (histogram); less costs less.",
+            [this](const std::string& typed) {
+                options_.detail = choose(details, "--detail", typed);
+            });
     }
 
     // What all commands that count and print have.
@@ -445,6 +456,18 @@ void check_together(const CommandText& text, const Options& options) {
             if (options.workload.empty()) fail("no command given (-- COMMAND)");
             break;
         default: break;
+    }
+    if (find_field(options.sort)->needs > options.detail) {
+        throw UsageError{fmt::format("--sort {} needs more than --detail {}", options.sort,
+                                     detail_name(options.detail))};
+    }
+    if (options.histogram && options.detail < CountDetail::histogram) {
+        throw UsageError{fmt::format("--histogram needs more than --detail {}",
+                                     detail_name(options.detail))};
+    }
+    if (options.command == Subcommand::live && !options.batch &&
+        options.detail < CountDetail::histogram) {
+        throw UsageError{"--detail is for dump and for --batch: the live view shows all"};
     }
     if (options.batch && !options.baseline.empty()) {
         throw UsageError{"--baseline is for the live view, not for --batch or --format"};

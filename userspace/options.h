@@ -45,6 +45,8 @@ struct Options {
     std::string sort = "count";
     /// dump: also print the distribution of times of each reason.
     bool histogram = false;
+    /// live (as a batch), dump: how much to count.
+    CountDetail detail = CountDetail::histogram;
     /// dump, export: split by vCPU.
     bool per_vcpu = false;
     /// export: the file to write, "-" for stdout.

@@ -18,6 +18,15 @@ std::string paging_name(Paging paging) {
     return "unknown";
 }
 
+std::string detail_name(CountDetail detail) {
+    switch (detail) {
+        case CountDetail::count: return "count";
+        case CountDetail::time: return "time";
+        case CountDetail::histogram: break;
+    }
+    return "histogram";
+}
+
 namespace {
 
 void add_numbers(ExitStats& sum, const ExitStats& more) {

@@ -120,9 +120,14 @@ struct Cost {
     bool operator==(const Cost&) const = default;
 };
 
+/// How much is counted: each includes what is before it, and costs more.
+enum class CountDetail { count, time, histogram };
+std::string detail_name(CountDetail detail);
+
 struct Snapshot {
     std::string taken_at;     ///< ISO 8601, UTC, when the counting ended.
     double duration_s = 0.0;  ///< How long was counted.
+    CountDetail detail = CountDetail::histogram;  ///< What was not counted is 0 or empty, and not shown.
     HostFacts host;
     std::vector<Vm> vms;      ///< Running ones and those that ended meanwhile, by name, then id.
     Lost lost;

@@ -23,10 +23,14 @@ constexpr std::array narrow_columns = {"name", "count", "share", "rate", "time",
 constexpr std::array wide_columns = {"name",   "count", "share", "rate", "time", "kernel", "vmm",
                                      "halted", "mean",  "p50",   "p99",  "max"};
 
-std::vector<const Field*> columns_for(std::size_t width) {
+// Those that fit, of what was counted.
+std::vector<const Field*> columns_for(std::size_t width, CountDetail detail) {
     std::vector<const Field*> columns;
-    const auto append = [&columns](const auto& keys) {
-        for (const char* key : keys) columns.push_back(find_field(key));
+    const auto append = [&columns, detail](const auto& keys) {
+        for (const char* key : keys) {
+            const Field* field = find_field(key);
+            if (field->needs <= detail) columns.push_back(field);
+        }
     };
     if (width >= wide) {
         append(wide_columns);
@@ -80,15 +84,15 @@ std::string draw_histograms(const std::vector<ExitStats>& exits, Isa isa, std::s
 }
 
 // The reasons of one VM or vCPU, sorted, with their total.
-std::string draw_reasons(std::vector<ExitStats> exits, Isa isa, double duration_s,
+std::string draw_reasons(std::vector<ExitStats> exits, Isa isa, const Snapshot& snapshot,
                          const TableOptions& options) {
     const ExitStats sum = sum_of(exits);
     if (exits.empty()) return fmt::format("{:{}}no exits\n", "", indent);
-    const FieldContext context{isa, sum.count, duration_s};
+    const FieldContext context{isa, sum.count, snapshot.duration_s};
     const Field* sort = options.sort != nullptr ? options.sort : find_field("count");
     sort_exits(exits, *sort, context);
 
-    const std::vector<const Field*> fields_shown = columns_for(options.width);
+    const std::vector<const Field*> fields_shown = columns_for(options.width, snapshot.detail);
     std::vector<GridColumn> columns;
     for (const Field* field : fields_shown) {
         columns.push_back({std::string(field->heading), alignment(field->unit)});
@@ -131,13 +135,13 @@ std::string draw_vm(const Vm& vm, const Snapshot& snapshot, const TableOptions& 
     std::vector<ExitStats> exits = exits_by_reason(vm);
     std::string out = vm_heading(vm, sum_of(exits), snapshot, options);
     if (!options.per_vcpu) {
-        return out + draw_reasons(std::move(exits), vm.isa, snapshot.duration_s, options);
+        return out + draw_reasons(std::move(exits), vm.isa, snapshot, options);
     }
     for (const Vcpu& vcpu : vm.vcpus) {
         out += fmt::format("\n{:{}}{}  (tid {})  {}\n", "", indent,
                            strong(fmt::format("vCPU {}", vcpu.id), options.color), vcpu.tid,
                            print_exits(sum_of(vcpu.exits), snapshot.duration_s));
-        out += draw_reasons(vcpu.exits, vm.isa, snapshot.duration_s, options);
+        out += draw_reasons(vcpu.exits, vm.isa, snapshot, options);
     }
     return out;
 }

@@ -65,7 +65,7 @@ ExitStats read_counts(const vcpu_slot& slot, unsigned number) {
     // Of the exit being handled, parts are there already while its time is not.
     const vcpu_header& header = slot.header;
     const std::uint64_t pending = load(header.exit_ns);
-    if (pending != 0 && header.split_exit_ns == pending && header.cell == number) {
+    if (pending != 0 && header.split_exit_ns == pending && header.cell == number * EXITTOP_BLOCK_SIZE) {
         stats.vmm_ns -= std::min(stats.vmm_ns, header.split_vmm_ns);
         stats.halted_ns -= std::min(stats.halted_ns, header.split_halted_ns);
     }

@@ -26,11 +26,12 @@ std::expected<void, Error> WaitingCollector::poll() {
 }
 
 std::expected<void, Error> WaitingCollector::attach() {
-    auto started = Collector::start(host_, options_.attach, options_.max_vcpus);
+    auto started = Collector::start(host_, options_.attach, options_.max_vcpus, options_.detail);
     if (!started) return std::unexpected(started.error());
     collector_.emplace(std::move(*started));
     report(fmt::format("counting; {} of kernel memory for up to {} vCPUs",
-                       print_bytes(collector_->program().memory_bytes()), options_.max_vcpus));
+                       print_bytes(collector_->program().memory_bytes()),
+                       collector_->program().max_vcpus()));
     return {};
 }
 

@@ -31,7 +31,7 @@ class Counting : public DetachedProgram {};
 
 TEST_F(Counting, StartsWithNothing) {
     EXPECT_EQ(program_->variant(), AttachVariant::raw_reason);
-    EXPECT_EQ(program_->slots().size(), 17U);
+    EXPECT_EQ(program_->slots().size(), std::size_t{EXITTOP_SLOTS_OF(16)});
     for (const vcpu_slot& slot : program_->slots()) EXPECT_EQ(slot.header.state, 0U);
     EXPECT_EQ(program_->memory().table_full, 0U);
     EXPECT_EQ(program_->memory().changes, 0U);
@@ -155,12 +155,11 @@ TEST_F(Counting, AnExitFromBeforeAllWasAttachedIsNoLoss) {
 
 TEST_F(Counting, AnEntryWithoutExitIsNoted) {
     entry(vcpu_a);
-    EXPECT_NE(number_of(vcpu_a), 0U);
-    EXPECT_EQ(read(vcpu_a).lost, Lost{}) << "its exit came before exittop did";
-    entry(vcpu_a);
-    entry(vcpu_a);
-    EXPECT_EQ(read(vcpu_a).lost.entry_without_exit, 2U);
+    EXPECT_EQ(number_of(vcpu_a), 0U) << "its exit came before exittop did";
     exit_and_entry(vcpu_a, 0x72);
+    EXPECT_EQ(read(vcpu_a).lost, Lost{});
+    entry(vcpu_a);
+    entry(vcpu_a);
     EXPECT_EQ(read(vcpu_a).lost.entry_without_exit, 2U);
     EXPECT_EQ(count(vcpu_a, 0x72), 1U);
 }
@@ -180,7 +179,7 @@ TEST_F(Counting, EventsOfATaskWithoutVcpuChangeNothing) {
 
 TEST_F(Counting, WhatIsNotLoadedCannotRun) {
     const std::array<std::uint64_t, 2> arguments = {vcpu_a, svm};
-    EXPECT_LT(program_->test_run("exit_raw", arguments), 0);
+    EXPECT_LT(program_->test_run("exit_typed", arguments), 0);
     EXPECT_EQ(program_->test_run("no_such_program", arguments), -ENOENT);
 }
 
@@ -213,9 +212,9 @@ TEST_F(Counting, FollowsTheGuestLevelOfTheVcpu) {
     EXPECT_EQ(levels.size(), 2U) << "the words all say the same";
 }
 
-/// Where the program's cache has a vCPU first, by the low half of its address.
-std::uint32_t cache_place(std::uint32_t low) {
-    return (low * 0x9e3779b1U) >> (32 - EXITTOP_CACHE_BITS);
+/// Number of a vCPU's home, by the low half of its address, where there is room for so many vCPUs.
+std::uint64_t home_of(std::uint32_t low, std::uint64_t max_vcpus) {
+    return std::uint64_t{low * 0x9e3779b1U} * (max_vcpus + 1) >> 32;
 }
 
 /// Slots and the way to find them. Each test loads for as many vCPUs as it is about.
@@ -228,9 +227,6 @@ protected:
         const std::uint32_t number = number_of(vcpu);
         ASSERT_NE(number, 0U);
         ASSERT_TRUE(forget_vcpu(vcpu));
-        const std::span cache(program_->memory().cache);
-        const auto place = cache.subspan(cache_place(static_cast<std::uint32_t>(vcpu)));
-        std::ranges::replace(place.first(EXITTOP_CACHE_WAYS), number, 0U);
         vcpu_header& header = program_->slots()[number].header;
         header.vcpu = 0;
         header.ended_ns = monotonic_ns();
@@ -259,27 +255,51 @@ protected:
         EXPECT_EQ(program_->memory().table_full, 0U);                                  \
     } while (false)
 
-/// Addresses whose low halves fall on one place of the cache.
-std::vector<std::uint64_t> colliding(std::uint32_t place, std::size_t wanted) {
+/// Addresses that have one slot for home.
+std::vector<std::uint64_t> of_home(std::uint64_t home, std::uint64_t max_vcpus,
+                                   std::size_t wanted) {
     std::vector<std::uint64_t> found;
     for (std::uint64_t low = 8; found.size() < wanted && low < 1ULL << 32; low += 8) {
-        if (cache_place(static_cast<std::uint32_t>(low)) == place) found.push_back(low);
+        if (home_of(static_cast<std::uint32_t>(low), max_vcpus) == home) found.push_back(low);
     }
     return found;
 }
 
-TEST_F(Slots, VcpusOnOnePlaceOfTheCacheStayApart) {
+TEST_F(Slots, VcpusWithOneHomeStayApart) {
     LOAD_FOR(64);
-    const auto vcpus = colliding(cache_place(0x1000), 3 * EXITTOP_CACHE_WAYS);
-    ASSERT_EQ(vcpus.size(), std::size_t{3 * EXITTOP_CACHE_WAYS});
+    for (const std::uint64_t home : {7U, 40U}) {  // Near one another, and near the first.
+        const auto vcpus = of_home(home, 64, 3 * EXITTOP_LOOK_UP_WAYS);
+        ASSERT_EQ(vcpus.size(), std::size_t{3 * EXITTOP_LOOK_UP_WAYS});
+        for (const std::uint64_t vcpu : vcpus) exit_and_entry(vcpu, 0x72);
+        for (const std::uint64_t vcpu : vcpus) exit_and_entry(vcpu, 0x72);
+        for (const std::uint64_t vcpu : vcpus) EXPECT_EQ(count(vcpu, 0x72), 2U);
+    }
+    EXPECT_EQ(program_->memory().table_full, 0U);
+}
+
+TEST_F(Slots, BehindTheLastHomeComesTheFirst) {
+    LOAD_FOR(64);
+    const auto vcpus = of_home(64, 64, 64);
     EXPECT_COUNTS_APART(vcpus);
 }
 
-TEST_F(Slots, VcpusOnTheLastPlaceOfTheCacheStayApart) {
-    LOAD_FOR(64);
-    const auto vcpus = colliding((1U << EXITTOP_CACHE_BITS) - 1, 3 * EXITTOP_CACHE_WAYS);
-    ASSERT_EQ(vcpus.size(), std::size_t{3 * EXITTOP_CACHE_WAYS});
+TEST_F(Slots, WhatFindsNoRoomNearItsHomeGetsOneOfTheLast) {
+    LOAD_FOR(4096);
+    const auto vcpus = of_home(1000, 4096, EXITTOP_CREATE_WAYS + 20);
     EXPECT_COUNTS_APART(vcpus);
+    EXPECT_GT(number_of(vcpus.back()), 4096U);
+    const std::uint32_t last = number_of(vcpus.back());
+    ASSERT_NO_FATAL_FAILURE(destroy(vcpus.back()));
+    program_->release_slot(last);
+    exit_and_entry(vcpus.back(), 0x7b);
+    EXPECT_EQ(count(vcpus.back(), 0x7b), 1U);
+}
+
+TEST_F(Slots, NobodyIsAtHomeInSlotZero) {
+    LOAD_FOR(64);
+    const auto vcpus = of_home(0, 64, 5);
+    EXPECT_COUNTS_APART(vcpus);
+    EXPECT_EQ(program_->slots()[0].header.state, std::uint32_t{EXITTOP_SLOT_FREE});
 }
 
 TEST_F(Slots, VcpusWithEqualLowHalvesStayApart) {
@@ -313,15 +333,19 @@ TEST_F(Slots, OneIsEnough) {
 
 TEST_F(Slots, AsManyAsCanBeAskedFor) {
     LOAD_FOR(EXITTOP_MAX_SLOTS);
-    EXPECT_EQ(program_->slots().size(), std::size_t{EXITTOP_MAX_SLOTS} + 1);
+    EXPECT_EQ(program_->slots().size(), std::size_t{EXITTOP_SLOTS_OF(EXITTOP_MAX_SLOTS)});
     EXPECT_GE(program_->memory_bytes(), std::size_t{EXITTOP_MAX_SLOTS} * EXITTOP_SLOT_SIZE);
     for (std::uint64_t i = 1; i <= EXITTOP_MAX_SLOTS + 1; ++i) {
         ASSERT_NO_FATAL_FAILURE(exit_and_entry(i << 8, 0x72));
     }
     EXPECT_EQ(program_->memory().table_full, 1U);
-    for (const vcpu_slot& slot : program_->slots().subspan(1)) {
+    std::size_t used = 0;
+    for (const vcpu_slot& slot : program_->slots()) {
+        if (slot.header.state == EXITTOP_SLOT_FREE) continue;
         ASSERT_EQ(read_slot(slot).vcpu.exits.at(0).count, 1U);
+        ++used;
     }
+    EXPECT_EQ(used, std::size_t{EXITTOP_MAX_SLOTS});
 }
 
 TEST_F(Slots, AnAddressUsedAgainGetsAnEmptySlot) {

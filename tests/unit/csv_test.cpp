@@ -45,6 +45,13 @@ TEST(Csv, Golden) {
     test::expect_golden("dump_per_vcpu.csv", to_csv(snapshot, true));
 }
 
+TEST(Csv, WhatWasNotCountedIsEmpty) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.detail = CountDetail::count;
+    EXPECT_NE(to_csv(snapshot, false).find(",10,424,,,,,,,,0\n"), std::string::npos)
+        << to_csv(snapshot, false);
+}
+
 TEST(Csv, Fields) {
     EXPECT_EQ(csv_field("plain"), "plain");
     EXPECT_EQ(csv_field("a,b"), "\"a,b\"");

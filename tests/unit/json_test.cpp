@@ -65,6 +65,29 @@ TEST(Json, RunsAreReadBack) {
     EXPECT_LT(json.find("\"vms\""), json.find("\"repeats\""));
 }
 
+TEST(Json, WhatWasNotCountedIsNotThere) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.detail = CountDetail::time;
+    EXPECT_EQ(to_json(snapshot).find("\"histogram\":"), std::string::npos);
+    EXPECT_NE(to_json(snapshot).find(R"("detail":"time")"), std::string::npos);
+    snapshot.detail = CountDetail::count;
+    snapshot.vms.resize(1);
+    for (Vcpu& vcpu : snapshot.vms[0].vcpus) {
+        vcpu.guest_ns = 0;
+        for (ExitStats& stats : vcpu.exits) {
+            ExitStats counted;
+            counted.code = stats.code;
+            counted.level = stats.level;
+            counted.count = stats.count;
+            stats = counted;
+        }
+    }
+    EXPECT_EQ(to_json(snapshot).find("_ns\":0"), std::string::npos);
+    const auto read = from_json(to_json(snapshot));
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(*read, plain_run(snapshot));
+}
+
 TEST(Json, AnySnapshotIsReadBack) {
     EXPECT_TRUE(rc::check("from_json(to_json(s)) == s", [] {
         Snapshot snapshot = plain_snapshot();
@@ -171,6 +194,7 @@ TEST(Json, BadInputIsRefusedWithItsPlace) {
         {"\"ended\":false", "\"ended\":0", "vms[0].ended: must be true or false"},
         {"\"table_full\":0", "\"tables\":0", "lost.tables: is not a cause"},
         {"\"vcpus_used\":3", "\"vcpus_used\":-3", "cost.vcpus_used: must be a whole number"},
+        {"\"lost\":{", "\"detail\":\"all\",\"lost\":{", "detail: must be \"count\""},
         {"\"cpu_ns\":31", "\"cpu_ns\":-31", "cost.cpu_ns: must be a whole number"},
         {"\"vms\":[", "\"vms\":[1,", "vms[0]: must be an object"},
         {"\"lost\":{", "\"lost\":[", "not JSON: "},

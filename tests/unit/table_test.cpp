@@ -35,6 +35,20 @@ TEST(Table, Wide) {
     }
 }
 
+TEST(Table, WhatWasNotCountedHasNoColumn) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.detail = CountDetail::count;
+    const std::string counts = dump_table(snapshot, {.width = 120});
+    EXPECT_NE(counts.find("RATE/s"), std::string::npos);
+    for (const char* heading : {"TIME", "MEAN", "P50", "MAX", "VMM "}) {
+        EXPECT_EQ(counts.find(heading), std::string::npos) << heading;
+    }
+    snapshot.detail = CountDetail::time;
+    const std::string times = dump_table(snapshot, {.width = 120});
+    EXPECT_NE(times.find("MEAN"), std::string::npos);
+    EXPECT_EQ(times.find("P50"), std::string::npos);
+}
+
 TEST(Table, PerVcpuSortedByName) {
     test::expect_golden("dump_per_vcpu.txt",
                         dump_table(test::make_snapshot(),

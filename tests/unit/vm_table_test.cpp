@@ -93,7 +93,7 @@ OneSlot with_pending_exit() {
     cell = {.count = 2, .time_ns = 500, .max_ns = 500, .vmm_ns = 130, .halted_ns = 57,
             .code = svm_io, .extra = {}, .level = 1, .near = {}};
     vcpu_header& header = one.slots.all()[1].header;
-    header.cell = io;
+    header.cell = static_cast<std::uint16_t>(io * EXITTOP_BLOCK_SIZE);
     header.exit_ns = 9'000;
     header.split_exit_ns = 9'000;
     header.split_vmm_ns = 30;

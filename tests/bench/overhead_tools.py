@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The tools whose cost per exit is compared: how each runs around a guest, and what it counted.
+
+A tool's script runs in the emulated host, with /bin/loop as the guest; it leaves in /out/$NAME.txt
+what the tool says at the end. `read` takes that text and gives how many exits it counted, and what
+it says of the mean time of a CPUID exit.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_CPUID = 0x72   # SVM_EXIT_CPUID; VMX has 10
+_CPUID_OF_ISA = {"svm": _CPUID, "vmx": 10}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a tool said: exits in all or of CPUID alone, and the mean time of these as text."""
+    exits: int | None = None
+    cpuid: int | None = None
+    mean: str = "-"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """How a tool is run and understood."""
+    name: str           # of its files
+    title: str          # in the table
+    script: str
+    read: Callable[[str], Reading] = lambda text: Reading()
+    rival: bool = True
+    amd_only: bool = False
+
+
+def _read_exittop(text: str) -> Reading:
+    if not text:
+        return Reading(0, 0)
+    run = json.loads(text)
+    exits = [stats for vm in run["vms"] for vcpu in vm["vcpus"] for stats in vcpu["exits"]]
+    cpuid = [stats for stats in exits if stats["code"] == _CPUID_OF_ISA[run["host"]["isa"]]]
+    count = sum(stats["count"] for stats in cpuid)
+    time = sum(stats.get("time_ns", 0) for stats in cpuid)
+    return Reading(sum(stats["count"] for stats in exits), count,
+                   f"{time / count:.0f}" if count and time else "-")
+
+
+def _read_perf_stat(text: str) -> Reading:
+    counted = re.search(r"^(\d+),[^,]*,kvm:kvm_exit,", text, re.MULTILINE)
+    return Reading(exits=int(counted[1]) if counted else 0)
+
+
+def _read_perf_kvm(text: str) -> Reading:
+    """The last table's row of cpuid: samples, shares, least, most, and mean time."""
+    rows = re.findall(r"^\s*(?:cpuid|CPUID)\s+(\d+)\s.*?([\d.]+)us \( \+-", text, re.MULTILINE)
+    if not rows:
+        return Reading(cpuid=0)
+    return Reading(cpuid=sum(int(count) for count, _ in rows),
+                   mean=f"{float(rows[-1][1]) * 1000:.0f}")
+
+
+def _read_bpftrace(text: str) -> Reading:
+    """The histogram of the CPUID exits: the sum of its rows, and the row that holds most."""
+    part = re.search(rf"^@ns\[(?:{_CPUID}|10)\]:\s*\n((?:[\[(].*\n?)+)", text, re.MULTILINE)
+    rows = re.findall(r"^\[([^,]+), ([^)]+)\)\s+(\d+)", part[1], re.MULTILINE) if part else []
+    if not rows:
+        return Reading(cpuid=0)
+    low, high, _ = max(rows, key=lambda row: int(row[2]))
+    return Reading(cpuid=sum(int(count) for _, _, count in rows), mean=f"{low} to {high}")
+
+
+def _read_hist(text: str) -> Reading:
+    cpuid = re.search(r"\{ exit_reason:\s*(\d+) \} hitcount:\s*(\d+)", text)
+    rows = re.findall(r"\{ exit_reason:\s*(\d+) \} hitcount:\s*(\d+)", text)
+    counts = {int(reason): int(count) for reason, count in rows}
+    return Reading(sum(counts.values()), counts.get(_CPUID, counts.get(10, 0)) if cpuid else 0)
+
+
+def _exittop(detail: str, title: str) -> Tool:
+    return Tool(f"exittop-{detail}", title,
+                f"exittop dump --detail {detail} --format json -- /bin/loop >$OUT",
+                _read_exittop, rival=False)
+
+
+def _perf_stat(name: str, title: str, events: str) -> Tool:
+    return Tool(name, title, f"perf stat -a -x, -e '{events}' -o $OUT -- /bin/loop",
+                _read_perf_stat)
+
+
+_BPFTRACE = """
+tracepoint:kvm:kvm_exit { @start[tid] = nsecs; @reason[tid] = args->exit_reason; }
+tracepoint:kvm:kvm_entry /@start[tid]/ {
+    @ns[@reason[tid]] = hist(nsecs - @start[tid]);
+    delete(@start[tid]);
+    delete(@reason[tid]);
+}
+END { clear(@start); clear(@reason); }
+"""
+
+# It reads its keys from stdin, and turns in circles where that is at its end.
+_PERF_LIVE = """
+mkfifo /tmp/keys
+perf kvm stat live -a </tmp/keys >$OUT 2>&1 &
+exec 9>/tmp/keys
+sleep 5
+/bin/loop
+sleep 3
+echo q >&9
+exec 9>&-
+wait
+rm /tmp/keys
+"""
+
+_HIST = """
+trigger=/sys/kernel/tracing/events/kvm/kvm_exit/trigger
+echo 'hist:keys=exit_reason' >$trigger
+/bin/loop
+cat ${trigger%trigger}hist >$OUT
+echo '!hist:keys=exit_reason' >$trigger
+"""
+
+OWN = (
+    Tool("none", "no tracing", "/bin/loop", rival=False),
+    Tool("floor", "floor: an empty pair of raw tracepoint programs", "floor /bin/loop",
+         rival=False),
+    _exittop("count", "exittop --detail count"),
+    _exittop("time", "exittop --detail time"),
+    _exittop("histogram", "exittop, as shipped (--detail histogram)"),
+)
+
+RIVALS = (
+    _perf_stat("perf-exit", "perf stat -e kvm:kvm_exit", "kvm:kvm_exit"),
+    _perf_stat("perf-pair", "perf stat -e kvm:kvm_exit,kvm:kvm_entry",
+               "kvm:kvm_exit,kvm:kvm_entry"),
+    _perf_stat("perf-all", "perf stat -e 'kvm:*' (what kvm_stat -t opens)", "kvm:*"),
+    Tool("hist", "hist trigger on kvm_exit, by reason", _HIST, _read_hist),
+    Tool("bpftrace", "bpftrace, a histogram per reason",
+         # It starts no scripts, and its output and the guest's come together.
+         f"bpftrace -c \"/bin/exit_loop_vm $LOOP\" -e '{_BPFTRACE}' >$OUT\n"
+         "grep ^least= $OUT >/tmp/loop.txt", _read_bpftrace),
+    Tool("perf-record", "perf kvm stat record",
+         "perf kvm stat record -a -o /tmp/perf.data -- /bin/loop >/dev/null 2>&1\n"
+         "perf kvm -i /tmp/perf.data stat report >$OUT 2>&1\nrm /tmp/perf.data", _read_perf_kvm),
+    Tool("perf-live", "perf kvm stat live", _PERF_LIVE, _read_perf_kvm),
+)
