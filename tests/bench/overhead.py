@@ -196,9 +196,9 @@ def _native(build: Path) -> str:
         raise LabError(f"cost_bench ended with status {done.returncode}: {done.stderr.strip()}",
                        done.returncode)
     return ("## On the machine that wrote this\n\n" + done.stdout + "\nKernel memory is taken at "
-            "the start, for as many vCPUs as `--max-vcpus` says (4,096 unless told): 7.7 KiB each, "
-            "two hash maps' entries included, and 80 KiB for all. In the table it is what there is "
-            "room for.\n")
+            "the start, for as many vCPUs as `--max-vcpus` says (4,096 unless told): a slot of 7.5 "
+            "KiB each, the\nentries of two hash maps, and a fixed part that counts where there are "
+            "few. In the table there is\nroom for just as many as are in use.\n")
 
 
 def document(sections: list[str], native: str) -> str:
