@@ -39,10 +39,21 @@ Counts counts_of(const Run& run) {
     return counts;
 }
 
-std::string name_of(const Run& run) { return fmt::format("'{}'", run.label); }
+// Files may hold labels and names of any length, and any number of them.
+std::string name_of(const Run& run) {
+    return fmt::format("'{}'", cut_bytes(run.label, name_columns));
+}
+
+std::string first_few(const std::vector<std::string>& names) {
+    const std::size_t shown = std::min(names.size(), shown_names);
+    std::vector<std::string_view> cut;
+    for (std::size_t i = 0; i < shown; ++i) cut.push_back(cut_bytes(names[i], name_columns));
+    const std::string text = fmt::format("{}", fmt::join(cut, ", "));
+    return names.size() > shown ? fmt::format("{} and {} more", text, names.size() - shown) : text;
+}
 
 std::string joined(const std::set<std::string>& words) {
-    return fmt::format("{}", fmt::join(words, ", "));
+    return first_few({words.begin(), words.end()});
 }
 
 // What one of its VMs is, over all VMs and repetitions: "ept", or "ept, shadow".
@@ -123,7 +134,7 @@ void check_parameters(std::vector<Warning>& warnings, const Pair& pair) {
     warnings.push_back({"other-parameters",
                         fmt::format("module parameters differ between {} and {}: {}",
                                     name_of(pair.first), name_of(pair.other),
-                                    fmt::join(different, ", "))});
+                                    first_few(different))});
 }
 
 void check_length(std::vector<Warning>& warnings, const Pair& pair, Basis basis) {
@@ -149,10 +160,7 @@ bool is_tdp_fault(Isa isa, std::uint32_t code) {
 std::string names_of(const std::vector<std::pair<Isa, std::uint32_t>>& reasons) {
     std::vector<std::string> names;
     for (const auto& [isa, code] : reasons) names.push_back(exit_reason_name(isa, code));
-    const std::size_t left = names.size() - std::min(names.size(), shown_names);
-    names.resize(names.size() - left);
-    std::string text = fmt::format("{}", fmt::join(names, ", "));
-    return left > 0 ? fmt::format("{} and {} more", text, left) : text;
+    return first_few(names);
 }
 
 // Counters that were never set back hold the first run as well: nothing gets less, and what each

@@ -170,6 +170,25 @@ TEST(Comparability, DifferencesByName) {
     }
 }
 
+TEST(Comparability, WarningsStayShort) {
+    exittop::Run other = test::make_ept_run();
+    other.label = std::string(100'000, 'x');
+    other.repeats[0].host.kernel = "5.10";
+    for (int i = 0; i < 1'000; ++i) {
+        Vm vm = other.repeats[0].vms[0];
+        vm.vmm = std::string(1'000, 'v') + std::to_string(i);
+        other.repeats[0].vms.push_back(vm);
+        other.repeats[0].host.parameters["kvm." + std::to_string(i)] = "1";
+    }
+    exittop::Run first = test::make_ept_run();
+    for (int i = 0; i < 1'000; ++i) {
+        first.repeats[0].host.parameters["kvm." + std::to_string(i)] = "0";
+    }
+    const auto warnings = compare_runs(std::vector{first, other}, Basis::count).warnings;
+    EXPECT_EQ(names(warnings), (Names{"other-kernel", "other-vmm", "other-vms", "other-parameters"}));
+    for (const Warning& warning : warnings) EXPECT_LT(warning.text.size(), 1'000U) << warning.name;
+}
+
 TEST(Comparability, WhatIsNotKnownDoesNotDiffer) {
     exittop::Run unknown = test::make_ept_run();
     unknown.version.clear();
