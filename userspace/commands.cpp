@@ -135,13 +135,15 @@ std::string written_text(const Options& options, const Run& run) {
     std::uint64_t exits = 0;
     std::size_t vms = 0;
     for (const Snapshot& snapshot : run.repeats) {
-        vms += snapshot.vms.size();
+        vms = std::max(vms, snapshot.vms.size());
         for (const Vm& vm : snapshot.vms) {
             exits = saturating_add(exits, sum_of(exits_by_reason(vm)).count);
         }
     }
-    return fmt::format("{}: {} of {}", sanitise(options.output, name_columns),
-                       print_number_of(exits, "exit"), print_number_of(vms, "VM"));
+    const std::string repeats =
+        run.repeats.size() > 1 ? fmt::format(" in {} repetitions", run.repeats.size()) : "";
+    return fmt::format("{}: {} of {}{}", sanitise(options.output, name_columns),
+                       print_number_of(exits, "exit"), print_number_of(vms, "VM"), repeats);
 }
 
 Done write_run(const Options& options, const Run& run, int status = 0) {
