@@ -51,7 +51,7 @@ class ExamplesTest(unittest.TestCase):
                 self.assertEqual(result.status, 0, result.stderr)
                 if ">" in shlex.split(line) or re.search("--textfile /|exittop record", line):
                     self.assertEqual(result.stdout, "")
-                elif "reasons" in line:
+                elif line.startswith("exittop reasons"):
                     self.assertIn("EPT_", result.stdout)
                 else:
                     # Runs side by side are of all VMs; everything else names them.
