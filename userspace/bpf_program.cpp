@@ -456,6 +456,8 @@ std::uint32_t BpfProgram::max_vcpus() const { return state_->max_vcpus; }
 
 CountDetail BpfProgram::detail() const { return state_->detail; }
 
+bool BpfProgram::sees_paging() const { return state_->skeleton->rodata->tdp_enabled_address != 0; }
+
 exittop_memory& BpfProgram::memory() {
     return reinterpret_cast<exittop_memory&>(state_->skeleton->bss->memory);
 }

@@ -58,6 +58,9 @@ public:
     [[nodiscard]] AttachVariant variant() const;
     [[nodiscard]] std::uint32_t max_vcpus() const;
     [[nodiscard]] CountDetail detail() const;
+    /// Whether it can read each VM's paging: the kernel hides its address from those without
+    /// CAP_SYSLOG.
+    [[nodiscard]] bool sees_paging() const;
     [[nodiscard]] exittop_memory& memory();
     /// All slots by number; number 0 is never in use.
     [[nodiscard]] std::span<vcpu_slot> slots();

@@ -35,7 +35,6 @@ VmIdentity identify_on(const Host& host, std::uint32_t pid, const std::string& c
     const std::vector<std::string> argv = host.arguments(pid);
     const std::string cgroup = host.cgroup(pid);
     VmIdentity identity = identify({argv, command, pid, cgroup});
-    identity.paging = host.facts().paging;
     if (identity.pod.uid.empty()) return identity;
     Pod pod = host.pod(identity.pod.uid);
     if (!pod.name.empty()) identity.pod = std::move(pod);
@@ -55,9 +54,10 @@ Collector::Collector(const Host& host, BpfProgram program)
     : host_(&host),
       program_(std::move(program)),
       memory_bytes_(program_.memory_bytes()),
-      vms_([&host, versions = VmmVersions()](std::uint32_t pid,
-                                             const std::string& command) mutable {
+      vms_([&host, versions = VmmVersions(), hidden = !program_.sees_paging()](
+               std::uint32_t pid, const std::string& command) mutable {
           VmIdentity identity = identify_on(host, pid, command);
+          if (hidden) identity.paging = host.facts().paging;
           identity.version = versions.of(pid);
           return identity;
       }) {}
