@@ -47,10 +47,9 @@ private:
 
     /// Until the next interval ends, but no longer than VMs may go unnoticed.
     std::chrono::milliseconds pause() const {
-        constexpr auto longest = 100ms;
-        if (!next_) return longest;
+        if (!next_) return poll_interval;
         return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(*next_ - Clock::now()), 0ms,
-                          std::chrono::milliseconds(longest));
+                          poll_interval);
     }
 
     std::expected<void, Error> print(Collector& collector) {

@@ -19,9 +19,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// How often VMs are looked after: a VM that lives shorter than this may go by its command's name.
-constexpr auto poll_interval = 100ms;
-
 /// Counting that begins when the host is ready for it and ends on one of several causes.
 class Counting {
 public:

@@ -26,8 +26,6 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 using Written = std::expected<void, Error>;
 
-/// How often VMs, signals and the vendor module are looked after.
-constexpr auto poll_interval = 100ms;
 constexpr std::chrono::nanoseconds default_interval = 15s;
 
 double unix_time_s() {

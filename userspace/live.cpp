@@ -23,6 +23,7 @@
 #include "live_view.h"
 #include "run_file.h"
 #include "terminal.h"
+#include "waiting.h"
 #include "workload.h"
 
 namespace exittop {
@@ -31,8 +32,6 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-/// How often VMs, signals and the vendor module are looked after.
-constexpr auto poll_interval = 100ms;
 /// VMs that ended are no longer kept in memory after this.
 constexpr auto ended_kept = 60s;
 /// Wake-ups by an input without an event after which the terminal is taken to be gone.

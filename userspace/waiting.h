@@ -2,6 +2,7 @@
 // A collector that starts counting by itself once the host is ready for it.
 #pragma once
 
+#include <chrono>
 #include <expected>
 #include <optional>
 
@@ -12,13 +13,18 @@
 
 namespace exittop {
 
+/// How often VMs, signals and the vendor module are looked after. A VM that lives shorter than this
+/// may go by its command's name, as it is gone when its command line is asked for; a look costs a
+/// few microseconds.
+inline constexpr std::chrono::milliseconds poll_interval{20};
+
 /// Both must outlive it.
 class WaitingCollector {
 public:
     WaitingCollector(const Host& host, const Options& options) : host_(host), options_(options) {}
 
     /// Attaches if the vendor module is there, else says once that it waits, or fails if it must
-    /// not wait. Once attached, takes up VMs that came. To be called a few times a second.
+    /// not wait. Once attached, takes up VMs that came. To be called every poll_interval.
     std::expected<void, Error> poll();
 
     /// Nothing while it waits.
