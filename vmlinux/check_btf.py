@@ -54,7 +54,6 @@ _RECORDS = {
 
 # Fields that only some of the kernels with the record have.
 _FIELDS = {
-    "kvm_vcpu_arch.guest_fpu": "6.1+",
     "vcpu_vmx.exit_reason": "6.1-6.12",
     "vcpu_vmx___vt.vt": "7.2+",
 }
@@ -80,6 +79,9 @@ _TRACEPOINTS = [
     ("kvm_fpu", "6.1+", 1),
     ("kvm_vcpu_wakeup", "6.1+", 3),
 ]
+
+# Fields that are a pointer to something else on kernels where nothing reads them.
+_POINTERS_BEFORE = {"kvm_vcpu_arch.guest_fpu": ("-5.10", "fpu")}
 
 # Functions: those by which the loader knows something else, and those that are traced.
 _FUNCTIONS = [
@@ -315,7 +317,8 @@ class Check:
         paths = {f.path for _, fields in records.values() for f in fields}
         for stated, known, where in ((_RECORDS.keys(), records.keys(), "_RECORDS"),
                                      (_FIELDS.keys(), paths, "_FIELDS"),
-                                     (_SIZES.keys(), paths, "_SIZES")):
+                                     (_SIZES.keys(), paths, "_SIZES"),
+                                     (_POINTERS_BEFORE.keys(), paths, "_POINTERS_BEFORE")):
             for name in stated - known:
                 self.mismatches.append(f"{where} names {name}, which {_HEADER.name} does not have")
         for name in records.keys() - _RECORDS.keys():
@@ -349,8 +352,10 @@ class Check:
 
     def _hold_type(self, one: HeaderField, kernel: KernelBtf, member: Member) -> str:
         text = _KIND_NAMES.get(member.kind, f"kind {member.kind}")
-        if one.type.endswith("*"):
-            target = one.type.rstrip("* ").split()[-1]
+        before, other = _POINTERS_BEFORE.get(one.path, ("", ""))
+        is_other = bool(before) and _applies(before, kernel.version)
+        if is_other or one.type.endswith("*"):
+            target = other if is_other else one.type.rstrip("* ").split()[-1]
             self._hold(f"{one.path} is a", kernel, (text, member.points_to), ("pointer", target))
             return f"-> {member.points_to}"
         if one.type in _SCALARS:
