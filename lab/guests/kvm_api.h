@@ -27,6 +27,7 @@ enum {
     PAGE = 4096,
 };
 
+enum { NMI_VECTOR = 2 };
 enum { CODE_SELECTOR = 0x08, DATA_SELECTOR = 0x10, GDT_LIMIT = 0x17, IDT_LIMIT = 0xfff };
 
 // Control registers of long mode, the least that is needed.
@@ -118,6 +119,14 @@ static inline void write_gdt(uint8_t *memory)
     put64(memory, GDT + DATA_SELECTOR, 0x00cf93000000ffff);
 }
 
+// The guest takes NMIs at `address`.
+static inline void write_nmi_gate(uint8_t *memory, uint64_t address)
+{
+    put64(memory, IDT + NMI_VECTOR * 16,
+          (address & 0xffff) | CODE_SELECTOR << 16 | 0x8e00ull << 32 |
+              (address >> 16 & 0xffff) << 48);
+}
+
 static inline void set_long_mode(int vcpu_fd)
 {
     struct kvm_segment code = {.limit = 0xffffffff, .selector = CODE_SELECTOR, .type = 11,
@@ -151,4 +160,23 @@ static inline void set_cpuid(int kvm_fd, int vcpu_fd)
     IOCTL(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid);
     IOCTL(vcpu_fd, KVM_SET_CPUID2, cpuid);
     free(cpuid);
+}
+
+// Writing the local APIC's state back makes KVM enter the vCPU in its table of interrupt targets.
+static inline void enable_interrupt_delivery(int vcpu_fd)
+{
+    struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
+    struct kvm_lapic_state lapic;
+
+    IOCTL(vcpu_fd, KVM_GET_LAPIC, &lapic);
+    IOCTL(vcpu_fd, KVM_SET_LAPIC, &lapic);
+    IOCTL(vcpu_fd, KVM_SET_MP_STATE, &runnable);
+}
+
+// Wakes a halted vCPU, whose guest need not set up its local APIC for it.
+static inline void send_nmi(int vm_fd, unsigned int vcpu_id)
+{
+    struct kvm_msi nmi = {.address_lo = 0xfee00000 | vcpu_id << 12, .data = 4 << 8};
+
+    IOCTL(vm_fd, KVM_SIGNAL_MSI, &nmi);
 }

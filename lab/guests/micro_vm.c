@@ -33,8 +33,6 @@ enum {
     MAX_VCPUS = 32,
 };
 
-enum { NMI_VECTOR = 2 };
-
 struct options {
     unsigned int vms, vcpus, slow_outs, slow_us, halts, halt_us, start_ms, end_ms;
     uint64_t rounds;
@@ -119,11 +117,8 @@ static void sleep_us(uint64_t microseconds)
 
 static void write_descriptors(uint8_t *memory)
 {
-    uint64_t nmi = CODE + (uint64_t)(guest_nmi - guest_code);
-
     write_gdt(memory);
-    put64(memory, IDT + NMI_VECTOR * 16,
-          (nmi & 0xffff) | CODE_SELECTOR << 16 | 0x8e00ull << 32 | (nmi >> 16 & 0xffff) << 48);
+    write_nmi_gate(memory, CODE + (uint64_t)(guest_nmi - guest_code));
 }
 
 static void write_memory(struct vm *vm)
@@ -162,17 +157,6 @@ static void set_registers(const struct vcpu *vcpu)
     IOCTL(vcpu->fd, KVM_SET_REGS, &registers);
 }
 
-// Writing the local APIC's state back makes KVM enter the vCPU in its table of interrupt targets.
-static void enable_interrupt_delivery(const struct vcpu *vcpu)
-{
-    struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};
-    struct kvm_lapic_state lapic;
-
-    IOCTL(vcpu->fd, KVM_GET_LAPIC, &lapic);
-    IOCTL(vcpu->fd, KVM_SET_LAPIC, &lapic);
-    IOCTL(vcpu->fd, KVM_SET_MP_STATE, &runnable);
-}
-
 static void create_vcpu(struct vm *vm, unsigned int id)
 {
     struct vcpu *vcpu = &vm->vcpus[id];
@@ -183,7 +167,7 @@ static void create_vcpu(struct vm *vm, unsigned int id)
     set_cpuid(kvm_fd, vcpu->fd);
     set_registers(vcpu);
     if (options.halts)
-        enable_interrupt_delivery(vcpu);
+        enable_interrupt_delivery(vcpu->fd);
 }
 
 static struct vm *create_vm(unsigned int number)
@@ -301,12 +285,9 @@ static void *waker_thread(void *argument)
 
     while (!all_done(vm)) {
         sleep_us(options.halt_us);
-        for (unsigned int id = 0; id < options.vcpus; id++) {
-            struct kvm_msi nmi = {.address_lo = 0xfee00000 | id << 12, .data = 4 << 8};
-
+        for (unsigned int id = 0; id < options.vcpus; id++)
             if (atomic_load(&vm->vcpus[id].halts_seen) & 1)
-                IOCTL(vm->fd, KVM_SIGNAL_MSI, &nmi);
-        }
+                send_nmi(vm->fd, id);
     }
     return NULL;
 }

@@ -2,20 +2,26 @@
 // A virtual machine that does nothing but exit: what a pair of exit and entry costs, by its own
 // time stamp counter.
 //
-// The guest runs BATCHES times: rdtsc, EXITS times the instruction that exits, rdtsc; so nothing but
-// exits lies between the two stamps. Where the emulator counts an instruction as a tick, ticks are
-// instructions, and the smallest batch is one in which no interrupt came. Prints the ticks per exit of
-// that and of all batches, and how many exits the guest made and KVM counted.
+// The guest runs BATCHES times: rdtsc, EXITS times what exits, rdtsc; so nothing but exits lies
+// between the two stamps. Where the emulator counts an instruction as a tick, ticks are
+// instructions, and the smallest batch is one in which no interrupt came. Prints the ticks per exit
+// of that and of all batches, and how many exits the guest asked for and KVM counted.
 #define _GNU_SOURCE
 #define PROGRAM_NAME "exit_loop_vm"
 #include "kvm_api.h"
 
-enum { RESULTS = 0x20000, MEMORY = 0x100000, MAX_BATCHES = 1000 };
-enum { PORT = 0x10 };
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 
-// r12: exits of a batch, r13: batches, r14: where the next result goes, r15: exits left.
-extern const uint8_t cpuid_loop[], cpuid_loop_end[], out_loop[], out_loop_end[];
-#define LOOP(name, instruction)              \
+enum { HALTED = 0x1f000, STACK_END = 0x1f000, RESULTS = 0x20000, MEMORY = 0x100000 };
+enum { MAX_BATCHES = 1000 };
+enum { PORT_EXIT = 0x10, PORT_DONE = 0x11 };
+
+// rdi: HALTED, r12: exits of a batch, r13: batches, r14: where the next result goes, r15: exits
+// left.
+#define LOOP(name, instructions)             \
     __asm__(".pushsection .rodata\n"         \
             #name ":\n"                      \
             "1:  mov %r12, %r15\n"           \
@@ -25,7 +31,7 @@ extern const uint8_t cpuid_loop[], cpuid_loop_end[], out_loop[], out_loop_end[];
             "    mov %rax, %r8\n"            \
             "2:  xor %eax, %eax\n"           \
             "    xor %ecx, %ecx\n"           \
-            "    " instruction "\n"          \
+            "    " instructions "\n"         \
             "    dec %r15\n"                 \
             "    jnz 2b\n"                   \
             "    rdtsc\n"                    \
@@ -36,11 +42,49 @@ extern const uint8_t cpuid_loop[], cpuid_loop_end[], out_loop[], out_loop_end[];
             "    add $8, %r14\n"             \
             "    dec %r13\n"                 \
             "    jnz 1b\n"                   \
-            "    hlt\n"                      \
+            "    out %al, $0x11\n"           \
+            #name "_nmi:\n"                  \
+            "    iretq\n"                    \
             #name "_end:\n"                  \
-            ".popsection\n")
+            ".popsection\n");                \
+    extern const uint8_t name[], name##_nmi[], name##_end[]
 LOOP(cpuid_loop, "cpuid");         // handled in the kernel
 LOOP(out_loop, "out %al, $0x10");  // handled here
+// Waits in the kernel, until the waker's NMI comes.
+LOOP(halt_loop, "movl $1, (%rdi)\n hlt\n movl $0, (%rdi)");
+
+struct loop {
+    const char *name;
+    const uint8_t *code, *nmi, *end;
+    bool halts;
+};
+static const struct loop loops[] = {
+    {"cpuid", cpuid_loop, cpuid_loop_nmi, cpuid_loop_end, false},
+    {"out", out_loop, out_loop_nmi, out_loop_end, false},
+    {"halt", halt_loop, halt_loop_nmi, halt_loop_end, true},
+};
+
+struct waker {
+    pthread_t thread;
+    int vm_fd;
+    const atomic_uint *halted; // in the guest's memory
+    atomic_bool done;
+};
+
+// Runs, on one CPU, only while the vCPU waits, and gives way to it at once: so the CPU is never
+// idle, and each halt takes the same instructions.
+static void *wake(void *argument)
+{
+    const struct sched_param no_priority = {0};
+    struct waker *waker = argument;
+
+    if (sched_setscheduler(0, SCHED_IDLE, &no_priority))
+        fail("SCHED_IDLE: %s", strerror(errno));
+    while (!atomic_load(&waker->done))
+        if (atomic_load(waker->halted))
+            send_nmi(waker->vm_fd, 0);
+    return NULL;
+}
 
 static void run(int vcpu_fd, const struct kvm_run *state)
 {
@@ -50,11 +94,25 @@ static void run(int vcpu_fd, const struct kvm_run *state)
                 continue;
             fail("KVM_RUN: %s", strerror(errno));
         }
-        if (state->exit_reason == KVM_EXIT_HLT)
-            return;
-        if (state->exit_reason != KVM_EXIT_IO || state->io.port != PORT)
+        if (state->exit_reason != KVM_EXIT_IO)
             fail("exit to user space %u", state->exit_reason);
+        if (state->io.port == PORT_DONE)
+            return;
+        if (state->io.port != PORT_EXIT)
+            fail("OUT to port 0x%x", state->io.port);
     }
+}
+
+static void run_and_wake(int vm_fd, int vcpu_fd, const struct kvm_run *state, uint8_t *memory)
+{
+    struct waker waker = {.vm_fd = vm_fd, .halted = (const atomic_uint *)(memory + HALTED)};
+
+    enable_interrupt_delivery(vcpu_fd);
+    if (pthread_create(&waker.thread, NULL, wake, &waker))
+        fail("cannot start a thread");
+    run(vcpu_fd, state);
+    atomic_store(&waker.done, true);
+    pthread_join(waker.thread, NULL);
 }
 
 // KVM's own count of the exits of all VMs, of which there is this one alone; 0 where it is hidden.
@@ -81,41 +139,51 @@ static unsigned long number_of(const char *text, unsigned long most)
     return number;
 }
 
+static const struct loop *loop_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof(loops) / sizeof(*loops); i++)
+        if (!strcmp(name, loops[i].name))
+            return &loops[i];
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
+    const struct loop *loop = argc == 4 ? loop_of(argv[1]) : NULL;
     uint8_t *memory = allocate_memory(MEMORY);
-    const uint8_t *code = cpuid_loop, *code_end = cpuid_loop_end;
     unsigned long exits, batches;
     uint64_t least = UINT64_MAX, sum = 0;
     int kvm, vm, vcpu;
     const struct kvm_run *state;
 
-    if (argc != 4 || (strcmp(argv[1], "cpuid") && strcmp(argv[1], "out")))
-        fail("usage: exit_loop_vm cpuid|out EXITS BATCHES");
+    if (!loop)
+        fail("usage: exit_loop_vm cpuid|out|halt EXITS BATCHES");
     exits = number_of(argv[2], 1000000);
     batches = number_of(argv[3], MAX_BATCHES);
-    if (!strcmp(argv[1], "out")) {
-        code = out_loop;
-        code_end = out_loop_end;
-    }
 
     kvm = open_kvm();
     vm = IOCTL(kvm, KVM_CREATE_VM, 0);
     IOCTL(vm, KVM_SET_TSS_ADDR, 0xfffbd000);
+    if (loop->halts)
+        IOCTL(vm, KVM_CREATE_IRQCHIP, 0);
     write_page_tables(memory, MEMORY);
     write_gdt(memory);
-    memcpy(memory + CODE, code, (size_t)(code_end - code));
-    memset(memory + RESULTS, 0, MAX_BATCHES * sizeof(uint64_t));
+    write_nmi_gate(memory, CODE + (uint64_t)(loop->nmi - loop->code));
+    memcpy(memory + CODE, loop->code, (size_t)(loop->end - loop->code));
+    memset(memory + HALTED, 0, RESULTS - HALTED + MAX_BATCHES * sizeof(uint64_t));
     give_memory(vm, memory, MEMORY);
     vcpu = IOCTL(vm, KVM_CREATE_VCPU, 0);
     state = map_run(vcpu, IOCTL(kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
     set_cpuid(kvm, vcpu);
     set_long_mode(vcpu);
-    struct kvm_regs registers = {
-        .rip = CODE, .rflags = 2, .r12 = exits, .r13 = batches, .r14 = RESULTS};
+    struct kvm_regs registers = {.rip = CODE, .rflags = 2, .rsp = STACK_END, .rdi = HALTED,
+                                 .r12 = exits, .r13 = batches, .r14 = RESULTS};
     IOCTL(vcpu, KVM_SET_REGS, &registers);
 
-    run(vcpu, state);
+    if (loop->halts)
+        run_and_wake(vm, vcpu, state, memory);
+    else
+        run(vcpu, state);
     for (unsigned long i = 0; i < batches; i++) {
         uint64_t ticks;
 

@@ -23,7 +23,7 @@ from lab_error import LabError  # noqa: E402
 from overhead_tools import OWN, RIVALS, Reading, Tool  # noqa: E402
 
 _BOOTS = 2
-_EXITS, _BATCHES = 200, 60
+_LOOP_OF = {"": "cpuid 200 60", "-out": "out 200 60", "-halt": "halt 50 60"}
 _PROGRAMS = {"/usr/bin/perf": Path("/usr/bin/perf"), "/usr/bin/bpftrace": Path("/usr/bin/bpftrace")}
 _LOOP = """#!/bin/sh
 exec /bin/exit_loop_vm $LOOP >/tmp/loop.txt
@@ -44,23 +44,20 @@ class Run:
 def _script(tools: tuple[Tool, ...]) -> str:
     parts = ["export PATH=/usr/bin:$PATH\nload_kvm 1 || exit 1\nsleep 10\n"
              "cat /proc/cpuinfo >/out/cpuinfo.txt\n"]
-    for tool in tools:
-        parts.append(f"step {tool.name}\nOUT=/out/{tool.name}.txt\n"
-                     f"export LOOP='cpuid {_EXITS} {_BATCHES}'\n"
-                     f"( {tool.script}\n ) 2>/out/{tool.name}.err\n"
-                     f"mv /tmp/loop.txt /out/{tool.name}.loop || exit 1\n")
-    for tool in tools:
-        if not tool.rival:      # an exit to the VMM, where exittop's split of the time has a share
-            parts.append(f"step {tool.name}, exits to the VMM\nOUT=/dev/null\n"
-                         f"export LOOP='out {_EXITS} {_BATCHES}'\n"
-                         f"( {tool.script}\n ) 2>/dev/null\n"
-                         f"mv /tmp/loop.txt /out/{tool.name}.loop-out || exit 1\n")
+    for suffix, loop in _LOOP_OF.items():
+        for tool in tools:
+            if suffix and tool.rival:   # where exittop's split of the time has a share
+                continue
+            name = tool.name + suffix
+            parts.append(f"step {name}\nOUT=/out/{name}.txt\nexport LOOP='{loop}'\n"
+                         f"( {tool.script}\n ) 2>/out/{name}.err\n"
+                         f"mv /tmp/loop.txt /out/{name}.loop || exit 1\n")
     return "".join(parts)
 
 
 def boot(version: str, vendor: str, tools: tuple[Tool, ...], programs: dict[str, Path],
          keep: Path | None) -> dict[str, Run]:
-    """Runs every tool once in a fresh host; the exits to the VMM under NAME-out."""
+    """Runs every tool once in a fresh host; exits to the VMM under NAME-out, halts NAME-halt."""
     rivals = any(tool.rival for tool in tools)
     job = Job(kernel=version, vendor=vendor, script=_script(tools), icount=vendor == "amd",
               files={"/bin/loop": _LOOP.encode()},
@@ -79,8 +76,8 @@ def boot(version: str, vendor: str, tools: tuple[Tool, ...], programs: dict[str,
     runs = {}
     for tool in tools:
         reading = tool.read(_text(result.out, f"{tool.name}.txt"))
-        for suffix in ("", "-out"):
-            if text := _text(result.out, f"{tool.name}.loop{suffix}"):
+        for suffix in _LOOP_OF:
+            if text := _text(result.out, f"{tool.name}{suffix}.loop"):
                 least, mean, exits, kvm_exits = _RESULT.search(text).groups()
                 runs[tool.name + suffix] = Run(float(least), float(mean), int(exits),
                                                int(kvm_exits), reading)
@@ -123,15 +120,22 @@ def _rows(tools: tuple[Tool, ...], boots: list[dict[str, Run]]) -> list[tuple[st
 
 
 def _split_rows(tools: tuple[Tool, ...], boots: list[dict[str, Run]]) -> list[tuple[str, ...]]:
-    """What an exit to the VMM costs beyond one that stays in the kernel, per event of the split."""
-    rows = [("tool", "exit to the VMM", "per event of kvm_fpu, of which there are two")]
+    """What exits to the VMM and halts cost beyond their exits, per event of the split."""
+    rows = [("tool", "exit to the VMM", "kvm_fpu", "halt", "kvm_vcpu_wakeup", "2nd boot")]
     for tool in tools[1:]:
-        name = f"{tool.name}-out"
-        if name not in boots[0]:
+        if tool.rival:
             continue
-        pair = boots[0][tool.name].least - boots[0]["none"].least
-        out = boots[0][name].least - boots[0]["none-out"].least
-        rows.append((tool.title, f"{out:.0f}", f"{(out - pair) / 2:.0f}"))
+        costs = []
+        for boot in boots:
+            pair, out, halt = (boot[tool.name + suffix].least - boot["none" + suffix].least
+                               for suffix in _LOOP_OF)
+            # How many exits a halt takes, KVM knows: its end by an NMI may be one more.
+            exits = round(boot["none-halt"].kvm_exits / boot["none-halt"].exits)
+            costs.append((out, (out - pair) / 2, halt, halt - exits * pair))
+        first, *others = costs
+        rows.append((tool.title, *(f"{cost:.0f}" for cost in first),
+                     " ".join(f"{other[1] - first[1]:+.0f}, {other[3] - first[3]:+.0f}"
+                              for other in others)))
     return rows
 
 
@@ -183,8 +187,10 @@ programs no cheaper clock.
 counts says nothing about hardware.
 
 The split of the time into kernel, VMM and halted has programs of its own on kvm_fpu and
-kvm_vcpu_wakeup, which run only when a vCPU's thread goes to its VMM and back, or halts: charged per
-event in the second tables.
+kvm_vcpu_wakeup, which run only when a vCPU's thread goes to its VMM and back, or halts. The second
+tables charge them per event: *exit to the VMM* is an OUT, with two events of kvm_fpu beyond its
+exit; *halt* is a HLT that waits in the kernel until an NMI comes, with one event of kvm_vcpu_wakeup
+beyond its exits, of which AMD takes two. *2nd boot*: by how much each event's cost differed there.
 
 """
 
