@@ -36,8 +36,8 @@ const volatile u32 hf_guest_mask = 1 << 5;
 
 /*
  * Address of tdp_enabled, kvm.ko's own variable: TDP on or off, as the vendor module that is loaded
- * now decided. It has no BTF; the loader takes it from /proc/kallsyms, where all kernels from 5.10 to
- * 7.3 have it. (libbpf finds such symbols too, but spends four fifths of the start on it.)
+ * now decided. It has no BTF; the loader asks the kernel (kvm_symbol.bpf.c) or, before Linux 5.16,
+ * reads /proc/kallsyms. (libbpf finds such symbols too, but spends four fifths of the start on it.)
  */
 const volatile u64 tdp_enabled_address = 0;
 

@@ -29,6 +29,7 @@
 #include "files.h"
 #include "histogram.h"
 #include "joined_btf.h"
+#include "kvm_symbol.skel.h"
 
 namespace exittop {
 namespace {
@@ -74,8 +75,10 @@ struct LinkDeleter {
 
 struct SkeletonDeleter {
     void operator()(exittop_bpf* skeleton) const { exittop_bpf__destroy(skeleton); }
+    void operator()(kvm_symbol_bpf* skeleton) const { kvm_symbol_bpf__destroy(skeleton); }
 };
 using Skeleton = std::unique_ptr<exittop_bpf, SkeletonDeleter>;
+using SymbolSkeleton = std::unique_ptr<kvm_symbol_bpf, SkeletonDeleter>;
 
 /// A file descriptor, closed with the value; -1: none.
 class FileDescriptor {
@@ -144,6 +147,17 @@ std::uint64_t kvm_symbol(std::string_view name) {
     return 0;
 }
 
+/// Address of tdp_enabled of kvm, or 0. A kernel that can be asked (5.16 and later) is: to read all
+/// its symbols takes half of the start.
+std::uint64_t tdp_enabled_address(const btf* vmlinux) {
+    const bool askable = has(vmlinux, "bpf_kallsyms_lookup_name", BTF_KIND_FUNC);
+    const SymbolSkeleton asking(askable ? kvm_symbol_bpf__open_and_load() : nullptr);
+    if (!asking) return kvm_symbol("tdp_enabled");
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    bpf_prog_test_run_opts(bpf_program__fd(asking->progs.find_tdp_enabled), &options);
+    return asking->bss->tdp_enabled_address;
+}
+
 /// Joins the vendor module's types to those of vmlinux, which CO-RE is to find in one place.
 void join_vendor_types(KernelFacts& facts, const std::string& module) {
     constexpr std::size_t enough = std::size_t(64) << 20;
@@ -160,7 +174,7 @@ void join_vendor_types(KernelFacts& facts, const std::string& module) {
 
 KernelFacts kernel_facts(btf* vmlinux) {
     KernelFacts facts;
-    facts.tdp_enabled_address = kvm_symbol("tdp_enabled");
+    facts.tdp_enabled_address = tdp_enabled_address(vmlinux);
     facts.rdonly_cast = has(vmlinux, "bpf_rdonly_cast", BTF_KIND_FUNC);
     facts.guest_fpu_freed = has(vmlinux, "fpu_free_guest_fpstate", BTF_KIND_FUNC);
     // A KVM that is built in has its types in vmlinux.

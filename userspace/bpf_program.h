@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The BPF program, loaded and attached. The only user of libbpf and of the skeleton.
+// The BPF program, loaded and attached. The only user of libbpf and of the skeletons.
 #pragma once
 
 #include <cstddef>
