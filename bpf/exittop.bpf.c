@@ -4,10 +4,10 @@
  * of which the loader keeps one.
  *
  * The pair kvm_exit, kvm_entry is the hot path. It finds the vCPU's slot where a hash of the vCPU's
- * address says, without a helper call, and adds; no atomics, as a vCPU runs on one CPU at a time. The
- * clock is read last in the exit and first in the entry, so that exittop's own work is not part of
- * the time it reports. Everything that happens once per vCPU, once per reason or by accident is in
- * functions of their own, kept out of line.
+ * address says, without a helper call, and adds; no atomics, as a vCPU runs on one CPU at a time.
+ * The clock is read last in the exit and first in the entry, so that exittop's own work is not part
+ * of the time it reports. Everything that happens once per vCPU, once per reason or by accident is
+ * in functions of their own, kept out of line.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -172,7 +172,7 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	return number;
 }
 
-/* The slot of a vCPU that is not at home: one near it, or one that the map names. Its number, or 0. */
+/* The slot of a vCPU that is not at home: one near it, or that the map names. Its number, or 0. */
 static __noinline u32 slot_search(u64 vcpu)
 {
 	u32 home = home_of(vcpu);
@@ -633,8 +633,9 @@ int wakeup_btf(u64 *ctx)
 }
 
 /*
- * There is no tracepoint where a vCPU goes. Since Linux 5.16 (commit d69c1382e1b7) KVM then hands its
- * FPU state back to the kernel, and nobody else does: a function of vmlinux, so its BTF is for all.
+ * There is no tracepoint where a vCPU goes. Since Linux 5.16 (commit d69c1382e1b7) KVM then hands
+ * its FPU state back to the kernel, and nobody else does: a function of vmlinux, so its BTF is for
+ * all.
  */
 SEC("fentry/fpu_free_guest_fpstate")
 int destroy_fpu(u64 *ctx)

@@ -2,8 +2,8 @@
 /*
  * Memory that the BPF program writes and user space maps: the only header both sides include.
  *
- * One slot per vCPU, one writer per slot (the CPU that the vCPU runs on), so no atomics; a slot is a
- * whole number of cache lines, so none is shared between vCPUs. Within a slot, memory is handed
+ * One slot per vCPU, one writer per slot (the CPU that the vCPU runs on), so no atomics; a slot is
+ * a whole number of cache lines, so none is shared between vCPUs. Within a slot, memory is handed
  * out in blocks of 256 bytes: a block per exit reason that occurs, further blocks for what few
  * reasons need (long times, counts beyond 32 bits).
  */
@@ -26,8 +26,8 @@ typedef uint64_t u64;
 
 /*
  * Histogram buckets: four linear steps to each power of two from 128 ns to 2^35 ns (34 s), steps of
- * 32 ns below. A bucket is found through a table of 256 entries, entered with the time shifted right
- * by 5, 11, 17, 23 or 29 bits: six powers of two (24 buckets) to each such level.
+ * 32 ns below. A bucket is found through a table of 256 entries, entered with the time shifted
+ * right by 5, 11, 17, 23 or 29 bits: six powers of two (24 buckets) to each such level.
  */
 #define EXITTOP_LEVELS 5
 #define EXITTOP_LEVEL_SHIFT 5  /* of level 0; each further level shifts by LEVEL_OCTAVES more */
@@ -170,9 +170,9 @@ struct exittop_memory {
 };
 EXITTOP_ASSERT(sizeof(struct exittop_memory) == EXITTOP_CACHE_LINE, "slots begin with a line");
 /*
- * Bytes of it with so many homes. No number of a block leads out of its slot, but the verifier knows
- * no more than that it is a byte: behind the last slot there is room for all that one can reach, so
- * that the program need not check.
+ * Bytes of it with so many homes. No number of a block leads out of its slot, but the verifier
+ * knows no more than that it is a byte: behind the last slot there is room for all that one can
+ * reach, so that the program need not check.
  */
 #define EXITTOP_MEMORY_SIZE(homes)                                                  \
 	(EXITTOP_CACHE_LINE + EXITTOP_SLOTS_OF(homes) * (u64)EXITTOP_SLOT_SIZE +    \

@@ -18,8 +18,8 @@
 /*
  * How a program reads kernel memory; a constant of each shim.
  *
- * Linux 6.2 has bpf_rdonly_cast() (commit a35b9af4ec2c): any kernel address can be read with a plain
- * load that faults to 0, a tenth of what a call of bpf_probe_read_kernel() costs.
+ * Linux 6.2 has bpf_rdonly_cast() (commit a35b9af4ec2c): any kernel address can be read with a
+ * plain load that faults to 0, a tenth of what a call of bpf_probe_read_kernel() costs.
  */
 enum read_by { READ_BY_CAST, READ_BY_HELPER };
 
@@ -28,9 +28,9 @@ enum vcpu_type { UNTYPED, TYPED };
 extern void *bpf_rdonly_cast(void *object, u32 btf_id) __ksym __weak;
 
 /*
- * HF_GUEST_MASK in vcpu->arch.hflags: bit 5, and bit 0 since Linux 6.4 (commit 916b54a7688b moved its
- * neighbours away). A macro, so BTF does not have it; the loader looks for a function of the same
- * series, kvm_get_nr_pending_nmis().
+ * HF_GUEST_MASK in vcpu->arch.hflags: bit 5, and bit 0 since Linux 6.4 (commit 916b54a7688b moved
+ * its neighbours away). A macro, so BTF does not have it; the loader looks for a function of the
+ * same series, kvm_get_nr_pending_nmis().
  */
 const volatile u32 hf_guest_mask = 1 << 5;
 

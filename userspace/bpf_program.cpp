@@ -189,7 +189,8 @@ KernelFacts kernel_facts(btf* vmlinux) {
                        has(vmlinux, "vcpu_vmx", BTF_KIND_STRUCT);
     using Vendor = std::pair<const char*, const char*>;
     for (const auto& [name, type] : {Vendor{"kvm_amd", "vcpu_svm"}, {"kvm_intel", "vcpu_vmx"}}) {
-        if (facts.vendor_btf || !has(module_btf(name, vmlinux).get(), type, BTF_KIND_STRUCT)) continue;
+        if (facts.vendor_btf) break;
+        if (!has(module_btf(name, vmlinux).get(), type, BTF_KIND_STRUCT)) continue;
         facts.vendor_btf = true;
         join_vendor_types(facts, name);
     }
@@ -329,8 +330,8 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = facts.types.c_str());
     skeleton.reset(exittop_bpf__open_opts(&options));
     if (!skeleton) return std::unexpected(kernel_error("cannot open the BPF object", -errno));
-    // A kernel without bpf_rdonly_cast() has libbpf look for it in the modules' BTF. That is one error
-    // for those who may not, and the end of loading, but only the first time: so it is now.
+    // A kernel without bpf_rdonly_cast() has libbpf look for it in the modules' BTF. That is one
+    // error for those who may not, and the end of loading, but only the first time: so it is now.
     if (!facts.rdonly_cast) bpf_program__set_attach_target(skeleton->progs.exit_btf, 0, "kvm_exit");
     first_complaint.clear();
     if (auto made = make_memory(); !made) return made;
@@ -381,7 +382,8 @@ std::expected<void, Error> BpfProgram::State::make_memory() {
 int BpfProgram::State::give_slot(std::uint32_t number) {
     const std::uint8_t unused = 0;
     if (number > max_vcpus) {
-        return bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_last), nullptr, &number, BPF_ANY);
+        const int last = bpf_map__fd(skeleton->maps.free_last);
+        return bpf_map_update_elem(last, nullptr, &number, BPF_ANY);
     }
     return bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_homes), &number, &unused, BPF_ANY);
 }
@@ -507,7 +509,8 @@ std::vector<ProgramFacts> BpfProgram::programs() const {
 std::expected<void, Error> BpfProgram::measure_cost(bool on) {
     state_->measuring = FileDescriptor(on ? bpf_enable_stats(BPF_STATS_RUN_TIME) : -1);
     if (on && !state_->measuring) {
-        return std::unexpected(kernel_error("cannot switch on the kernel's BPF statistics", -errno));
+        return std::unexpected(
+            kernel_error("cannot switch on the kernel's BPF statistics", -errno));
     }
     return {};
 }

@@ -67,8 +67,8 @@ public:
     /// Clears a slot whose counts have been taken, and hands it back to the program.
     void release_slot(std::uint32_t number);
     [[nodiscard]] std::vector<ProgramFacts> programs() const;
-    /// Asks the kernel to measure its BPF programs' times, or no longer. It ends with the value; whether
-    /// the host measures anyway (kernel.bpf_stats_enabled) is untouched. Needs Linux 5.8.
+    /// Asks the kernel to measure its BPF programs' times, or no longer. It ends with the value;
+    /// whether the host measures anyway (kernel.bpf_stats_enabled) is untouched. Needs Linux 5.8.
     std::expected<void, Error> measure_cost(bool on);
     /// Kernel memory of the maps, in bytes.
     [[nodiscard]] std::size_t memory_bytes() const;

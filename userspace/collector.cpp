@@ -112,9 +112,9 @@ Snapshot Collector::snapshot_of(VmTable::Contents contents) {
     snapshot.cost.vcpus_used = vms_.slots_in_use();
     snapshot.cost.vcpus_limit = program_.max_vcpus();
     for (const ProgramFacts& program : program_.programs()) {
-        // Since Linux 7.0 a task may be preempted within a raw tracepoint; the kernel does not run the
-        // same program for others on that CPU then. kvm_exit and kvm_entry are safe: interrupts are
-        // off there.
+        // Since Linux 7.0 a task may be preempted within a raw tracepoint; the kernel does not run
+        // the same program for others on that CPU then. kvm_exit and kvm_entry are safe: interrupts
+        // are off there.
         auto& missed = program.splits_time ? snapshot.lost.split_missed
                                            : snapshot.lost.program_missed;
         missed += program.missed;

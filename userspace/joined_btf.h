@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The types of vmlinux and of one module as a single BTF.
 //
-// A module's BTF, as /sys/kernel/btf has it, goes on where that of vmlinux ends: with the next type's
-// id, and with the next byte of the strings. libbpf finds the modules' BTF by asking the kernel for
-// each BTF object there is, which takes CAP_SYS_ADMIN; the files may be read by all.
+// A module's BTF, as /sys/kernel/btf has it, goes on where that of vmlinux ends: with the next
+// type's id, and with the next byte of the strings. libbpf finds the modules' BTF by asking the
+// kernel for each BTF object there is, which takes CAP_SYS_ADMIN; the files may be read by all.
 #pragma once
 
 #include <optional>

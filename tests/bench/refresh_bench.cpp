@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // CPU time of one refresh of the live view with 1,000 VMs of 8 vCPUs: reading the slots, the state,
-// the frame, and writing it to a terminal; and of a key, which needs no reading. Prints the median of
-// many; fails far beyond the target of 10 ms, where something must have gone wrong.
+// the frame, and writing it to a terminal; and of a key, which needs no reading. Prints the median
+// of many; fails far beyond the target of 10 ms, where something must have gone wrong.
 #include <pty.h>
 #include <unistd.h>
 
@@ -147,7 +147,8 @@ private:
 };
 
 double median(std::vector<double> values) {
-    std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
+    const auto half = static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::ranges::nth_element(values, values.begin() + half);
     return values[values.size() / 2];
 }
 
