@@ -25,7 +25,7 @@ def main() -> int:
     options = parser.parse_args()
     programs = {f"/bin/{name}": options.build / name
                 for name in ("exittop", "floor", "exit_loop_vm")}
-    runs = overhead.boot(_KERNEL, "amd", OWN, programs, None)
+    runs = overhead.boot(_KERNEL, "amd", OWN, programs, None).runs
     wrong = []
     for tool in OWN[1:]:
         cost = runs[tool.name].least - runs["none"].least

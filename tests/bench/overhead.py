@@ -2,9 +2,9 @@
 """What counting an exit costs, tool by tool: instructions per pair of exit and entry.
 
 Runs a guest that does nothing but exit in an emulated host, under each tool, in two boots of each
-kernel. The emulated processor's clock advances by one with each instruction, so the guest's own time
-stamps count instructions; the smallest of many batches is one that no interrupt disturbed, and the
-mean of all batches has in it what a tool does besides (its reader in user space).
+kernel. The emulated processor's clock advances by one with each instruction, so the guest's own
+time stamps count instructions; the smallest of many batches is one that no interrupt disturbed, and
+the mean of all batches has in it what a tool does besides (its reader in user space).
 """
 
 import argparse
@@ -41,6 +41,13 @@ class Run:
     reading: Reading
 
 
+@dataclass(frozen=True)
+class Boot:
+    """What one boot of a host gave: the runs by name, and what a start of exittop takes."""
+    runs: dict[str, Run]
+    start_s: float      # one instruction to a ns
+
+
 def _script(tools: tuple[Tool, ...]) -> str:
     parts = ["export PATH=/usr/bin:$PATH\nload_kvm 1 || exit 1\nsleep 10\n"
              "cat /proc/cpuinfo >/out/cpuinfo.txt\n"]
@@ -52,11 +59,13 @@ def _script(tools: tuple[Tool, ...]) -> str:
             parts.append(f"step {name}\nOUT=/out/{name}.txt\nexport LOOP='{loop}'\n"
                          f"( {tool.script}\n ) 2>/out/{name}.err\n"
                          f"mv /tmp/loop.txt /out/{name}.loop || exit 1\n")
+    parts.append("step start\ncat /proc/uptime >/out/start.txt\n"
+                 "exittop dump -- cat /proc/uptime >>/out/start.txt 2>/dev/null\n")
     return "".join(parts)
 
 
 def boot(version: str, vendor: str, tools: tuple[Tool, ...], programs: dict[str, Path],
-         keep: Path | None) -> dict[str, Run]:
+         keep: Path | None) -> Boot:
     """Runs every tool once in a fresh host; exits to the VMM under NAME-out, halts NAME-halt."""
     rivals = any(tool.rival for tool in tools)
     job = Job(kernel=version, vendor=vendor, script=_script(tools), icount=vendor == "amd",
@@ -81,7 +90,9 @@ def boot(version: str, vendor: str, tools: tuple[Tool, ...], programs: dict[str,
                 least, mean, exits, kvm_exits = _RESULT.search(text).groups()
                 runs[tool.name + suffix] = Run(float(least), float(mean), int(exits),
                                                int(kvm_exits), reading)
-    return runs
+    before, at_command = (float(line.split()[0])
+                          for line in _text(result.out, "start.txt").splitlines()[:2])
+    return Boot(runs, at_command - before)
 
 
 def _text(out: dict[str, bytes], name: str) -> str:
@@ -153,34 +164,38 @@ def measure(version: str, vendor: str, options: argparse.Namespace) -> str:
     programs = {f"/bin/{name}": options.build / name
                 for name in ("exittop", "floor", "exit_loop_vm")}
     boots = [boot(version, vendor, tools, programs, options.keep) for _ in range(_BOOTS)]
+    runs = [boot.runs for boot in boots]
     release = kernels.kernel(version).release
     return (f"### Linux {release}, {vendor.upper() if vendor == 'amd' else 'Intel'}\n\n"
-            + _table(_rows(tools, boots)) + "\n" + _table(_split_rows(tools, boots)))
+            + _table(_rows(tools, runs)) + "\n" + _table(_split_rows(tools, runs))
+            + (f"\nStart: {boots[0].start_s * 1000:.0f} million instructions\n"
+               if vendor == "amd" else ""))     # the other's clock goes on while it waits
 
 
 _ABOUT = """# What counting costs
 
 Written by `tests/bench/overhead --write docs/cost.md`, which needs root, installs the rivals from
-Debian's packages and takes a quarter of an hour; `tests/bench/overhead --own --kernel 6.12` measures
-exittop alone in a minute. `ctest -R lab.cost` holds ceilings on one kernel.
+Debian's packages and takes a quarter of an hour; `tests/bench/overhead --own --kernel 6.12`
+measures exittop alone in two minutes. `ctest -R lab.cost` holds ceilings on one kernel.
 
 ## Instructions per exit and entry
 
-In an emulated host (`mitigations=off`, one CPU) whose clock advances by one with each instruction, a
-guest does nothing but CPUID. *instructions*: what a pair of exit and entry takes beyond no tracing,
-in the batch of 200 exits with the fewest of 60, which no interrupt disturbed. *2nd boot*: by how much
-another boot differed. *in all*: the mean of all batches, so with the tool's own process and timer
-interrupts, which differ by some dozens. *CPUID exit takes*: its mean time in ns, one to an
-instruction, as the tool says; what is above the least of the column is the tool's own doing.
-*counts right?*: CPUID exits against the guest's own number, or all exits against KVM's.
+In an emulated host (`mitigations=off`, one CPU) whose clock advances by one with each instruction,
+a guest does nothing but CPUID. *instructions*: what a pair of exit and entry takes beyond no
+tracing, in the batch of 200 exits with the fewest of 60, which no interrupt disturbed. *2nd boot*:
+by how much another boot differed. *in all*: the mean of all batches, so with the tool's own process
+and timer interrupts, which differ by some dozens; exittop reads in these 40 ms who the new VM is,
+once. *CPUID exit takes*: its mean time in ns, one to an instruction, as the tool says; what is
+above the least of the column is the tool's own doing. *counts right?*: CPUID exits against the
+guest's own number, or all exits against KVM's.
 Instructions are not cycles: a clock read or a cache miss costs more on hardware. The emulated Intel
 host counts instructions too, but its clock is coarser: see its differences between boots.
 
 Of exittop's part above the floor, two reads of the clock (bpf_ktime_get_ns) are 98 instructions on
 6.1 and 6.12, reading the exit code on 6.1 is 86 (bpf_probe_read_kernel; 8 since 6.2, by
 bpf_rdonly_cast), and the histogram is 17. The rest, some 85 in both programs, is by their machine
-code: finding the slot 12 each, guest level and exit code 20, finding the reason's cell 10, adding 20,
-saving registers 8. Twice the floor (340 on 6.12) is what is aimed at; kernels to 7.3 offer BPF
+code: finding the slot 12 each, guest level and exit code 20, finding the reason's cell 10, adding
+20, saving registers 8. Twice the floor (340 on 6.12) is what is aimed at; kernels to 7.3 offer BPF
 programs no cheaper clock.
 
 `perf kvm stat live` loses exits here because its reader is slow in an emulated host: its column of
@@ -191,6 +206,9 @@ kvm_vcpu_wakeup, which run only when a vCPU's thread goes to its VMM and back, o
 tables charge them per event: *exit to the VMM* is an OUT, with two events of kvm_fpu beyond its
 exit; *halt* is a HLT that waits in the kernel until an NMI comes, with one event of kvm_vcpu_wakeup
 beyond its exits, of which AMD takes two. *2nd boot*: by how much each event's cost differed there.
+
+The *start* is from starting exittop until its command runs, when all is attached: at one
+instruction per ns, which the processors of today surpass, a million is a millisecond.
 
 """
 
