@@ -11,6 +11,8 @@ intel_lab_packages=(bochs=bochs-bin bochsbios vgabios)
 test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=python3 groff-base=groff
     zsh=zsh fish=fish debootstrap=debootstrap lintian=lintian man-db=man systemd=systemd-analyze)
 
+# To build KVM's modules with the patches of kernel/: lab/patched_kvm.py.
+kvm_patch_packages=(gcc=gcc make=make patch=patch perl=perl xz-utils=xz dwarves=pahole)
 browser_packages=(chromium=chromium)
 # What the benchmark tests/bench/overhead compares exittop with.
 rival_packages=(linux-perf=perf bpftrace=bpftrace)
