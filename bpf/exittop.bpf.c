@@ -133,6 +133,8 @@ static __always_inline void slot_give_back(u32 number)
 		bpf_map_update_elem(&free_homes, &number, &unused, BPF_NOEXIST);
 }
 
+#include "leaves.bpf.h"
+
 /* Claims a slot for a vCPU that has none and writes who it is. Its number, or 0. */
 static __noinline u32 slot_create(u64 vcpu, u32 isa)
 {
@@ -167,6 +169,8 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	bpf_get_current_comm(header->command, sizeof(header->command));
 	header->first_ns = bpf_ktime_get_ns();
 	header->vcpu = vcpu;
+	if (leaves_on)
+		leaves_join(slot, number);
 	header->state = EXITTOP_SLOT_IN_USE;
 	__sync_fetch_and_add(&memory.changes, 1);
 	return number;
@@ -566,6 +570,8 @@ static __always_inline int handle_destroy(u64 vcpu)
 	bpf_map_delete_elem(&vcpu_slots, &vcpu);
 	if (!slot)
 		return 0;
+	if (leaves_on)
+		leaves_part(slot);
 	slot->header.vcpu = 0;
 	slot->header.ended_ns = bpf_ktime_get_ns();
 	__sync_fetch_and_add(&memory.changes, 1);
@@ -651,4 +657,13 @@ SEC("kprobe/kvm_arch_vcpu_destroy")
 int destroy(struct pt_regs *ctx)
 {
 	return handle_destroy(ctx->di);
+}
+
+/* A guest asks for one of the four leaves; only there in a KVM with the patch of kernel/. */
+SEC("raw_tracepoint.w/kvm_cpuid_answer_tp")
+int answer_cpuid(u64 *ctx)
+{
+	struct vcpu_slot *slot = slot_of(ctx[1]);
+
+	return slot ? leaves_answer(slot, (struct cpuid_answer *)ctx[0]) : 0;
 }

@@ -131,7 +131,11 @@ struct vcpu_header {
 	u64 exit_without_entry;
 	u64 entry_without_exit;
 
-	u64 reserved_cold[3];
+	/* For those that answer CPUID leaves; bpf/leaves.bpf.h. */
+	u32 nth;      /* which of its VM's vCPUs this is, in the order of their first events */
+	u32 readable; /* its VM may read its counts; user space decides */
+
+	u64 reserved_cold[2];
 	u8 cell_blocks[32]; /* block numbers of the cells, in order of their first exit */
 	/* Block number of the cell of a code, by guest level (L1, L2); 0 = none yet. */
 	u8 index[2 * EXITTOP_INDEX_CODES];
@@ -159,6 +163,16 @@ EXITTOP_ASSERT(EXITTOP_SLOT_SIZE % EXITTOP_CACHE_LINE == 0, "vCPUs share no cach
 /* vCPUs that can be asked for (--max-vcpus): 250 MiB. */
 #define EXITTOP_MAX_SLOTS 32768
 #define EXITTOP_SLOTS_OF(homes) (1 + (homes) + EXITTOP_LAST_SLOTS(homes))
+
+/*
+ * What a guest can read through CPUID: for each of four leaves from EXITTOP_LEAF_BASE on a
+ * combination of these; 0: nothing, KVM's own answer stands.
+ */
+#define EXITTOP_LEAF_BASE 0x4ffffffcu
+#define EXITTOP_LEAVES 4
+#define EXITTOP_LEAF_COUNT 1  /* exits: EAX the low half; EBX:ECX all of it, if there is no time */
+#define EXITTOP_LEAF_TIME 2   /* their cycles: EBX:ECX */
+#define EXITTOP_LEAF_REASON 4 /* of the reason that the guest put into ECX; without it, of all */
 
 /* The program's .bss is this and the slots, as many as are asked for. User space maps it. */
 struct exittop_memory {

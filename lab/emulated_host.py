@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import kernels
+import patched_kvm
 from initramfs import Initramfs
 from lab_error import LabError
 
@@ -45,6 +46,7 @@ class Job:
     files: dict[str, Path | bytes] = field(default_factory=dict)     # path inside -> file
     programs: dict[str, Path] = field(default_factory=dict)          # path inside -> program
     modules: list[str] = field(default_factory=list)                 # beyond the vendor's own
+    patched_kvm: bool = False                       # KVM's modules with the patches of kernel/
     cpus: int = 1
     memory_mib: int | None = None                   # None: what the emulator needs at least
     icount: bool = False                            # virtual time counts instructions (amd)
@@ -76,7 +78,8 @@ def vendor_module(vendor: str) -> str:
 
 def build_initramfs(job: Job) -> bytes:
     """The whole system a job runs in."""
-    kernel = kernels.kernel(job.kernel)
+    find = patched_kvm.kernel if job.patched_kvm else kernels.kernel
+    kernel = find(job.kernel)
     image = Initramfs()
     image.add_busybox()
     for path, program in job.programs.items():

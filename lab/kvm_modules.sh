@@ -3,15 +3,17 @@
 
 # Inserts a module of /modules and what it depends on, skipping what is there:
 #   load_module NAME [PARAMETER=VALUE ...]
+# The parameters of kvm itself are in $KVM_PARAMETERS.
 load_module() {
     wanted=$1
     shift
     while read -r module; do
         [ -d "/sys/module/$module/holders" ] && continue
+        [ "$module" = kvm ] && core_parameters=$KVM_PARAMETERS || core_parameters=
         if [ "$module" = "$wanted" ]; then
             insmod "/modules/$module.ko" "$@" || return 1
         else
-            insmod "/modules/$module.ko" || return 1
+            insmod "/modules/$module.ko" $core_parameters || return 1
         fi
     done <"/modules/$wanted.order"
 }

@@ -25,6 +25,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "exit_reason.h"
 #include "exittop.skel.h"
 #include "files.h"
 #include "histogram.h"
@@ -111,6 +112,7 @@ struct KernelFacts {
     std::string types = "/sys/kernel/btf/vmlinux";  ///< BTF that has the vendor's types, too.
     FileDescriptor joined_types;                    ///< What `types` names, where it is no file.
     std::uint64_t tdp_enabled_address = 0;  ///< 0 if it is hidden or not there.
+    std::uint64_t tsc_khz_address = 0;      ///< The same; asked for only where leaves are answered.
 };
 
 BtfPointer module_btf(const char* name, btf* vmlinux) {
@@ -133,8 +135,8 @@ unsigned tracepoint_arguments(const btf* object, const char* name) {
     return btf_is_func_proto(function) ? btf_vlen(function) - 1u : 0;
 }
 
-/// Address of a variable of kvm, built in or a module, or 0.
-std::uint64_t kvm_symbol(std::string_view name) {
+/// Address of a variable of the kernel or of kvm, or 0.
+std::uint64_t kernel_symbol(std::string_view name) {
     // "ffffffffc0a1b2c3 b NAME\t[kvm]"; addresses are 0 for those who may not see them.
     std::ifstream symbols("/proc/kallsyms");
     for (std::string line; std::getline(symbols, line);) {
@@ -152,7 +154,7 @@ std::uint64_t kvm_symbol(std::string_view name) {
 std::uint64_t tdp_enabled_address(const btf* vmlinux) {
     const bool askable = has(vmlinux, "bpf_kallsyms_lookup_name", BTF_KIND_FUNC);
     const SymbolSkeleton asking(askable ? kvm_symbol_bpf__open_and_load() : nullptr);
-    if (!asking) return kvm_symbol("tdp_enabled");
+    if (!asking) return kernel_symbol("tdp_enabled");
     LIBBPF_OPTS(bpf_test_run_opts, options);
     bpf_prog_test_run_opts(bpf_program__fd(asking->progs.find_tdp_enabled), &options);
     return asking->bss->tdp_enabled_address;
@@ -271,6 +273,7 @@ struct BpfProgram::State {
     std::uint32_t max_vcpus = 0;
     bool guest_fpu_freed = false;  ///< What ends a vCPU is attached there.
     CountDetail detail = CountDetail::histogram;
+    std::optional<LeafMeanings> leaves;
     Skeleton skeleton;
     std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links;
     FileDescriptor measuring;
@@ -282,6 +285,8 @@ struct BpfProgram::State {
     std::expected<void, Error> make_memory();
     std::expected<void, Error> fill_free_slots();
     int give_slot(std::uint32_t number);
+    void set_leaves(const KernelFacts& facts);
+    std::expected<void, Error> fill_known_reasons();
 };
 
 /// The programs of this variant in the order in which they are attached: first what ends a vCPU, so
@@ -323,6 +328,7 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
                 {programs.entry_classic, programs.entry_classic_time});
             break;
     }
+    if (leaves) order.push_back(programs.answer_cpuid);
     return order;
 }
 
@@ -345,6 +351,7 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     bpf_map__set_max_entries(skeleton->maps.vcpu_slots, max_vcpus);
     bpf_map__set_max_entries(skeleton->maps.free_homes, max_vcpus);
     bpf_map__set_max_entries(skeleton->maps.free_last, EXITTOP_LAST_SLOTS(max_vcpus) + 1);
+    if (leaves) set_leaves(facts);
 
     guest_fpu_freed = facts.guest_fpu_freed;
     const std::vector<bpf_program*> wanted = programs_in_order();
@@ -356,7 +363,35 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
         return std::unexpected(kernel_error("cannot load the BPF program", code));
     }
     skeleton->bss->memory.armed_ns = std::numeric_limits<std::uint64_t>::max();
-    return fill_free_slots();
+    if (auto filled = fill_free_slots(); !filled) return filled;
+    return leaves ? fill_known_reasons() : std::expected<void, Error>{};
+}
+
+/// Before the load: the constants and sizes of what answers leaves.
+void BpfProgram::State::set_leaves(const KernelFacts& facts) {
+    skeleton->rodata->leaves_on = true;
+    std::ranges::copy(*leaves, skeleton->rodata->leaves);
+    skeleton->rodata->tsc_khz_address = facts.tsc_khz_address;
+    skeleton->rodata->leaf_slots = slot_count();
+    // Each VM, of one vCPU at least, has an entry more than it has vCPUs.
+    bpf_map__set_max_entries(skeleton->maps.vm_slots, 2 * slot_count());
+    bpf_map__set_max_entries(
+        skeleton->maps.known_reasons,
+        std::uint32_t(exit_reasons(Isa::vmx).size() + exit_reasons(Isa::svm).size()));
+}
+
+std::expected<void, Error> BpfProgram::State::fill_known_reasons() {
+    const int known = bpf_map__fd(skeleton->maps.known_reasons);
+    for (const Isa isa : {Isa::vmx, Isa::svm}) {
+        for (const ExitReason& reason : exit_reasons(isa)) {
+            const std::uint64_t key = std::uint64_t(isa) << 32 | reason.code;
+            const std::uint8_t is_known = 1;
+            if (const int code = bpf_map_update_elem(known, &key, &is_known, BPF_ANY)) {
+                return std::unexpected(kernel_error("cannot fill the map of exit reasons", code));
+            }
+        }
+    }
+    return {};
 }
 
 /// The object declares its .bss with all the slots there can be; it gets as many as were asked for.
@@ -422,7 +457,8 @@ BpfProgram& BpfProgram::operator=(BpfProgram&&) noexcept = default;
 BpfProgram::~BpfProgram() = default;
 
 std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uint32_t max_vcpus,
-                                                   CountDetail detail) {
+                                                   CountDetail detail,
+                                                   const std::optional<LeafMeanings>& leaves) {
     libbpf_set_print(keep_complaint);
     const BtfPointer vmlinux(btf__load_vmlinux_btf());
     if (!vmlinux) {
@@ -430,7 +466,8 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
                                      "this kernel has no BTF (/sys/kernel/btf/vmlinux): use one "
                                      "built with CONFIG_DEBUG_INFO_BTF"});
     }
-    const KernelFacts facts = kernel_facts(vmlinux.get());
+    KernelFacts facts = kernel_facts(vmlinux.get());
+    if (leaves) facts.tsc_khz_address = kernel_symbol("tsc_khz");
     Error error{ExitStatus::failed, "no way to attach to kvm_exit on this kernel"};
     for (const AttachVariant variant : variants_to_try(facts, choice)) {
         first_complaint.clear();
@@ -438,6 +475,7 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
         state->variant = variant;
         state->max_vcpus = max_vcpus;
         state->detail = detail;
+        state->leaves = leaves;
         auto done = state->open(facts);
         if (done) done = state->attach();
         if (done) return BpfProgram(std::move(state));

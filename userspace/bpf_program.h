@@ -6,12 +6,14 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "error.h"
 #include "exittop_abi.h"
+#include "leaf_layout.h"
 #include "options.h"
 
 namespace exittop {
@@ -43,8 +45,11 @@ class BpfProgram {
 public:
     /// Loads for up to `max_vcpus` vCPUs and attaches, by the way that this kernel's BTF asks for.
     /// kvm and its vendor module have to be loaded: where the exit reason is, is in their BTF.
+    /// With `leaves` it also answers these CPUID leaves to the VMs in whose slots `readable` is set;
+    /// that needs the patch of kernel/, and time counted.
     static std::expected<BpfProgram, Error> start(AttachChoice choice, std::uint32_t max_vcpus,
-                                                  CountDetail detail);
+                                                  CountDetail detail,
+                                                  const std::optional<LeafMeanings>& leaves = {});
     /// Loads raw_reason, which any kernel takes, and attaches nothing: test_run() feeds it.
     static std::expected<BpfProgram, Error> load_detached(std::uint32_t max_vcpus);
 

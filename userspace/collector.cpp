@@ -44,15 +44,18 @@ VmIdentity identify_on(const Host& host, std::uint32_t pid, const std::string& c
 }  // namespace
 
 std::expected<Collector, Error> Collector::start(const Host& host, AttachChoice attach,
-                                                 std::uint32_t max_vcpus, CountDetail detail) {
-    auto program = BpfProgram::start(attach, max_vcpus, detail);
+                                                 std::uint32_t max_vcpus, CountDetail detail,
+                                                 std::optional<LeafService> leaves) {
+    auto program = BpfProgram::start(
+        attach, max_vcpus, detail, leaves ? std::optional(leaves->meanings) : std::nullopt);
     if (!program) return std::unexpected(program.error());
-    return Collector(host, std::move(*program));
+    return Collector(host, std::move(*program), std::move(leaves));
 }
 
-Collector::Collector(const Host& host, BpfProgram program)
+Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafService> leaves)
     : host_(&host),
       program_(std::move(program)),
+      leaves_(std::move(leaves)),
       memory_bytes_(program_.memory_bytes()),
       vms_([&host, versions = VmmVersions(), hidden = !program_.sees_paging()](
                std::uint32_t pid, const std::string& command) mutable {
@@ -72,6 +75,11 @@ void Collector::poll() {
 
 void Collector::take_up_changes() {
     vms_.update(program_.slots(), [this](std::uint32_t slot) { program_.release_slot(slot); });
+    if (!leaves_) return;
+    vms_.for_each_live([this](const Vm& vm, std::uint32_t slot) {
+        // The slot is this vCPU's until it is released, so no other VM can come to it.
+        if (leaves_->may_read(vm)) program_.slots()[slot].header.readable = 1;
+    });
 }
 
 Snapshot Collector::snapshot() {

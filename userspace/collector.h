@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <functional>
+#include <optional>
 
 #include "bpf_program.h"
 #include "error.h"
@@ -14,12 +16,19 @@
 
 namespace exittop {
 
+/// CPUID leaves that guests read their own counts in.
+struct LeafService {
+    LeafMeanings meanings;
+    std::function<bool(const Vm&)> may_read;  ///< The others get KVM's own answer.
+};
+
 class Collector {
 public:
     /// Attaches and counts from here on. Needs the vendor module (Host::vendor_module()).
     static std::expected<Collector, Error> start(const Host& host, AttachChoice attach,
                                                  std::uint32_t max_vcpus,
-                                                 CountDetail detail = CountDetail::histogram);
+                                                 CountDetail detail = CountDetail::histogram,
+                                                 std::optional<LeafService> leaves = {});
 
     /// Takes up VMs that came and takes over those that ended. Cheap where there are none; to be
     /// called a few times a second, so that a VM is named while its process is there.
@@ -40,13 +49,14 @@ public:
     [[nodiscard]] std::chrono::duration<double> running_time() const;
 
 private:
-    Collector(const Host& host, BpfProgram program);
+    Collector(const Host& host, BpfProgram program, std::optional<LeafService> leaves);
     void take_up_changes();
     /// A snapshot with all but what it says of the host.
     Snapshot snapshot_of(VmTable::Contents contents);
 
     const Host* host_;
     BpfProgram program_;
+    std::optional<LeafService> leaves_;
     std::uint64_t memory_bytes_;  // All of it is allocated at the start.
     VmTable vms_;
     std::uint64_t seen_changes_ = 0;

@@ -70,6 +70,15 @@ constexpr std::array texts = {
     CommandText{Subcommand::check, "check",
                    "What this host offers, what is missing, what to do.",
                    "exittop check [OPTIONS]", ""},
+    CommandText{
+        Subcommand::leaves, "leaves", "Let guests read their own counts through CPUID.",
+        "exittop leaves --vm GLOB [OPTIONS] [-- COMMAND [ARGS...]]",
+        "Counts as dump does, and answers the CPUID leaves 0x4ffffffc to 0x4fffffff of the\n"
+        "VMs that match, with their own counts. In a guest, exitleaf reads them. Needs KVM's\n"
+        "modules with the patch in kernel/, loaded with kvm.cpuid_answer=1.\n"
+        "\n"
+        "Example:\n"
+        "  exittop leaves --vm 'web*'               until Ctrl-C\n"},
     CommandText{Subcommand::reasons, "reasons",
                    "Every exit reason: what it means, what can be done about it.",
                    "exittop reasons [OPTIONS] [NAME|NUMBER]",

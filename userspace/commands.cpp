@@ -97,7 +97,10 @@ Done run_dump(const Options& options) {
 
     auto counted = count_exits(host, options);
     if (!counted) return std::unexpected(counted.error());
-    if (auto kept = require_wanted(counted->snapshot, options); !kept) {
+    // VMs that may read come when they come.
+    if (options.command == Subcommand::leaves) {
+        keep_wanted(counted->snapshot, options);
+    } else if (auto kept = require_wanted(counted->snapshot, options); !kept) {
         return std::unexpected(kept.error());
     }
     return finish(print(counted->snapshot, options), counted->workload_status);
@@ -295,7 +298,8 @@ Done run_lab(const Options& options) {
 Done run_command(const Options& options) {
     switch (options.command) {
         case Subcommand::live: return run_live_or_batch(options);
-        case Subcommand::dump: return run_dump(options);
+        case Subcommand::dump:
+        case Subcommand::leaves: return run_dump(options);
         case Subcommand::export_metrics: return run_exporter(options);
         case Subcommand::check: return run_check(options);
         case Subcommand::reasons: return run_reasons(options);

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <iterator>
+#include <ranges>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -81,6 +82,14 @@ std::string choose_sort(std::string_view typed) {
     std::vector<std::string_view> keys;
     for (const Field& field : fields()) keys.push_back(field.key);
     throw UsageError{fmt::format("--sort {} is none of {}", in_quotes(typed), comma_list(keys))};
+}
+
+LeafMeanings choose_layout(std::string_view typed) {
+    const auto found = std::ranges::find(leaf_layouts, typed, &LeafLayout::name);
+    if (found != leaf_layouts.end()) return found->meanings;
+    throw UsageError{
+        fmt::format("--layout {} is none of {}", in_quotes(typed),
+                    comma_list(leaf_layouts | std::views::transform(&LeafLayout::name)))};
 }
 
 std::uint32_t whole_number(std::string_view option, std::string_view typed, std::uint32_t most) {
@@ -178,6 +187,7 @@ public:
             case Subcommand::dump: add_dump(); break;
             case Subcommand::export_metrics: add_export(); break;
             case Subcommand::check: add_attach(); break;
+            case Subcommand::leaves: add_leaves(); break;
             case Subcommand::reasons: add_reasons(); break;
             case Subcommand::record: add_record(); break;
             case Subcommand::compare: add_compare(); break;
@@ -302,7 +312,7 @@ private:
 
     void add_dump() {
         add_duration();
-        add_detail();
+        if (options_.command != Subcommand::leaves) add_detail();  // Those have to tell times.
         app_.add_flag("--histogram", options_.histogram, "Also print distributions of times.");
         app_.add_flag("--per-vcpu", options_.per_vcpu, "Split by vCPU.");
         add_counting();
@@ -335,6 +345,12 @@ private:
             });
     }
 
+    void add_leaves() {
+        add("--layout", "2020|2021|2022", "What each leaf means (2021).",
+            [this](const std::string& typed) { options_.layout = choose_layout(typed); });
+        add_dump();
+    }
+
     // What all commands that count and print have.
     void add_counting() {
         add("--format", "table|json|csv", "How to print (table).",
@@ -352,7 +368,10 @@ private:
             constexpr std::uint32_t largest_pid = 1U << 22;  // PID_MAX_LIMIT
             options_.pid = whole_number("--pid", typed, largest_pid);
         });
-        add("--vm", "GLOB", "Only VMs whose name matches: 'web*'.",
+        add("--vm", "GLOB",
+            options_.command == Subcommand::leaves
+                ? "Which VMs may read, by name: 'web*'; '*' for all."
+                : "Only VMs whose name matches: 'web*'.",
             [this](const std::string& typed) {
                 if (typed.empty()) throw UsageError{"--vm needs a pattern; '*' matches all VMs"};
                 options_.vm_glob = typed;
@@ -392,7 +411,7 @@ std::string help_hint(const CommandText& text) {
 
 bool takes_workload(Subcommand command) {
     return command == Subcommand::dump || command == Subcommand::record ||
-           command == Subcommand::experiment;
+           command == Subcommand::experiment || command == Subcommand::leaves;
 }
 
 bool takes_files(Subcommand command) {
@@ -431,6 +450,9 @@ void check_together(const CommandText& text, const Options& options) {
     if (!options.workload.empty() && options.duration) {
         throw UsageError{
             fmt::format("{}: either --duration or a command after '--', not both", text.name)};
+    }
+    if (text.command == Subcommand::leaves && options.vm_glob.empty()) {
+        throw UsageError{"leaves: --vm has to say which VMs may read their counts; '*' for all"};
     }
     switch (text.command) {
         case Subcommand::compare:

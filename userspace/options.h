@@ -12,11 +12,13 @@
 #include <vector>
 
 #include "comparison.h"
+#include "exit_reason.h"
+#include "leaf_layout.h"
 
 namespace exittop {
 
 enum class Subcommand {
-    live, dump, record, compare, import, experiment, export_metrics, check, reasons, lab
+    live, dump, record, compare, import, experiment, export_metrics, check, leaves, reasons, lab
 };
 enum class Format { table, json, csv };
 enum class ReportFormat { table, markdown, csv, json };
@@ -25,9 +27,11 @@ enum class ColorMode { automatic, always, never };
 
 struct Options {
     Subcommand command = Subcommand::live;
-    /// dump, record, export: how long to count; nothing: until Ctrl-C, or while `workload` runs.
+    /// dump, record, export, leaves: how long to count; nothing: until Ctrl-C, or while `workload`
+    /// runs.
     std::optional<std::chrono::nanoseconds> duration;
-    /// dump, record, experiment: the command to run and count for, with its arguments; empty: none.
+    /// dump, record, experiment, leaves: the command to run and count for, with its arguments;
+    /// empty: none.
     std::vector<std::string> workload;
     /// live: time from one refresh, or one interval of the batch, to the next.
     std::chrono::nanoseconds delay = std::chrono::seconds(1);
@@ -39,15 +43,15 @@ struct Options {
     std::string baseline;
     /// live: draw with ASCII characters alone.
     bool ascii = false;
-    /// live, dump, reasons: how to print.
+    /// live, dump, leaves, reasons: how to print.
     Format format = Format::table;
-    /// live, dump: the field to sort by, a key of fields().
+    /// live, dump, leaves: the field to sort by, a key of fields().
     std::string sort = "count";
-    /// dump: also print the distribution of times of each reason.
+    /// dump, leaves: also print the distribution of times of each reason.
     bool histogram = false;
     /// live (as a batch), dump: how much to count.
     CountDetail detail = CountDetail::histogram;
-    /// dump, export: split by vCPU.
+    /// dump, export, leaves: split by vCPU.
     bool per_vcpu = false;
     /// export: the file to write, "-" for stdout.
     std::string textfile;
@@ -59,18 +63,21 @@ struct Options {
     bool histograms = false;
     /// export: ask the kernel to measure what the BPF programs cost.
     bool measure = false;
-    /// live, dump, record, export: only VMs of this process.
+    /// live, dump, record, export, leaves: only VMs of this process.
     std::optional<std::uint32_t> pid;
-    /// live, dump, record, export: only VMs whose name matches this pattern; empty: all.
+    /// live, dump, record, export: only VMs whose name matches this pattern; empty: all. leaves: those
+    /// that may read their counts, never empty.
     std::string vm_glob;
     /// Whatever counts, check: vCPUs there is room for.
     std::uint32_t max_vcpus = 4096;
-    /// live, dump, record, export: fail, instead of waiting, where KVM's vendor module is not loaded.
+    /// live, dump, record, export, leaves: fail, not wait, where KVM's vendor module is not loaded.
     bool no_wait = false;
     /// Whatever counts, check: which tracepoints to use; automatic decides by what the kernel's BTF says.
     AttachChoice attach = AttachChoice::automatic;
     /// Where it prints: colour; automatic: on terminals, unless NO_COLOR is set.
     ColorMode color = ColorMode::automatic;
+    /// leaves: what each leaf means; the layout named "2021".
+    LeafMeanings layout = leaf_layouts[1].meanings;
     /// reasons: a name or number; empty: all.
     std::string reason;
     /// reasons: only of this ISA; nothing: of both.

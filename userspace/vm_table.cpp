@@ -333,6 +333,13 @@ VmTable::Contents VmTable::overview(std::span<const vcpu_slot> slots, std::uint6
     return result;
 }
 
+void VmTable::for_each_live(
+    const std::function<void(const Vm& vm, std::uint32_t slot)>& use) const {
+    for (const Entry& entry : entries_) {
+        for (const std::uint32_t slot : entry.live) use(entry.vm, slot);
+    }
+}
+
 std::uint32_t VmTable::slots_in_use() const {
     return static_cast<std::uint32_t>(owner_.size()) -
            static_cast<std::uint32_t>(std::ranges::count(owner_, no_entry));

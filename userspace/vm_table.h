@@ -54,6 +54,8 @@ public:
     /// is `in_full`.
     [[nodiscard]] Contents overview(std::span<const vcpu_slot> slots, std::uint64_t now_ns,
                                     const std::string& in_full) const;
+    /// Calls `use` with each VM and each of the slots that its vCPUs have at present.
+    void for_each_live(const std::function<void(const Vm& vm, std::uint32_t slot)>& use) const;
     /// How many slots vCPUs have at present.
     [[nodiscard]] std::uint32_t slots_in_use() const;
     /// Leaves VMs that ended before `ns` out of all contents from now on.

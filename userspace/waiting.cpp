@@ -5,10 +5,29 @@
 
 #include <utility>
 
+#include "dump.h"
 #include "files.h"
 #include "text.h"
 
 namespace exittop {
+namespace {
+
+/// Whether KVM asks a BPF program at all. Without the patch it does not even know the parameter.
+std::expected<void, Error> require_leaves(const Host& host) {
+    const auto parameters = host.facts().parameters;
+    const auto found = parameters.find("kvm.cpuid_answer");
+    if (found == parameters.end()) {
+        return std::unexpected(Error{ExitStatus::lacking,
+                                     "this kernel's KVM cannot answer CPUID leaves: load modules "
+                                     "with exittop's patch (see kernel/README.md)"});
+    }
+    if (found->second == "Y") return {};
+    return std::unexpected(Error{ExitStatus::lacking,
+                                 "KVM's parameter cpuid_answer is off: load kvm with "
+                                 "cpuid_answer=1"});
+}
+
+}  // namespace
 
 std::expected<void, Error> WaitingCollector::poll() {
     if (collector_) {
@@ -26,7 +45,15 @@ std::expected<void, Error> WaitingCollector::poll() {
 }
 
 std::expected<void, Error> WaitingCollector::attach() {
-    auto started = Collector::start(host_, options_.attach, options_.max_vcpus, options_.detail);
+    std::optional<LeafService> leaves;
+    if (options_.command == Subcommand::leaves) {
+        if (auto able = require_leaves(host_); !able) return able;
+        leaves = LeafService{options_.layout, [this](const Vm& vm) {
+                                 return matches(vm, options_.pid, options_.vm_glob);
+                             }};
+    }
+    auto started = Collector::start(host_, options_.attach, options_.max_vcpus, options_.detail,
+                                    std::move(leaves));
     if (!started) return std::unexpected(started.error());
     collector_.emplace(std::move(*started));
     report(fmt::format("counting; {} of kernel memory for up to {} vCPUs",

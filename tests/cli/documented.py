@@ -6,7 +6,7 @@ import re
 from command_line import SOURCE, run
 
 COMMANDS = ("live", "dump", "record", "compare", "import", "experiment", "export", "check",
-            "reasons", "lab")
+            "leaves", "reasons", "lab")
 README = SOURCE / "README.md"
 MANUAL = SOURCE / "deploy/exittop.8"
 

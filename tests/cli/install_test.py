@@ -23,13 +23,17 @@ class InstallTest(unittest.TestCase):
 
     def test_everything_has_its_place(self):
         lab = "usr/share/exittop/lab"
-        expected = {"usr/sbin/exittop", "usr/share/man/man8/exittop.8",
+        expected = {"usr/sbin/exittop", "usr/bin/exitleaf",
+                    "usr/share/man/man8/exittop.8", "usr/share/man/man1/exitleaf.1",
                     "usr/lib/systemd/system/exittop.service",
                     "usr/share/exittop/prometheus/exittop.rules.yml",
                     "usr/share/exittop/grafana/exittop.json",
                     "usr/share/bash-completion/completions/exittop",
                     "usr/share/zsh/vendor-completions/_exittop",
                     "usr/share/fish/vendor_completions.d/exittop.fish"}
+        kernel = "usr/share/exittop/kernel"
+        expected |= {f"{kernel}/{path.relative_to(SOURCE / 'kernel')}"
+                     for path in (SOURCE / "kernel").rglob("*") if path.is_file()}
         expected |= {f"{lab}/{path.name}" for pattern in ("*.py", "*.sh", "*.json")
                      for path in (SOURCE / "lab").glob(pattern)}
         expected |= {f"usr/libexec/exittop/guests/{path.stem}" for path in (SOURCE / "lab/guests").glob("*.c")}
@@ -38,7 +42,7 @@ class InstallTest(unittest.TestCase):
     def test_programs_may_be_run(self):
         for name in self.files:
             mode = (self.root / name).stat().st_mode & 0o777
-            is_program = "sbin/" in name or "guests/" in name
+            is_program = "bin/" in name or "guests/" in name
             self.assertEqual(mode, 0o755 if is_program else 0o644, name)
 
     def test_installed_program_works(self):

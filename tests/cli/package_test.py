@@ -24,6 +24,7 @@ NOT_OURS = re.compile(r"(var/lib/dpkg|var/lib/apt|var/cache|var/log|etc/ld\.so\.
                       r"run|tmp)(/|$)")
 LAB = "usr/share/exittop/lab/"
 BROUGHT = {"usr/sbin/exittop", "usr/share/man/man8/exittop.8.gz",
+           "usr/bin/exitleaf", "usr/share/man/man1/exitleaf.1.gz",
            "usr/lib/systemd/system/exittop.service",
            "usr/share/bash-completion/completions/exittop",
            "usr/share/zsh/vendor-completions/_exittop",
@@ -123,7 +124,7 @@ class PackageTest(unittest.TestCase):
         brought = self.files(root) - before
         self.assertLessEqual(BROUGHT, brought)
         strays = {name for name in brought
-                  if "exittop" not in name and not (root / name).is_dir()}
+                  if not re.search("exittop|exitleaf", name) and not (root / name).is_dir()}
         self.assertEqual(strays, set())
         self.assert_works(root)
         self.inside(root, "systemctl", "enable", "exittop.service")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from command_line import LACKING, SOURCE, CommandLineTest, public_folder, run_program
 
-PARTS = ("CMakeLists.txt", "CMakePresets.json", "exittop.sh", "bpf", "cmake", "deploy", "lab",
-         "tests", "userspace", "vmlinux")
+PARTS = ("CMakeLists.txt", "CMakePresets.json", "exittop.sh", "bpf", "cmake", "deploy", "guest",
+         "kernel", "lab", "tests", "userspace", "vmlinux")
 # An apt that knows all packages but two, and says what it was asked to do.
 FEIGNED = {
     "dpkg-query": "exit 0",

@@ -22,6 +22,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--vendor", default="amd", choices=("amd", "intel"))
     parser.add_argument("--exittop", type=Path, required=True)
     parser.add_argument("--guests", type=Path, required=True)
+    parser.add_argument("--exitleaf", type=Path)
     return parser.parse_args()
 
 

@@ -54,6 +54,27 @@ TEST(Options, LiveAll) {
     EXPECT_EQ(options.attach, AttachChoice::raw);
 }
 
+TEST(Options, Leaves) {
+    const Options options = parsed({"leaves", "--vm", "web*", "--layout", "2022", "--duration", "2"});
+    EXPECT_EQ(options.command, Subcommand::leaves);
+    EXPECT_EQ(options.vm_glob, "web*");
+    EXPECT_EQ(options.duration, 2s);
+    EXPECT_EQ(options.layout, leaf_layouts[2].meanings);
+    EXPECT_EQ(parsed({"leaves", "--vm", "*"}).layout, leaf_layouts[1].meanings);
+    EXPECT_EQ(parsed({"leaves", "--vm", "*", "--", "true"}).workload.size(), 1U);
+}
+
+TEST(Options, LeavesNeedsToBeToldWhomToAnswer) {
+    const auto none = parse_words({"leaves"});
+    ASSERT_FALSE(none);
+    EXPECT_EQ(none.error().status, 2);
+    EXPECT_EQ(none.error().text,
+              "exittop: leaves: --vm has to say which VMs may read their counts; '*' for all\n");
+    const auto layout = parse_words({"leaves", "--vm", "*", "--layout", "2019"});
+    ASSERT_FALSE(layout);
+    EXPECT_EQ(layout.error().text, "exittop: --layout '2019' is none of 2020, 2021, 2022\n");
+}
+
 TEST(Options, LiveAsBatch) {
     EXPECT_TRUE(parsed({"-b"}).batch);
     EXPECT_TRUE(parsed({"live", "--batch"}).batch);
@@ -277,7 +298,8 @@ TEST(Options, MistakesAreOneLine) {
 TEST(Options, HelpAndVersion) {
     std::string all;
     for (const Words& words : {Words{"--help"}, {"live", "--help"}, {"dump", "--help"},
-                               {"export", "--help"}, {"check", "-h"}, {"reasons", "--help"},
+                               {"export", "--help"}, {"check", "-h"}, {"leaves", "--help"},
+                               {"reasons", "--help"},
                                {"record", "--help"}, {"compare", "--help"}, {"import", "--help"},
                                {"experiment", "--help"}}) {
         const auto options = parse_words(words);

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Answers four CPUID leaves with the counts of the VM that asks, from the slots it is counted in.
+ *
+ * A VM has a slot per vCPU. Which ones is kept in a map: a VM's vCPUs are numbered in the order of
+ * their first events. KVM frees a VM's vCPUs together and before the VM, so no number is ever given
+ * twice while one that is in use stands behind it.
+ *
+ * Nothing of this is on the path of an exit: the map is written when a vCPU comes or goes, and read
+ * when a guest asks. Where it is not wanted, the verifier takes it out.
+ */
+#ifndef EXITTOP_LEAVES_BPF_H
+#define EXITTOP_LEAVES_BPF_H
+
+/* Whether guests are to be answered, and what each leaf means: EXITTOP_LEAF_*. */
+const volatile bool leaves_on = false;
+const volatile u32 leaves[EXITTOP_LEAVES];
+
+/* Address of tsc_khz, the host's own idea of its TSC's rate. */
+const volatile u64 tsc_khz_address = 0;
+
+/* As many slots as there are. */
+const volatile u32 leaf_slots = 0;
+
+struct vm_vcpu {
+	u64 kvm;
+	u64 nth; /* or LEAVES_TOTAL: there the value is how many have joined */
+};
+#define LEAVES_TOTAL (~0ull)
+/* vCPUs of one VM that may join at the same time. */
+#define LEAVES_TRIES 64
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct vm_vcpu);
+	__type(value, u32); /* slot */
+} vm_slots SEC(".maps");
+
+/* Reasons that the manuals define. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u64); /* isa in the high half, code in the low one */
+	__type(value, u8);
+} known_reasons SEC(".maps");
+
+/* What KVM's tracepoint passes: not the kernel's to move, so without CO-RE. */
+struct cpuid_answer {
+	u32 function;
+	u32 index;
+	u32 eax;
+	u32 ebx;
+	u32 ecx;
+	u32 edx;
+};
+
+/* Gives a new slot its number among those of its VM. */
+static __always_inline void leaves_join(struct vcpu_slot *slot, u32 slot_number)
+{
+	struct vm_vcpu total = {slot->header.kvm, LEAVES_TOTAL};
+	struct vm_vcpu key = {slot->header.kvm, 0};
+	u32 none = 0, *joined;
+
+	bpf_map_update_elem(&vm_slots, &total, &none, BPF_NOEXIST);
+	joined = bpf_map_lookup_elem(&vm_slots, &total);
+	if (!joined)
+		return;
+	key.nth = *joined;
+	for (u32 tries = 0; tries < LEAVES_TRIES; tries++) {
+		if (!bpf_map_update_elem(&vm_slots, &key, &slot_number, BPF_NOEXIST)) {
+			slot->header.nth = key.nth;
+			__sync_fetch_and_add(joined, 1);
+			return;
+		}
+		key.nth++;
+	}
+}
+
+/* The same back. The VM is about to go, so nobody asks any more. */
+static __always_inline void leaves_part(struct vcpu_slot *slot)
+{
+	struct vm_vcpu total = {slot->header.kvm, LEAVES_TOTAL};
+	struct vm_vcpu key = {slot->header.kvm, slot->header.nth};
+
+	bpf_map_delete_elem(&vm_slots, &key);
+	bpf_map_delete_elem(&vm_slots, &total);
+}
+
+/* Of one VM: of all reasons, or of one. */
+struct leaves_sum {
+	u64 kvm;
+	u64 count;
+	u64 time_ns;
+	u32 isa;
+	u32 code;
+	bool all;
+};
+
+/* Flags above a basic VMX reason do not make another reason of it. */
+static __always_inline u32 leaves_basic_code(u32 isa, u32 code)
+{
+	return isa == KVM_ISA_VMX ? code & 0xffff : code;
+}
+
+/* Adds one vCPU's counts; other than 0 behind the last. */
+static long leaves_add(u32 nth, struct leaves_sum *sum)
+{
+	struct vm_vcpu key = {sum->kvm, nth};
+	u32 *number = bpf_map_lookup_elem(&vm_slots, &key);
+	struct vcpu_slot *slot = number ? slot_at(*number) : NULL;
+
+	if (!slot)
+		return 1;
+	for (u32 i = 0; i < EXITTOP_CELLS; i++) {
+		struct exit_cell *cell;
+
+		if (i >= slot->header.cells)
+			break;
+		cell = block_at(slot, slot->header.cell_blocks[i]);
+		if (!sum->all && leaves_basic_code(sum->isa, cell->code) != sum->code)
+			continue;
+		sum->count += cell->count;
+		sum->time_ns += cell->time_ns;
+	}
+	return 0;
+}
+
+/* Nanoseconds in cycles of the host's TSC. */
+static __always_inline u64 leaves_cycles(u64 ns)
+{
+	u32 khz = 0;
+
+	bpf_probe_read_kernel(&khz, sizeof(khz), (void *)tsc_khz_address);
+	/* ns times khz would not fit. */
+	return ns / 1000000 * khz + ns % 1000000 * khz / 1000000;
+}
+
+static __always_inline int leaves_answer(struct vcpu_slot *slot, struct cpuid_answer *answer)
+{
+	u32 leaf = leaves[(answer->function - EXITTOP_LEAF_BASE) & (EXITTOP_LEAVES - 1)];
+	struct leaves_sum sum = {
+		.kvm = slot->header.kvm,
+		.isa = slot->header.isa,
+		.code = answer->index,
+		.all = !(leaf & EXITTOP_LEAF_REASON),
+	};
+	u64 reason = (u64)sum.isa << 32 | sum.code;
+	u64 wide;
+
+	/* Should the patch ever pass other leaves, they are none of ours. */
+	if (answer->function < EXITTOP_LEAF_BASE ||
+	    answer->function - EXITTOP_LEAF_BASE >= EXITTOP_LEAVES)
+		return 0;
+	if (!leaf || !slot->header.readable)
+		return 0;
+	answer->eax = 0;
+	answer->ebx = 0;
+	answer->ecx = 0;
+	answer->edx = 0;
+	if (!sum.all && !bpf_map_lookup_elem(&known_reasons, &reason)) {
+		answer->edx = ~0u;
+		return 0;
+	}
+	bpf_loop(leaf_slots, leaves_add, &sum, 0);
+	if (leaf & EXITTOP_LEAF_COUNT)
+		answer->eax = (u32)sum.count;
+	wide = leaf & EXITTOP_LEAF_TIME ? leaves_cycles(sum.time_ns) : sum.count;
+	answer->ebx = wide >> 32;
+	answer->ecx = (u32)wide;
+	return 0;
+}
+
+#endif
