@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs the tests, all or a part, with ctest underneath:
-#     tests/run.sh [all|unit|cli|bpf|bench|lab]...
+#     tests/run.sh [all|unit|cli|bpf|bench|lab|leaves]...
 # unit: the lower half, once as released and once under ASan and UBSan; no root needed
 # cli:  the command line, its documented examples, starting and installing
 # bpf:  the BPF program through test runs (root)
 # bench: what exittop itself costs on made-up input, printed
 # lab:  real KVM in emulated hosts, one kernel after the other
+# leaves: those of the lab on modules with the patches of kernel/ that lab has no time for; not in all
 # Missing packages are installed first (root). 77: a part could not run here.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
@@ -19,15 +20,16 @@ parts=()
 for part in "$@"; do
     case $part in
         all) parts+=(unit cli bpf bench lab) ;;
-        unit | cli | bpf | bench | lab) parts+=("$part") ;;
-        *) fail 2 "no part of the tests is called '$part': all, unit, cli, bpf, bench or lab" ;;
+        unit | cli | bpf | bench | lab | leaves) parts+=("$part") ;;
+        *) fail 2 "no part of the tests is called '$part': all, unit, cli, bpf, bench, lab or leaves" ;;
     esac
 done
 has_part() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 
 wanted=("${build_packages[@]}" "${test_packages[@]}")
-if has_part cli || has_part lab; then
-    wanted+=("${lab_packages[@]}" "${amd_lab_packages[@]}" "${intel_lab_packages[@]}")
+if has_part cli || has_part lab || has_part leaves; then
+    wanted+=("${lab_packages[@]}" "${amd_lab_packages[@]}" "${intel_lab_packages[@]}"
+        "${kvm_patch_packages[@]}")
 fi
 has_part cli && wanted+=("${browser_packages[@]}")
 ensure_packages yes "${wanted[@]}"

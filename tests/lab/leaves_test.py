@@ -3,8 +3,8 @@
 
 Tiny VMs ask leaves on demand, register by register (lab/guests/leaf_vm.c):
   - the parameter off, then on without a program: what the guest sees is what it sees unpatched;
-  - each VM reads its own counts, equal to exittop's and to what the guest is known to have done; a
-    VM that is not allowed to sees what it would see without exittop;
+  - each VM reads its own counts, equal to exittop's and to what the guest is known to have done, and
+    exittop's to the kernel's own; a VM that is not allowed to sees what it would see without exittop;
   - each layout; undefined reasons; indices out of range; leaves around the four; no register holds
     what nobody put there;
   - exittop ends, or is killed, while a guest polls;
@@ -15,12 +15,14 @@ Tiny VMs ask leaves on demand, register by register (lab/guests/leaf_vm.c):
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import harness
-from counts import Mismatch, lost
+from counts import INTERRUPTS, Mismatch, lost
 
 import inner_guest
+import kernel_counts
 import kernel_image
 import kernels
 import workloads
@@ -29,6 +31,7 @@ from initramfs import Initramfs
 
 _ALL_ONES = (1 << 32) - 1
 _UNDEFINED = 0x3ff
+_ISA = {"intel": 1, "amd": 2}
 _CPUID = {"amd": 0x72, "intel": 10}
 _IO = {"amd": 0x7b, "intel": 30}
 # By layout and leaf: what it tells, and whether of the reason in ECX.
@@ -47,48 +50,41 @@ _INDICES = [_UNDEFINED, 0x80000000, 0xffffffff, 0x8000000a, 0x10000, 0xbeefcafe0
 
 _SCRIPT = r"""
 said() { while ! grep -q "$1" "$2"; do sleep 0.05; done; }
-queries() { cat /lab/queries; }
-# A VM that is asked through a pipe: open_vm NUMBER NAME OPTIONS...
-open_vm() {
-    name=$1; shift
-    mkfifo /tmp/$name.in
-    leaf_vm "$@" -name guest=$name </tmp/$name.in >>/tmp/$name.out 2>&1 &
-}
-# ask VM QUERY: its answer, a line
-ask() {
-    lines=$(wc -l </tmp/$1.out)
-    echo "$2" >&$3
-    while [ "$(wc -l </tmp/$1.out)" = "$lines" ]; do sleep 0.02; done
-    tail -n 1 /tmp/$1.out
-}
+# exittop takes a VM's name from the command line of a VMM that it knows.
+mkdir /tmp/tiny /tmp/linux
+ln -s /guests/leaf_vm /tmp/tiny/qemu-system-x86_64
+ln -s /guests/linux_vm /tmp/linux/qemu-system-x86_64
+VM=/tmp/tiny/qemu-system-x86_64
 
 step "without the patch"
 KVM_PARAMETERS=
 mv /modules/kvm.ko /modules/kvm.patched; mv /modules/$LAB_VENDOR_MODULE.ko /modules/vendor.patched
 cp /stock/kvm.ko /modules/kvm.ko; cp /stock/vendor.ko /modules/$LAB_VENDOR_MODULE.ko
 load_kvm 1 || exit 1
-queries | leaf_vm >/out/unpatched.txt 2>&1
+leaf_vm </lab/queries >/out/unpatched.txt 2>&1
 exittop leaves --vm '*' -- true >/out/unpatched.out 2>/out/unpatched.err; echo $? >/out/unpatched.status
 unload_kvm || exit 1
 mv /modules/kvm.patched /modules/kvm.ko; mv /modules/vendor.patched /modules/$LAB_VENDOR_MODULE.ko
 
 step "with the patch, off"
 load_kvm 1 || exit 1
-queries | leaf_vm >/out/off.txt 2>&1
+leaf_vm </lab/queries >/out/off.txt 2>&1
 exittop leaves --vm '*' -- true >/out/off.out 2>/out/off.err; echo $? >/out/off.status
 unload_kvm || exit 1
 
 step "on, without a program"
 KVM_PARAMETERS=cpuid_answer=1
 load_kvm 1 || exit 1
-queries | leaf_vm >/out/idle.txt 2>&1
+leaf_vm </lab/queries >/out/idle.txt 2>&1
 
 for layout in 2020 2021 2022; do
     step "layout $layout: two VMs in a process, two vCPUs each, and one that may not"
     cat >/tmp/session.sh <<END
 . /lab/job.env
+. /lab/shell.sh
+kernel_counts_start
 mkfifo /tmp/yes.$layout
-leaf_vm --vms 2 --vcpus 2 -name guest=yes </tmp/yes.$layout >/out/yes.$layout & vm=\$!
+$VM --vms 2 --vcpus 2 -name guest=yes </tmp/yes.$layout >/out/yes.$layout & vm=\$!
 exec 5>/tmp/yes.$layout
 # All vCPUs exit, and exittop has seen them, before anything is asked.
 printf 'work 0 40\nwork 1 6\n' >&5
@@ -97,7 +93,8 @@ cat /lab/queries >&5
 sed 's/^0/1/' /lab/queries >&5
 exec 5>&-
 wait \$vm
-(echo work 0 5; sleep 1; cat /lab/queries) | leaf_vm -name guest=no >/out/no.$layout
+(echo work 0 5; sleep 1; cat /lab/queries) | $VM -name guest=no >/out/no.$layout
+kernel_counts_stop /out/$layout.counts
 END
     exittop leaves --vm 'y*' --layout $layout --format json -- /bin/busybox sh /tmp/session.sh \
         >/out/$layout.json 2>/out/$layout.err || exit 1
@@ -106,7 +103,7 @@ done
 step "exittop ends, or is killed, while a guest polls"
 for signal in TERM KILL; do
     mkfifo /tmp/poll.$signal
-    leaf_vm -name guest=poll </tmp/poll.$signal >/out/poll.$signal & vm=$!
+    $VM -name guest=poll </tmp/poll.$signal >/out/poll.$signal & vm=$!
     exec 6>/tmp/poll.$signal
     (while echo "0 4ffffffd 3ff" && sleep 0.01; do :; done) >&6 & poll=$!
     exittop leaves --vm poll >/dev/null 2>/out/poll.err & service=$!
@@ -119,19 +116,38 @@ for signal in TERM KILL; do
     wait $vm || exit 1
 done
 
+step "counts around 32 bits"
+mkfifo /tmp/wide
+$VM -name guest=wide </tmp/wide >/out/wide & vm=$!
+exec 6>/tmp/wide
+exittop leaves --vm wide >/out/wide.table 2>/out/wide.err 6>&- & service=$!
+said counting /out/wide.err
+echo "work 0 10" >&6
+sleep 1
+preset_count $service $vm $LAB_CPUID 0xfffffffd 2>>/out/wide.err || exit 1
+for i in 1 2 3 4; do printf "0 4ffffffd $LAB_CPUID\n0 4fffffff 0\n" >&6; done
+exec 6>&-
+wait $vm || exit 1
+kill -TERM $service; wait $service || exit 1
+
 step "a Linux guest runs exitleaf"
 exittop leaves --vm linux --format json -- /bin/guest >/out/linux.json 2>/out/linux.err || exit 1
-exittop leaves --vm other --format json -- /bin/guest-refused >/out/refused.json 2>/out/refused.err || exit 1
+exittop leaves --vm other --format json -- /bin/guest-refused >/out/refused.json 2>/out/refused.err \
+    || exit 1
 """
 
 _GUEST_INIT = b"""#!/bin/sh
 /bin/busybox mount -t devtmpfs dev /dev 2>/dev/null
+/bin/busybox mount -t proc proc /proc
+# linux_vm's serial port is one for the kernel's console alone, so through that, in pieces.
+echo on >/proc/sys/kernel/printk_devkmsg
 /bin/busybox sleep 1
-echo "BEGIN table"; /exitleaf; echo "END $?"
-echo "BEGIN json"; /exitleaf --json; echo "END $?"
-echo "BEGIN raw"; /exitleaf --raw 0x3ff; echo "END $?"
-/bin/busybox devmem 2>/dev/null
-/pass
+{
+    echo "BEGIN table"; /exitleaf; echo "END $?"
+    echo "BEGIN json"; /exitleaf --json; echo "END $?"
+    echo "BEGIN raw"; /exitleaf --raw 0x3ff; echo "END $?"
+} 2>&1 | /bin/busybox fold -w 500 | while IFS= read -r line; do echo "<0>$line" >/dev/kmsg; done
+/pass forks=0 pings=0 touches=0
 """
 
 
@@ -167,6 +183,15 @@ def check_untouched(result: Result, name: str, vm: int = 0) -> None:
             raise Mismatch(f"{name}: {got}, without the patch {want}")
 
 
+def undefined(vendor: str) -> set[int]:
+    """Of what is asked, the reasons that the vendor's manual does not define."""
+    found = {index & _ALL_ONES for index in _INDICES}
+    for name in set(_CPUID) - {vendor}:
+        found |= {_CPUID[name], _IO[name]}
+    # SVM's -1 is a failed VMRUN.
+    return found - {_ALL_ONES} if vendor == "amd" else found
+
+
 class Expectation:
     """What a VM's counts are when it asks: each query is an exit of CPUID and one of IO."""
 
@@ -198,12 +223,9 @@ def check_vm(result: Result, layout: str, vendor: str, vm: int, exits: dict[int,
         if not kind:
             if registers != plain:
                 raise Mismatch(f"{what}: not KVM's own answer {plain}")
-        elif of_reason and index not in exits and index in _INDICES:
-            # Those of _INDICES are of no manual, but that SVM's -1 is a failed VMRUN.
-            want = [0, 0, 0, 0] if (vendor, index) == ("amd", 0xffffffff) else \
-                [0, 0, 0, _ALL_ONES]
-            if registers != want and index & 0xffff0000 in (0, 0x80000000, 0xffff0000, 0x10000):
-                raise Mismatch(f"{what}: not {want}")
+        elif of_reason and index in undefined(vendor):
+            if registers != [0, 0, 0, _ALL_ONES]:
+                raise Mismatch(f"{what}: not refused")
         elif edx:
             raise Mismatch(f"{what}: EDX")
         elif kind == "count":
@@ -240,6 +262,22 @@ def exits_of(vm: dict) -> dict[int, int]:
     return sums
 
 
+def check_kernel(run: dict, counts: str, vendor: str) -> None:
+    """Both VMs together, which one thread runs, have the kernel's own counts."""
+    thread, = {vm["pid"] for vm in run["vms"]}
+    ours, theirs = Counter(), Counter()
+    for vm in run["vms"]:
+        ours.update(exits_of(vm))
+    for key, count in kernel_counts.parse(counts).items():
+        if key.tid == thread:
+            theirs[key.reason] += count
+    if not theirs:
+        raise Mismatch("the kernel counted nothing")
+    for code in (ours.keys() | theirs.keys()) - INTERRUPTS[_ISA[vendor]]:
+        if ours[code] != theirs[code]:
+            raise Mismatch(f"exits of {code:#x}: exittop {ours[code]}, kernel {theirs[code]}")
+
+
 def check_layout(result: Result, layout: str, vendor: str) -> None:
     run = json.loads(result.text(f"{layout}.json"))
     if losses := lost(run, {"split_missed"}):
@@ -251,6 +289,7 @@ def check_layout(result: Result, layout: str, vendor: str) -> None:
     vms.sort(key=lambda exits: -exits[_CPUID[vendor]])
     for number, exits in enumerate(vms):
         check_vm(result, layout, vendor, number, exits)
+    check_kernel(run, result.text(f"{layout}.counts"), vendor)
     check_untouched(result, f"no.{layout}")
     print(f"  layout {layout}: two VMs read each its own, a third nothing")
 
@@ -268,6 +307,22 @@ def check_polling(result: Result) -> None:
         print(f"  {signal}: {len(seen)} polls, {seen.count(plain)} of them KVM's own answer")
 
 
+def check_wide(result: Result) -> None:
+    """A count that crosses 32 bits: EAX goes round, EBX:ECX goes on."""
+    got = [(leaf, r) for leaf, index, r in answers(result.text("wide"))]
+    counts = [r for leaf, r in got if leaf == 0x4ffffffd]
+    want = [0xfffffffd + n for n in (1, 3, 5, 7)]     # each round asks twice
+    if [(r[1] << 32) | r[2] for r in counts] != want or \
+            [r[0] for r in counts] != [n & _ALL_ONES for n in want]:
+        raise Mismatch(f"counts around 32 bits: {counts}, not {want}")
+    totals = [(r[1] << 32) | r[2] for leaf, r in got if leaf == 0x4fffffff]
+    if any(total <= count for total, count in zip(totals, want, strict=True)):
+        raise Mismatch(f"totals {totals} of counts {want}")
+    if f"{want[-1] + 1:,}" not in result.text("wide.table"):
+        raise Mismatch(f"exittop does not show {want[-1] + 1:,}:\n{result.text('wide.table')}")
+    print(f"  counts around 32 bits: {', '.join(map(hex, want))} in EBX:ECX")
+
+
 def check_messages(result: Result) -> None:
     for name, text in (("unpatched", "cannot answer CPUID leaves"), ("off", "cpuid_answer=1")):
         status, said = result.text(f"{name}.status").strip(), result.text(f"{name}.err")
@@ -277,8 +332,9 @@ def check_messages(result: Result) -> None:
 
 
 def sections(log: str) -> dict[str, tuple[str, int]]:
-    found = re.findall(r"BEGIN (\w+)\r?\n(.*?)END (\d+)", log, re.DOTALL)
-    return {name: (text.replace("\r", ""), int(status)) for name, text, status in found}
+    plain = re.sub(r"(?m)^\[ *[\d.]+\] ?", "", log.replace("\r", ""))
+    found = re.findall(r"BEGIN (\w+)\n(.*?)END (\d+)", plain, re.DOTALL)
+    return {name: (text, int(status)) for name, text, status in found}
 
 
 def check_linux(result: Result, vendor: str) -> None:
@@ -286,7 +342,7 @@ def check_linux(result: Result, vendor: str) -> None:
     got = sections(result.text("linux.log"))
     if {name: status for name, (_, status) in got.items()} != {"table": 0, "json": 0, "raw": 0}:
         raise Mismatch(f"exitleaf in a guest: {got or result.text('linux.log')[-500:]}")
-    reading = json.loads(got["json"][0])
+    reading = json.loads(got["json"][0].replace("\n", ""))
     vm, = json.loads(result.text("linux.json"))["vms"]
     exits, names = exits_of(vm), {s["code"]: s["reason"] for c in vm["vcpus"] for s in c["exits"]}
     if reading["layout"] != "2021":
@@ -311,11 +367,14 @@ def check(result: Result, vendor: str) -> None:
     for layout in _LAYOUTS:
         check_layout(result, layout, vendor)
     check_polling(result)
+    check_wide(result)
     check_linux(result, vendor)
 
 
 def guest_script(name: str, log: str) -> bytes:
-    return (f"#!/bin/sh\n{inner_guest.command(name)} >/out/{log} 2>&1\nexit 0\n").encode()
+    command = inner_guest.command(name).replace("/guests/linux_vm",
+                                                "/tmp/linux/qemu-system-x86_64", 1)
+    return f"#!/bin/sh\n{command} >/out/{log} 2>&1\nexit 0\n".encode()
 
 
 def main() -> int:
@@ -328,6 +387,7 @@ def main() -> int:
     initrd.add_file("/exitleaf", options.exitleaf.read_bytes(), executable=True)
     initrd.add_file("/pass", (options.guests / "guest_init").read_bytes(), executable=True)
     initrd.add_folder("/dev")
+    initrd.add_folder("/proc")
     files = {"/lab/queries": "".join(f"0 {leaf:x} {index:x}\n" for leaf, index in queries()),
              "/stock/kvm.ko": kernels.module_bytes(stock, "kvm"),
              "/stock/vendor.ko": kernels.module_bytes(stock, vendor_module),
@@ -337,11 +397,12 @@ def main() -> int:
              "/bin/guest": guest_script("linux", "linux.log"),
              "/bin/guest-refused": guest_script("linux", "refused.log")}
     files["/lab/queries"] = files["/lab/queries"].encode()
-    job = Job(kernel=options.kernel, vendor=options.vendor, script=_SCRIPT, timeout_s=500,
+    script = _SCRIPT.replace("$LAB_CPUID", f"{_CPUID[options.vendor]:#x}")
+    job = Job(kernel=options.kernel, vendor=options.vendor, script=script, timeout_s=900,
               patched_kvm=True, files=files,
               on_step=lambda text: print(f"  {text}", flush=True),
               programs={"/bin/exittop": options.exittop,
-                        **workloads.guest_programs(options.guests, "leaf_vm")})
+                        **workloads.guest_programs(options.guests, "leaf_vm", "preset_count")})
     return harness.run(job, lambda result: check(result, options.vendor))
 
 
