@@ -145,8 +145,8 @@ def _split_rows(tools: tuple[Tool, ...], boots: list[dict[str, Run]]) -> list[tu
             exits = round(boot["none-halt"].kvm_exits / boot["none-halt"].exits)
             costs.append((out, (out - pair) / 2, halt, halt - exits * pair))
         first, *others = costs
-        rows.append((tool.title, *(f"{cost:.0f}" for cost in first),
-                     " ".join(f"{other[1] - first[1]:+.0f}, {other[3] - first[3]:+.0f}"
+        rows.append((tool.title, *(str(round(cost)) for cost in first),
+                     " ".join(f"{round(other[1] - first[1]):+d}, {round(other[3] - first[3]):+d}"
                               for other in others)))
     return rows
 
