@@ -179,8 +179,8 @@ def measure(version: str, vendor: str, options: argparse.Namespace) -> str:
 _ABOUT = """# What counting costs
 
 Written by `tests/bench/overhead --write docs/cost.md`, which needs root, installs the rivals from
-Debian's packages and takes a quarter of an hour; `tests/bench/overhead --own --kernel 6.12`
-measures exittop alone in two minutes. `ctest -R lab.cost` holds ceilings on one kernel.
+Debian's packages and takes ten minutes on two CPUs; `tests/bench/overhead --own --kernel 6.12`
+measures exittop alone in a minute. `ctest -R lab.cost` holds ceilings on one kernel.
 
 ## Instructions per exit and entry
 
@@ -217,16 +217,20 @@ instruction per ns, which the processors of today surpass, a million is a millis
 """
 
 
+_MEMORY = """\
+Kernel memory is taken at the start, for as many vCPUs as `--max-vcpus` says (4,096 unless told): a
+slot of 7.5 KiB each, the entries of two hash maps, and a fixed part that counts where there are
+few. In the table there is room for just as many as are in use.
+"""
+
+
 def _native(build: Path) -> str:
     """What this machine takes, as Markdown; needs root."""
     done = subprocess.run([build / "cost_bench"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"cost_bench ended with status {done.returncode}: {done.stderr.strip()}",
                        done.returncode)
-    return ("## On the machine that wrote this\n\n" + done.stdout + "\nKernel memory is taken at "
-            "the start, for as many vCPUs as `--max-vcpus` says (4,096 unless told): a slot of 7.5 "
-            "KiB each, the\nentries of two hash maps, and a fixed part that counts where there are "
-            "few. In the table there is\nroom for just as many as are in use.\n")
+    return f"## On the machine that wrote this\n\n{done.stdout}\n{_MEMORY}"
 
 
 def document(sections: list[str], native: str) -> str:
