@@ -45,8 +45,8 @@ class BpfProgram {
 public:
     /// Loads for up to `max_vcpus` vCPUs and attaches, by the way that this kernel's BTF asks for.
     /// kvm and its vendor module have to be loaded: where the exit reason is, is in their BTF.
-    /// With `leaves` it also answers these CPUID leaves to the VMs in whose slots `readable` is set;
-    /// that needs the patch of kernel/, and time counted.
+    /// With `leaves` it also answers these CPUID leaves to the VMs in whose slots `readable` is
+    /// set; that needs the patch of kernel/, and time counted.
     static std::expected<BpfProgram, Error> start(AttachChoice choice, std::uint32_t max_vcpus,
                                                   CountDetail detail,
                                                   const std::optional<LeafMeanings>& leaves = {});

@@ -65,7 +65,8 @@ ExitStats read_counts(const vcpu_slot& slot, unsigned number) {
     // Of the exit being handled, parts are there already while its time is not.
     const vcpu_header& header = slot.header;
     const std::uint64_t pending = load(header.exit_ns);
-    if (pending != 0 && header.split_exit_ns == pending && header.cell == number * EXITTOP_BLOCK_SIZE) {
+    if (pending != 0 && header.split_exit_ns == pending &&
+        header.cell == number * EXITTOP_BLOCK_SIZE) {
         stats.vmm_ns -= std::min(stats.vmm_ns, header.split_vmm_ns);
         stats.halted_ns -= std::min(stats.halted_ns, header.split_halted_ns);
     }
@@ -113,8 +114,8 @@ void for_each_cell(const vcpu_slot& slot, auto use) {
 
 auto key_of(const ExitStats& stats) { return std::pair(stats.level, stats.code); }
 
-/// Adds the numbers of a vCPU's n-th reason to the sums of its VM, in no order: the vCPUs of a VM met
-/// their reasons in much the same order, so that most are found at once.
+/// Adds the numbers of a vCPU's n-th reason to the sums of its VM, in no order: the vCPUs of a VM
+/// met their reasons in much the same order, so that most are found at once.
 void add_nth(std::vector<ExitStats>& sums, std::size_t nth, const ExitStats& stats) {
     if (nth >= sums.size() || key_of(sums[nth]) != key_of(stats)) {
         const auto found = std::ranges::find(sums, key_of(stats), key_of);

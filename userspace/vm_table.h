@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// From slots to VMs: reads the memory that the BPF program writes, tells VMs apart, keeps those that
-// ended. Knows no libbpf and no /proc, so all of it is tested on made-up slots.
+// From slots to VMs: reads the memory that the BPF program writes, tells VMs apart, keeps those
+// that ended. Knows no libbpf and no /proc, so all of it is tested on made-up slots.
 #pragma once
 
 #include <cstdint>
