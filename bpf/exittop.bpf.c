@@ -26,8 +26,9 @@ const volatile u32 homes = 2;
 const volatile u32 last_slot = 2;
 
 struct exittop_memory memory;
-/* The loader makes it as long as is asked for. */
-struct vcpu_slot slots[EXITTOP_SLOTS_OF(EXITTOP_MAX_SLOTS)] __attribute__((aligned(64)));
+/* The loader makes it as long as is asked for, never longer. */
+struct vcpu_slot slots[EXITTOP_SLOTS_OF(EXITTOP_MAX_SLOTS) + EXITTOP_ROOM_BEHIND]
+	__attribute__((aligned(64)));
 
 /* Slot of each vCPU, wherever it is. */
 struct {

@@ -186,10 +186,14 @@ EXITTOP_ASSERT(sizeof(struct exittop_memory) == EXITTOP_CACHE_LINE, "slots begin
 /*
  * Bytes of it with so many homes. No number of a block leads out of its slot, but the verifier
  * knows no more than that it is a byte: behind the last slot there is room for all that one can
- * reach, so that the program need not check.
+ * reach, as long as some slots, so that the program need not check.
  */
+#define EXITTOP_ROOM_BEHIND 8
+EXITTOP_ASSERT((256 + 8 - EXITTOP_SLOT_BLOCKS) * EXITTOP_BLOCK_SIZE <=
+		       EXITTOP_ROOM_BEHIND * EXITTOP_SLOT_SIZE,
+	       "no number of a block leads out of the memory");
 #define EXITTOP_MEMORY_SIZE(homes)                                                  \
-	(EXITTOP_CACHE_LINE + EXITTOP_SLOTS_OF(homes) * (u64)EXITTOP_SLOT_SIZE +    \
-	 (256 + 8 - EXITTOP_SLOT_BLOCKS) * EXITTOP_BLOCK_SIZE)
+	(EXITTOP_CACHE_LINE +                                                       \
+	 (EXITTOP_SLOTS_OF(homes) + EXITTOP_ROOM_BEHIND) * (u64)EXITTOP_SLOT_SIZE)
 
 #endif

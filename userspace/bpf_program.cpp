@@ -395,6 +395,8 @@ std::expected<void, Error> BpfProgram::State::fill_known_reasons() {
 }
 
 /// The object declares its .bss with all the slots there can be; it gets as many as were asked for.
+/// libbpf maps it where it had kept room for what was declared: more would lie over other memory.
+static_assert(sizeof(*Skeleton::element_type::bss) >= EXITTOP_MEMORY_SIZE(EXITTOP_MAX_SLOTS));
 std::expected<void, Error> BpfProgram::State::make_memory() {
     LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
     const auto make = [&] {

@@ -128,7 +128,8 @@ def check_times(run: dict) -> None:
 
 
 def check_split(run: dict) -> None:
-    """3 waits of 20 ms in HLT and 3 slow exits of 20 ms in the VMM show as such."""
+    """3 waits of 20 ms in HLT (the first may begin late) and 3 slow exits of 20 ms in the VMM show as
+    such; the host's timers may be a little early."""
     if run["lost"]["split_missed"]:
         print("  split of the time: not held, as exittop itself says that parts of it are missing")
         return
@@ -138,7 +139,7 @@ def check_split(run: dict) -> None:
         exits = vm["vcpus"][0]["exits"]
         halted = sum(stats["halted_ns"] for stats in exits)
         vmm = sum(stats["vmm_ns"] for stats in exits)
-        if halted < 40e6 or vmm < 60e6:
+        if halted < 0.95 * 40e6 or vmm < 60e6:
             raise Mismatch(f"{vm['name']}: halted {halted / 1e6:.1f} ms, VMM {vmm / 1e6:.1f} ms")
 
 
