@@ -189,7 +189,7 @@ a guest does nothing but CPUID. *instructions*: what a pair of exit and entry ta
 tracing, in the batch of 200 exits with the fewest of 60, which no interrupt disturbed. *2nd boot*:
 by how much another boot differed. *in all*: the mean of all batches, so with the tool's own process
 and timer interrupts, which differ by some dozens; in these 40 ms exittop also looks through its
-slots for the first time, on 7.3 a page fault each, and reads who the new VM is, once. *CPUID exit
+slots for the first time, which is dearest on 7.3, and reads who the new VM is, once. *CPUID exit
 takes*: its mean time in ns, one to an instruction, as the tool says; what is above the least of the
 column is the tool's own doing. *counts right?*: CPUID exits against the guest's own number, or all
 exits against KVM's.
