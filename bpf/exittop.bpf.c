@@ -72,6 +72,18 @@ static __always_inline struct vcpu_slot *slot_at(u32 number)
 	return slot;
 }
 
+/* Tells user space of a slot that all else in it is written. */
+static __always_inline void slot_set_state(u32 number, enum exittop_slot_state state)
+{
+	u8 *states = (u8 *)&slots[last_slot + 1];
+	u64 place = number;
+
+	if (place > last_slot)
+		return;
+	asm volatile("" : "+r"(place) : : "memory");
+	states[place] = state;
+}
+
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
@@ -172,7 +184,7 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	header->vcpu = vcpu;
 	if (leaves_on)
 		leaves_join(slot, number);
-	header->state = EXITTOP_SLOT_IN_USE;
+	slot_set_state(number, EXITTOP_SLOT_IN_USE);
 	__sync_fetch_and_add(&memory.changes, 1);
 	return number;
 }
@@ -566,7 +578,8 @@ static __always_inline int handle_wakeup(u64 halted_ns, const bool typed)
 static __always_inline int handle_destroy(u64 vcpu)
 {
 	u32 *known = bpf_map_lookup_elem(&vcpu_slots, &vcpu);
-	struct vcpu_slot *slot = known ? slot_at(*known) : NULL;
+	u32 number = known ? *known : 0;
+	struct vcpu_slot *slot = slot_at(number);
 
 	bpf_map_delete_elem(&vcpu_slots, &vcpu);
 	if (!slot)
@@ -575,9 +588,9 @@ static __always_inline int handle_destroy(u64 vcpu)
 		leaves_part(slot);
 	slot->header.vcpu = 0;
 	slot->header.ended_ns = bpf_ktime_get_ns();
-	__sync_fetch_and_add(&memory.changes, 1);
 	/* From here on the slot is user space's. */
-	slot->header.state = EXITTOP_SLOT_ENDED;
+	slot_set_state(number, EXITTOP_SLOT_ENDED);
+	__sync_fetch_and_add(&memory.changes, 1);
 	return 0;
 }
 

@@ -79,6 +79,10 @@ EXITTOP_ASSERT(EXITTOP_NEAR_BUCKETS <= EXITTOP_FAR_BUCKETS, "carries of near buc
 #define EXITTOP_NPF_CODES 16
 #define EXITTOP_INDEX_CODES 256 /* entries per guest level; the rest is never used */
 
+/*
+ * A byte for each slot, all of them together behind the slots: whoever looks for vCPUs that came or
+ * went need not touch each slot. Written when the slot says the same.
+ */
 enum exittop_slot_state {
 	EXITTOP_SLOT_FREE,  /* all zero, or not yet handed out */
 	EXITTOP_SLOT_IN_USE,
@@ -108,15 +112,13 @@ struct vcpu_header {
 	/* Written when the vCPU is first seen, and when it goes. */
 	u64 kvm; /* address of struct kvm */
 	u64 first_ns;
-	u64 ended_ns;
-	u32 state;   /* enum exittop_slot_state; written last */
+	u64 ended_ns; /* 0: not yet */
 	u32 vcpu_id;
 	u32 pid;     /* of the process that runs the vCPU */
 	u32 tid;
 	u32 paging;  /* enum exittop_paging */
 	u32 blocks;  /* blocks handed out, those of the header included */
 	u32 cells;   /* how many of cell_blocks are in use */
-	u32 reserved;
 	char command[16];
 
 	/* The exit being handled: what of its time is already in vmm_ns and halted_ns of its cell. */
@@ -135,7 +137,7 @@ struct vcpu_header {
 	u32 nth;      /* which of its VM's vCPUs this is, in the order of their first events */
 	u32 readable; /* its VM may read its counts; user space decides */
 
-	u64 reserved_cold[2];
+	u64 reserved_cold[3];
 	u8 cell_blocks[32]; /* block numbers of the cells, in order of their first exit */
 	/* Block number of the cell of a code, by guest level (L1, L2); 0 = none yet. */
 	u8 index[2 * EXITTOP_INDEX_CODES];
@@ -186,12 +188,14 @@ EXITTOP_ASSERT(sizeof(struct exittop_memory) == EXITTOP_CACHE_LINE, "slots begin
 /*
  * Bytes of it with so many homes. No number of a block leads out of its slot, but the verifier
  * knows no more than that it is a byte: behind the last slot there is room for all that one can
- * reach, as long as some slots, so that the program need not check.
+ * reach, as long as some slots, so that the program need not check. The slots' states are there.
  */
 #define EXITTOP_ROOM_BEHIND 8
 EXITTOP_ASSERT((256 + 8 - EXITTOP_SLOT_BLOCKS) * EXITTOP_BLOCK_SIZE <=
 		       EXITTOP_ROOM_BEHIND * EXITTOP_SLOT_SIZE,
 	       "no number of a block leads out of the memory");
+EXITTOP_ASSERT(EXITTOP_SLOTS_OF(EXITTOP_MAX_SLOTS) <= EXITTOP_ROOM_BEHIND * EXITTOP_SLOT_SIZE,
+	       "the slots' states fit behind them");
 #define EXITTOP_MEMORY_SIZE(homes)                                                  \
 	(EXITTOP_CACHE_LINE +                                                       \
 	 (EXITTOP_SLOTS_OF(homes) + EXITTOP_ROOM_BEHIND) * (u64)EXITTOP_SLOT_SIZE)

@@ -522,8 +522,13 @@ std::span<vcpu_slot> BpfProgram::slots() {
     return {reinterpret_cast<vcpu_slot*>(state_->skeleton->bss->slots), state_->slot_count()};
 }
 
+std::span<std::uint8_t> BpfProgram::slot_states() {
+    return {reinterpret_cast<std::uint8_t*>(slots().data() + slots().size()), slots().size()};
+}
+
 void BpfProgram::release_slot(std::uint32_t number) {
     std::memset(&slots()[number], 0, sizeof(vcpu_slot));
+    slot_states()[number] = EXITTOP_SLOT_FREE;
     state_->give_slot(number);
 }
 

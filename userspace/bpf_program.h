@@ -69,6 +69,8 @@ public:
     [[nodiscard]] exittop_memory& memory();
     /// All slots by number; number 0 is never in use.
     [[nodiscard]] std::span<vcpu_slot> slots();
+    /// State of each slot (enum exittop_slot_state).
+    [[nodiscard]] std::span<std::uint8_t> slot_states();
     /// Clears a slot whose counts have been taken, and hands it back to the program.
     void release_slot(std::uint32_t number);
     [[nodiscard]] std::vector<ProgramFacts> programs() const;

@@ -74,7 +74,8 @@ void Collector::poll() {
 }
 
 void Collector::take_up_changes() {
-    vms_.update(program_.slots(), [this](std::uint32_t slot) { program_.release_slot(slot); });
+    vms_.update(program_.slots(), program_.slot_states(),
+                [this](std::uint32_t slot) { program_.release_slot(slot); });
     if (!leaves_) return;
     vms_.for_each_live([this](const Vm& vm, std::uint32_t slot) {
         // The slot is this vCPU's until it is released, so no other VM can come to it.

@@ -70,6 +70,13 @@ std::uint64_t bucket_upper(std::size_t bucket) {
     return bucket + 1 < histogram_buckets ? bucket_lower(bucket + 1) : UINT64_MAX;
 }
 
+Histogram::Histogram(std::span<const std::uint64_t> counts) {
+    while (!counts.empty() && counts.back() == 0) counts = counts.first(counts.size() - 1);
+    while (!counts.empty() && counts[first_] == 0) ++first_;
+    counts = counts.subspan(first_);
+    counts_.assign(counts.begin(), counts.end());
+}
+
 void Histogram::add(std::size_t bucket, std::uint64_t count) {
     if (count == 0) return;  // Ranges stay as narrow as can be, so equal contents compare equal.
     bucket = std::min(bucket, histogram_buckets - 1);

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "exittop_abi.h"
@@ -37,6 +38,9 @@ constexpr std::uint64_t saturating_subtract(std::uint64_t a, std::uint64_t b) {
 /// Counts by bucket. A value; memory only for the range between the first and last count.
 class Histogram {
 public:
+    Histogram() = default;
+    /// From the counts of the buckets from 0 on.
+    explicit Histogram(std::span<const std::uint64_t> counts);
     void add(std::size_t bucket, std::uint64_t count);
     Histogram& operator+=(const Histogram& other);
     /// What was added since `earlier`, an earlier state of the same histogram.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <tuple>
@@ -36,18 +37,22 @@ std::uint64_t bucket_count(const vcpu_slot& slot, std::uint32_t low, unsigned ca
     return (std::uint64_t(load(high.word[word])) << 32) | low;
 }
 
-Histogram read_histogram(const vcpu_slot& slot, const exit_cell& cell) {
-    Histogram histogram;
-    for (unsigned i = 0; i < EXITTOP_NEAR_BUCKETS; ++i) {
-        histogram.add(i, bucket_count(slot, load(cell.near[i]), cell.extra[EXITTOP_NEAR_CARRY], i));
+/// Of the buckets up to that of the longest time, which is written before a bucket is: those behind
+/// it are empty, and most of a cell need not be fetched.
+Histogram read_histogram(const vcpu_slot& slot, const exit_cell& cell, std::uint64_t max_ns) {
+    std::array<std::uint64_t, histogram_buckets> counts;
+    const auto end = static_cast<unsigned>(bucket_of(max_ns)) + 1;
+    const unsigned near = std::min<unsigned>(end, EXITTOP_NEAR_BUCKETS);
+    const unsigned far = cell.extra[EXITTOP_FAR] != 0 ? end - near : 0;
+    for (unsigned i = 0; i < near; ++i) {
+        counts[i] = bucket_count(slot, load(cell.near[i]), cell.extra[EXITTOP_NEAR_CARRY], i);
     }
-    if (cell.extra[EXITTOP_FAR] == 0) return histogram;
-    const auto& far = *reinterpret_cast<const exit_words*>(block_of(slot, cell.extra[EXITTOP_FAR]));
-    for (unsigned i = 0; i < EXITTOP_FAR_BUCKETS; ++i) {
-        histogram.add(EXITTOP_NEAR_BUCKETS + i,
-                      bucket_count(slot, load(far.word[i]), cell.extra[EXITTOP_FAR_CARRY], i));
+    const auto& words = *reinterpret_cast<const exit_words*>(block_of(slot, cell.extra[EXITTOP_FAR]));
+    for (unsigned i = 0; i < far; ++i) {
+        counts[near + i] =
+            bucket_count(slot, load(words.word[i]), cell.extra[EXITTOP_FAR_CARRY], i);
     }
-    return histogram;
+    return Histogram(std::span(counts).first(near + far));
 }
 
 /// All of a cell but its histogram.
@@ -103,10 +108,13 @@ Vcpu read_vcpu(const vcpu_slot& slot) {
     return vcpu;
 }
 
+unsigned cells_in_use(const vcpu_slot& slot) {
+    return std::min<unsigned>(load(slot.header.cells), EXITTOP_CELLS);
+}
+
 /// Calls `use` with the block number of each cell in use.
 void for_each_cell(const vcpu_slot& slot, auto use) {
-    const unsigned cells = std::min<unsigned>(load(slot.header.cells), EXITTOP_CELLS);
-    const std::span numbers(slot.header.cell_blocks, cells);
+    const std::span numbers(slot.header.cell_blocks, cells_in_use(slot));
     // With many vCPUs none is in the cache: all are asked for before the first is waited for.
     for (const unsigned number : numbers) __builtin_prefetch(&cell_of(slot, number));
     for (const unsigned number : numbers) use(number);
@@ -159,9 +167,9 @@ std::uint64_t unknown_codes(const std::vector<ExitStats>& exits, Isa isa) {
 /// Time that a vCPU spent in the guest: its life without its exits, of which `exits_ns` were
 /// completed and one may be under way.
 std::uint64_t guest_time(const vcpu_header& header, std::uint64_t exits_ns, std::uint64_t now_ns) {
-    const bool ended = load(header.state) == EXITTOP_SLOT_ENDED;
+    const std::uint64_t ended = load(header.ended_ns);
     const std::uint64_t pending = load(header.exit_ns);
-    std::uint64_t end = ended ? header.ended_ns : now_ns;
+    std::uint64_t end = ended != 0 ? ended : now_ns;
     if (pending != 0 && pending < end) end = pending;
     const std::uint64_t life = end > header.first_ns ? end - header.first_ns : 0;
     return life > exits_ns ? life - exits_ns : 0;
@@ -172,9 +180,10 @@ std::uint64_t guest_time(const vcpu_header& header, std::uint64_t exits_ns, std:
 SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns) {
     SlotContents contents;
     contents.vcpu = read_vcpu(slot);
+    contents.vcpu.exits.reserve(cells_in_use(slot));
     for_each_cell(slot, [&](unsigned number) {
         ExitStats stats = read_counts(slot, number);
-        stats.histogram = read_histogram(slot, cell_of(slot, number));
+        stats.histogram = read_histogram(slot, cell_of(slot, number), stats.max_ns);
         contents.vcpu.exits.push_back(std::move(stats));
     });
     std::ranges::sort(contents.vcpu.exits, {}, key_of);
@@ -190,8 +199,8 @@ bool VmTable::ended_before(const Entry& entry, std::uint64_t ns,
                            std::span<const vcpu_slot> slots) {
     if (entry.first_ended_ns != 0 && entry.first_ended_ns <= ns) return true;
     return std::ranges::any_of(entry.live, [&](std::uint32_t number) {
-        const vcpu_header& header = slots[number].header;
-        return load(header.state) == EXITTOP_SLOT_ENDED && header.ended_ns <= ns;
+        const std::uint64_t ended = load(slots[number].header.ended_ns);
+        return ended != 0 && ended <= ns;
     });
 }
 
@@ -238,12 +247,13 @@ void VmTable::take_over(const vcpu_slot& slot, std::uint32_t number) {
     owner_[number] = no_entry;
 }
 
-void VmTable::update(std::span<const vcpu_slot> slots, const Release& release) {
+void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint8_t> states,
+                     const Release& release) {
     owner_.resize(slots.size(), no_entry);
     // In the order of their first event, so that a VM is seen before another takes its address.
     std::vector<std::uint32_t> numbers;
     for (std::uint32_t number = 0; number < slots.size(); ++number) {
-        const auto state = load(slots[number].header.state);
+        const auto state = load(states[number]);
         if (state == EXITTOP_SLOT_ENDED ||
             (state == EXITTOP_SLOT_IN_USE && owner_[number] == no_entry)) {
             numbers.push_back(number);
@@ -259,7 +269,7 @@ void VmTable::update(std::span<const vcpu_slot> slots, const Release& release) {
             entry.live.push_back(number);
             entry.vm.ended = false;
         }
-        if (load(header.state) == EXITTOP_SLOT_ENDED) {
+        if (load(states[number]) == EXITTOP_SLOT_ENDED) {
             take_over(slots[number], number);
             release(number);
         }
@@ -269,6 +279,7 @@ void VmTable::update(std::span<const vcpu_slot> slots, const Release& release) {
 Vm VmTable::full_vm(const Entry& entry, std::span<const vcpu_slot> slots, std::uint64_t now_ns,
                     Lost& lost) const {
     Vm vm = entry.vm;
+    vm.vcpus.reserve(vm.vcpus.size() + entry.live.size());
     for (const std::uint32_t number : entry.live) {
         complete(vm, slots[number].header);
         SlotContents contents = read_slot(slots[number], now_ns);
@@ -317,6 +328,7 @@ void sort_by_name(std::vector<Vm>& vms) {
 
 VmTable::Contents VmTable::contents(std::span<const vcpu_slot> slots, std::uint64_t now_ns) const {
     Contents result{{}, ended_lost_};
+    result.vms.reserve(entries_.size());
     for (const Entry& entry : entries_) {
         if (!entry.forgotten) result.vms.push_back(full_vm(entry, slots, now_ns, result.lost));
     }

@@ -37,11 +37,13 @@ public:
 
     explicit VmTable(Identify identify) : identify_(std::move(identify)) {}
 
-    /// Takes up vCPUs that came and takes over those that ended.
+    /// Takes up vCPUs that came and takes over those that ended, by the state of each slot
+    /// (enum exittop_slot_state); slots in which nothing changed are not touched.
     ///
     /// Two vCPUs with the same struct kvm are of one VM unless one of them ended before the other
     /// was first seen: KVM frees a VM's vCPUs together, and no earlier than the VM.
-    void update(std::span<const vcpu_slot> slots, const Release& release);
+    void update(std::span<const vcpu_slot> slots, std::span<const std::uint8_t> states,
+                const Release& release);
 
     /// All VMs with their present counts, by name, then id, and the sum of what their slots lost.
     struct Contents {

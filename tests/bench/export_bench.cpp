@@ -49,7 +49,7 @@ public:
                                   .pid = 1000 + number,
                                   .tid = 100'000 + number});
         }
-        table_.update(slots_.all(), [](std::uint32_t) {});
+        table_.update(slots_.all(), slots_.states(), [](std::uint32_t) {});
     }
 
     void update(std::uint32_t second, bool histograms, const std::filesystem::path& file) {

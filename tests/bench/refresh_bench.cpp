@@ -109,7 +109,7 @@ class Refreshing {
 public:
     Refreshing() {
         begin(slots_);
-        table_.update(slots_.all(), [](std::uint32_t) {});  // Only when VMs come or go.
+        table_.update(slots_.all(), slots_.states(), [](std::uint32_t) {});  // Only when VMs come or go.
     }
 
     void refresh(std::uint32_t second, const std::string& in_full) {

@@ -32,7 +32,8 @@ class Counting : public DetachedProgram {};
 TEST_F(Counting, StartsWithNothing) {
     EXPECT_EQ(program_->variant(), AttachVariant::raw_reason);
     EXPECT_EQ(program_->slots().size(), std::size_t{EXITTOP_SLOTS_OF(16)});
-    for (const vcpu_slot& slot : program_->slots()) EXPECT_EQ(slot.header.state, 0U);
+    EXPECT_EQ(program_->slot_states().size(), program_->slots().size());
+    for (const std::uint8_t state : program_->slot_states()) EXPECT_EQ(state, 0U);
     EXPECT_EQ(program_->memory().table_full, 0U);
     EXPECT_EQ(program_->memory().changes, 0U);
     for (const ProgramFacts& facts : program_->programs()) {
@@ -50,7 +51,7 @@ TEST_F(Counting, NotesWhoAVcpuIs) {
     exit(vcpu_a, 0x72);
     const std::uint64_t after = monotonic_ns();
     const vcpu_header& header = slot(vcpu_a).header;
-    EXPECT_EQ(header.state, std::uint32_t{EXITTOP_SLOT_IN_USE});
+    EXPECT_EQ(program_->slot_states()[number_of(vcpu_a)], EXITTOP_SLOT_IN_USE);
     EXPECT_EQ(header.isa, svm);
     EXPECT_EQ(header.pid, static_cast<std::uint32_t>(getpid()));
     EXPECT_EQ(header.tid, static_cast<std::uint32_t>(gettid()));
@@ -230,7 +231,7 @@ protected:
         vcpu_header& header = program_->slots()[number].header;
         header.vcpu = 0;
         header.ended_ns = monotonic_ns();
-        header.state = EXITTOP_SLOT_ENDED;
+        program_->slot_states()[number] = EXITTOP_SLOT_ENDED;
     }
 };
 
@@ -299,7 +300,7 @@ TEST_F(Slots, NobodyIsAtHomeInSlotZero) {
     LOAD_FOR(64);
     const auto vcpus = of_home(0, 64, 5);
     EXPECT_COUNTS_APART(vcpus);
-    EXPECT_EQ(program_->slots()[0].header.state, std::uint32_t{EXITTOP_SLOT_FREE});
+    EXPECT_EQ(program_->slot_states()[0], EXITTOP_SLOT_FREE);
 }
 
 TEST_F(Slots, VcpusWithEqualLowHalvesStayApart) {
@@ -340,9 +341,9 @@ TEST_F(Slots, AsManyAsCanBeAskedFor) {
     }
     EXPECT_EQ(program_->memory().table_full, 1U);
     std::size_t used = 0;
-    for (const vcpu_slot& slot : program_->slots()) {
-        if (slot.header.state == EXITTOP_SLOT_FREE) continue;
-        ASSERT_EQ(read_slot(slot).vcpu.exits.at(0).count, 1U);
+    for (std::size_t number = 0; number < program_->slots().size(); ++number) {
+        if (program_->slot_states()[number] == EXITTOP_SLOT_FREE) continue;
+        ASSERT_EQ(read_slot(program_->slots()[number]).vcpu.exits.at(0).count, 1U);
         ++used;
     }
     EXPECT_EQ(used, std::size_t{EXITTOP_MAX_SLOTS});
@@ -388,11 +389,11 @@ TEST_F(Slots, TenThousandVmsComeAndGoInThree) {
         ASSERT_NO_FATAL_FAILURE(exit(vcpu, 0x7f));
         ASSERT_NO_FATAL_FAILURE(destroy(vcpu));
         if (i % 3 == 2) {
-            table.update(program_->slots(),
+            table.update(program_->slots(), program_->slot_states(),
                          [this](std::uint32_t number) { program_->release_slot(number); });
         }
     }
-    table.update(program_->slots(),
+    table.update(program_->slots(), program_->slot_states(),
                  [this](std::uint32_t number) { program_->release_slot(number); });
     EXPECT_EQ(program_->memory().table_full, 0U);
     const VmTable::Contents contents = table.contents(program_->slots());

@@ -111,7 +111,7 @@ TEST_F(Times, CountsOfABucketGoOnBeyond32Bits) {
     ASSERT_TRUE(hit(near));
     EXPECT_EQ(cell().near[near], 0U);
     EXPECT_EQ(stats().histogram.at(near), 1ULL << 32);
-    EXPECT_EQ(stats().histogram.at(near + 1) & UINT32_MAX, UINT32_MAX) << "its neighbour";
+    EXPECT_EQ(stats().histogram.at(near - 1) & UINT32_MAX, UINT32_MAX) << "its neighbour";
     cell().near[near] = UINT32_MAX;
     ASSERT_TRUE(hit(near));
     EXPECT_EQ(stats().histogram.at(near), 2ULL << 32);

@@ -27,10 +27,10 @@ struct MadeVcpu {
     std::uint32_t paging = EXITTOP_PAGING_TDP;
 };
 
-/// Writes into one slot what the BPF program's workers would write.
+/// Writes into one slot, and its state, what the BPF program's workers would write.
 class SlotWriter {
 public:
-    explicit SlotWriter(vcpu_slot& slot) : slot_(slot) {}
+    SlotWriter(vcpu_slot& slot, std::uint8_t& state) : slot_(slot), state_(state) {}
 
     void begin(const MadeVcpu& vcpu) {
         vcpu_header& header = slot_.header;
@@ -44,13 +44,13 @@ public:
         header.paging = vcpu.paging;
         header.blocks = EXITTOP_HEADER_BLOCKS;
         vcpu.command.copy(header.command, sizeof header.command);
-        header.state = EXITTOP_SLOT_IN_USE;
+        state_ = EXITTOP_SLOT_IN_USE;
     }
 
     void end(std::uint64_t ended_ns) {
         slot_.header.vcpu = 0;
         slot_.header.ended_ns = ended_ns;
-        slot_.header.state = EXITTOP_SLOT_ENDED;
+        state_ = EXITTOP_SLOT_ENDED;
     }
 
     unsigned new_block() {
@@ -106,15 +106,17 @@ private:
     }
 
     vcpu_slot& slot_;
+    std::uint8_t& state_;
 };
 
 /// All slots of a run; number 0 is never in use.
 class MadeSlots {
 public:
-    explicit MadeSlots(std::uint32_t count) : slots_(count + 1) {}
+    explicit MadeSlots(std::uint32_t count) : slots_(count + 1), states_(count + 1) {}
 
     [[nodiscard]] std::span<vcpu_slot> all() { return slots_; }
-    SlotWriter at(std::uint32_t number) { return SlotWriter(slots_.at(number)); }
+    [[nodiscard]] std::span<const std::uint8_t> states() const { return states_; }
+    SlotWriter at(std::uint32_t number) { return {slots_.at(number), states_.at(number)}; }
     SlotWriter begin(std::uint32_t number, const MadeVcpu& vcpu) {
         SlotWriter writer = at(number);
         writer.begin(vcpu);
@@ -122,10 +124,12 @@ public:
     }
     void clear(std::uint32_t number) {
         std::memset(static_cast<void*>(&slots_.at(number)), 0, sizeof(vcpu_slot));
+        states_.at(number) = EXITTOP_SLOT_FREE;
     }
 
 private:
     std::vector<vcpu_slot> slots_;
+    std::vector<std::uint8_t> states_;
 };
 
 }  // namespace exittop::test

@@ -54,8 +54,8 @@ public:
     }
 
     void update() {
-        table_.update(slots_.all(), [this](std::uint32_t number) {
-            RC_ASSERT(slots_.all()[number].header.state == std::uint32_t{EXITTOP_SLOT_ENDED});
+        table_.update(slots_.all(), slots_.states(), [this](std::uint32_t number) {
+            RC_ASSERT(slots_.states()[number] == std::uint8_t{EXITTOP_SLOT_ENDED});
             slots_.clear(number);
             free_.push_back(number);
         });
@@ -76,9 +76,8 @@ public:
             RC_ASSERT(++ids[by_name[vm.name]->id] == 1);
         }
         RC_ASSERT(found.size() == expected);
-        const auto live = std::ranges::count_if(slots_.all(), [](const vcpu_slot& slot) {
-            return slot.header.state == EXITTOP_SLOT_IN_USE;
-        });
+        const auto live =
+            std::ranges::count(slots_.states(), std::uint8_t{EXITTOP_SLOT_IN_USE});
         RC_ASSERT(free_.size() + static_cast<std::size_t>(live) == slot_count);
     }
 

@@ -25,7 +25,7 @@ protected:
     }
 
     void update() {
-        table.update(slots.all(), [](std::uint32_t) {});
+        table.update(slots.all(), slots.states(), [](std::uint32_t) {});
     }
 
     MadeSlots slots{4};

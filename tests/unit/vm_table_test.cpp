@@ -76,6 +76,7 @@ TEST(ReadSlot, JoinsTheHalvesOfCountsBeyond32Bits) {
     one.writer.extra(cell, EXITTOP_FAR_CARRY).word[63] = UINT32_MAX;
     one.writer.extra(cell, EXITTOP_FAR).word[0] = 4;
     cell.count = (1ULL << 32) + 5;
+    cell.max_ns = UINT64_MAX;
     const ExitStats stats = one.read().vcpu.exits.at(0);
     EXPECT_EQ(stats.histogram.at(9), (1ULL << 32) + 5);
     EXPECT_EQ(stats.histogram.at(10), 2ULL << 32);
@@ -195,8 +196,8 @@ TEST(ReadSlot, DamagedMemoryDoesNoHarm) {
 class Tables : public testing::Test {
 protected:
     void update() {
-        table_.update(slots_.all(), [this](std::uint32_t number) {
-            EXPECT_EQ(slots_.all()[number].header.state, EXITTOP_SLOT_ENDED);
+        table_.update(slots_.all(), slots_.states(), [this](std::uint32_t number) {
+            EXPECT_EQ(slots_.states()[number], EXITTOP_SLOT_ENDED);
             released_.push_back(number);
             slots_.clear(number);
             if (on_release_) on_release_();
@@ -418,7 +419,7 @@ TEST_F(Tables, AVmThatEndsBehindTheLookLeavesItsAddressToAnother) {
     slots_.begin(3, {.kvm = kvm_a, .first_ns = 60, .pid = 8, .command = "b"}).exits(svm_io, 100);
     // Slot 1 was read as in use; the VM in it ended at 50, before slot 3 was read.
     on_release_ = [this] {
-        if (slots_.all()[1].header.state == EXITTOP_SLOT_IN_USE) slots_.at(1).end(50);
+        if (slots_.states()[1] == EXITTOP_SLOT_IN_USE) slots_.at(1).end(50);
     };
     update();
     update();
