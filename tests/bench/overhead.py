@@ -188,11 +188,10 @@ In an emulated host (`mitigations=off`, one CPU) whose clock advances by one wit
 a guest does nothing but CPUID. *instructions*: what a pair of exit and entry takes beyond no
 tracing, in the batch of 200 exits with the fewest of 60, which no interrupt disturbed. *2nd boot*:
 by how much another boot differed. *in all*: the mean of all batches, so with the tool's own process
-and timer interrupts, which differ by some dozens; in these 40 ms exittop also looks through its
-slots for the first time, which is dearest on 7.3, and reads who the new VM is, once. *CPUID exit
-takes*: its mean time in ns, one to an instruction, as the tool says; what is above the least of the
-column is the tool's own doing. *counts right?*: CPUID exits against the guest's own number, or all
-exits against KVM's.
+and timer interrupts, which differ by some dozens; in these 40 ms exittop also reads, once, who the
+new VM is. *CPUID exit takes*: its mean time in ns, one to an instruction, as the tool says; what is
+above the least of the column is the tool's own doing. *counts right?*: CPUID exits against the
+guest's own number, or all exits against KVM's.
 Instructions are not cycles: a clock read or a cache miss costs more on hardware. The emulated Intel
 host counts instructions too, but its clock is coarser: see its differences between boots.
 
@@ -219,9 +218,15 @@ instruction per ns, which the processors of today surpass, a million is a millis
 
 
 _MEMORY = """\
+*snapshot* is all there is with all histograms, as `exittop dump` takes it once; *live refresh* the
+sums that the screen shows, drawn; *export* all of one update of the metrics, their file included,
+whose wall time is the disk's. A snapshot makes its values anew, some 2 KiB per vCPU, and takes
+longer per vCPU once they and the slots outgrow the processor's caches.
+
 Kernel memory is taken at the start, for as many vCPUs as `--max-vcpus` says (4,096 unless told): a
-slot of 7.5 KiB each, the entries of two hash maps, and a fixed part that counts where there are
-few. In the table there is room for just as many as are in use.
+slot of 7.5 KiB each, which is 30 blocks of 256 bytes that are handed out to the reasons that occur;
+0.4 KiB for the entries of two hash maps; and 82 KiB once, which counts where there are few. In the
+table there is room for just as many as are in use.
 """
 
 
