@@ -6,8 +6,12 @@
 #ifndef EXITTOP_CELLS_BPF_H
 #define EXITTOP_CELLS_BPF_H
 
-/* Bucket within a level, by the time shifted to eight bits; filled by the loader. */
+/*
+ * Bucket within a level, by the time shifted to eight bits, as the offset of its count; filled by
+ * the loader.
+ */
 const volatile u8 bucket_table[256];
+#define COUNT_SIZE sizeof(u32)
 
 /* Hands out a block of a slot; 0 if all are taken. */
 static __always_inline u32 block_create(struct vcpu_header *header)
@@ -27,7 +31,8 @@ static __always_inline u8 *index_entry(struct vcpu_header *header, u32 index, bo
 		index += EXITTOP_INDEX_CODES;
 	/* Keeps the mask next to the access: on 6.1 clang moves it away, and the verifier loses it. */
 	asm volatile("" : "+w"(index));
-	return &header->index[index & (2 * EXITTOP_INDEX_CODES - 1)];
+	header = behind(header, index & (2 * EXITTOP_INDEX_CODES - 1));
+	return header->index;
 }
 
 /* Place of a code in the index of a guest level, or EXITTOP_INDEX_CODES if it has none. */
@@ -90,6 +95,12 @@ static __always_inline u32 cell_of(struct vcpu_slot *slot, u32 code, const bool 
 	return number;
 }
 
+/* The cell of the exit being handled. */
+static __always_inline struct exit_cell *current_cell(struct vcpu_slot *slot)
+{
+	return behind(slot, slot->header.cell);
+}
+
 /* Adds one to a word of a further block of a cell, which is made if need be. True: it wrapped. */
 static __always_inline bool extra_add(struct vcpu_slot *slot, struct exit_cell *cell,
 				      enum exittop_extra_block kind, u32 word)
@@ -109,9 +120,9 @@ static __always_inline bool extra_add(struct vcpu_slot *slot, struct exit_cell *
 }
 
 /* The parts of a histogram that are not in the cell itself: far buckets, and high halves. */
-static __noinline int histogram_extra(struct vcpu_slot *slot, u32 number, u32 bucket)
+static __always_inline int histogram_extra(struct vcpu_slot *slot, u32 bucket)
 {
-	struct exit_cell *cell = block_at(slot, number);
+	struct exit_cell *cell = current_cell(slot);
 
 	if (bucket < EXITTOP_NEAR_BUCKETS) {
 		extra_add(slot, cell, EXITTOP_NEAR_CARRY, bucket);
@@ -126,7 +137,7 @@ static __noinline int histogram_extra(struct vcpu_slot *slot, u32 number, u32 bu
 }
 
 /* Bucket of a time of at least 2^19 ns: the levels behind the near ones. */
-static __noinline u32 far_bucket(u64 ns)
+static __always_inline u32 far_bucket(u64 ns)
 {
 	u64 shifted = ns >> EXITTOP_LEVEL_SHIFT >> EXITTOP_LEVEL_OCTAVES;
 
@@ -134,36 +145,43 @@ static __noinline u32 far_bucket(u64 ns)
 		shifted >>= EXITTOP_LEVEL_OCTAVES;
 		if (shifted < 256) {
 			asm volatile("" : "+r"(shifted));
-			return bucket_table[shifted & 255] + level * EXITTOP_LEVEL_BUCKETS;
+			return bucket_table[shifted & 255] / COUNT_SIZE +
+			       level * EXITTOP_LEVEL_BUCKETS;
 		}
 	}
 	return EXITTOP_BUCKETS - 1;
 }
 
-static __always_inline void histogram_add(struct vcpu_slot *slot, struct exit_cell *cell, u64 ns)
+static __noinline int histogram_far(struct vcpu_slot *slot, u64 ns)
 {
-	u32 bucket, count;
-
-	if (likely(ns < 1 << 13)) {
-		bucket = bucket_table[ns >> EXITTOP_LEVEL_SHIFT];
-	} else if (ns < 1 << 19) {
-		bucket = bucket_table[ns >> (EXITTOP_LEVEL_SHIFT + EXITTOP_LEVEL_OCTAVES)] +
-			 EXITTOP_LEVEL_BUCKETS;
-	} else {
-		histogram_extra(slot, slot->header.cell / EXITTOP_BLOCK_SIZE, far_bucket(ns));
-		return;
-	}
-	count = cell->near[bucket] + 1;
-	asm volatile("" : "+w"(count));
-	cell->near[bucket] = count;
-	if (unlikely(!count))
-		histogram_extra(slot, slot->header.cell / EXITTOP_BLOCK_SIZE, bucket);
+	return histogram_extra(slot, far_bucket(ns));
 }
 
-/* The cell of the exit being handled. */
-static __always_inline struct exit_cell *current_cell(struct vcpu_slot *slot)
+static __noinline int histogram_carry(struct vcpu_slot *slot, u32 bucket)
 {
-	return (void *)slot + slot->header.cell;
+	return histogram_extra(slot, bucket);
+}
+
+static __always_inline void histogram_add(struct vcpu_slot *slot, struct exit_cell *cell, u64 ns)
+{
+	u64 offset;
+	u32 count;
+
+	if (likely(ns < 1 << 13)) {
+		offset = bucket_table[ns >> EXITTOP_LEVEL_SHIFT];
+	} else if (ns < 1 << 19) {
+		offset = bucket_table[ns >> (EXITTOP_LEVEL_SHIFT + EXITTOP_LEVEL_OCTAVES)] +
+			 EXITTOP_LEVEL_BUCKETS * COUNT_SIZE;
+	} else {
+		histogram_far(slot, ns);
+		return;
+	}
+	cell = behind(cell, offset);
+	count = cell->near[0] + 1;
+	asm volatile("" : "+w"(count));
+	cell->near[0] = count;
+	if (unlikely(!count))
+		histogram_carry(slot, offset / COUNT_SIZE);
 }
 
 #endif

@@ -91,14 +91,18 @@ static __always_inline struct vcpu_slot *slot_of(u64 vcpu)
 static __always_inline int count_exit(struct vcpu_slot *slot, u32 number, const bool timed)
 {
 	struct vcpu_header *header = &slot->header;
-	struct exit_cell *cell = block_at(slot, number);
+	u64 offset = (u64)number * EXITTOP_BLOCK_SIZE;
+	struct exit_cell *cell;
 
+	/* Once: clang would shift the number again for each use. */
+	asm volatile("" : "+r"(offset));
+	cell = behind(slot, offset);
 	cell->count++;
 	if (!timed)
 		return 0;
 	if (unlikely(header->exit_ns) && header->exit_ns > memory.armed_ns)
 		header->exit_without_entry++;
-	header->cell = number * EXITTOP_BLOCK_SIZE;
+	header->cell = offset;
 	header->exit_ns = bpf_ktime_get_ns();
 	return 0;
 }

@@ -28,13 +28,6 @@ enum vcpu_type { UNTYPED, TYPED };
 extern void *bpf_rdonly_cast(void *object, u32 btf_id) __ksym __weak;
 
 /*
- * HF_GUEST_MASK in vcpu->arch.hflags: bit 5, and bit 0 since Linux 6.4 (commit 916b54a7688b moved
- * its neighbours away). A macro, so BTF does not have it; the loader looks for a function of the
- * same series, kvm_get_nr_pending_nmis().
- */
-const volatile u32 hf_guest_mask = 1 << 5;
-
-/*
  * Address of tdp_enabled, kvm.ko's own variable: TDP on or off, as the vendor module that is loaded
  * now decided. It has no BTF; the loader asks the kernel (kvm_symbol.bpf.c) or, before Linux 5.16,
  * reads /proc/kallsyms. (libbpf finds such symbols too, but spends four fifths of the start on it.)
@@ -65,16 +58,33 @@ static __always_inline u64 load_u64(u64 address, const enum read_by by)
 	return value;
 }
 
+/*
+ * Whether HF_GUEST_MASK is set in vcpu->arch.hflags: bit 5, and bit 0 since Linux 6.4 (commit
+ * 916b54a7688b moved its neighbours away). A macro, so BTF does not have it; a callback of the same
+ * series tells.
+ */
+static __always_inline bool has_guest_bit(u64 hflags)
+{
+	struct kvm_x86_ops *ops = 0;
+
+	if (bpf_core_field_exists(ops->is_vnmi_pending)) {
+		/* Two branches, of which the verifier takes one out; clang would make a mask. */
+		asm volatile("" : "+r"(hflags));
+		return hflags & 1 << 0;
+	}
+	return hflags & 1 << 5;
+}
+
 /* Whether the CPU ran L2, rather than L1, when it left the guest. */
 static __always_inline bool ran_l2(u64 vcpu, const enum read_by by, const enum vcpu_type type)
 {
 	struct kvm_vcpu *typed = (void *)vcpu;
 
 	if (type == UNTYPED && by == READ_BY_HELPER)
-		return BPF_CORE_READ(typed, arch.hflags) & hf_guest_mask;
+		return has_guest_bit(BPF_CORE_READ(typed, arch.hflags));
 	if (type == UNTYPED)
 		typed = bpf_rdonly_cast(typed, bpf_core_type_id_kernel(struct kvm_vcpu));
-	return typed->arch.hflags & hf_guest_mask;
+	return has_guest_bit(typed->arch.hflags);
 }
 
 /*

@@ -72,12 +72,17 @@ static __always_inline void slot_set_state(u32 number, enum exittop_slot_state s
 	states[place] = state;
 }
 
+/* What is so many bytes behind an address. Added to the offset: clang would copy the address. */
+static __always_inline void *behind(void *address, u64 offset)
+{
+	asm volatile("%0 += %1" : "+r"(offset) : "r"(address));
+	return (void *)offset;
+}
+
 /* A block of a slot; 0 is its header. The number is below 256: see EXITTOP_MEMORY_SIZE. */
 static __always_inline void *block_at(struct vcpu_slot *slot, u32 number)
 {
-	u64 offset = (u64)number * EXITTOP_BLOCK_SIZE;
-
-	return (u8 *)slot + offset;
+	return behind(slot, (u64)number * EXITTOP_BLOCK_SIZE);
 }
 
 /* Number of the slot that is a vCPU's home. */
@@ -91,11 +96,7 @@ static __always_inline u64 home_of(u64 vcpu)
 /* The slot that is a vCPU's home, whether or not it is there. */
 static __always_inline struct vcpu_slot *home_slot(u64 vcpu)
 {
-	u64 offset = home_of(vcpu) * sizeof(struct vcpu_slot);
-
-	/* One addition: clang would do it anew for each field. */
-	asm volatile("%0 += %1" : "+r"(offset) : "r"(slots));
-	return (struct vcpu_slot *)offset;
+	return behind(slots, home_of(vcpu) * sizeof(struct vcpu_slot));
 }
 
 /* The slot so many places behind a home; behind the last home comes the first. */

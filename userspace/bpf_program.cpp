@@ -105,7 +105,6 @@ private:
 struct KernelFacts {
     bool kvm_btf = false;        ///< The next two are known.
     bool reason_passed = false;  ///< kvm_exit passes the reason (before 5.16).
-    bool guest_bit_0 = false;    ///< HF_GUEST_MASK is bit 0 (6.4 and later).
     bool vendor_btf = false;     ///< struct vcpu_svm or struct vcpu_vmx is known.
     bool rdonly_cast = false;
     bool guest_fpu_freed = false;  ///< fpu_free_guest_fpstate() is there (5.16 and later).
@@ -185,7 +184,6 @@ KernelFacts kernel_facts(btf* vmlinux) {
     if (const unsigned arguments = tracepoint_arguments(kvm, "kvm_exit")) {
         facts.kvm_btf = true;
         facts.reason_passed = arguments == 3;
-        facts.guest_bit_0 = has(kvm, "kvm_get_nr_pending_nmis", BTF_KIND_FUNC);
     }
     facts.vendor_btf = has(vmlinux, "vcpu_svm", BTF_KIND_STRUCT) ||
                        has(vmlinux, "vcpu_vmx", BTF_KIND_STRUCT);
@@ -342,9 +340,9 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     first_complaint.clear();
     if (auto made = make_memory(); !made) return made;
     skeleton->rodata->tdp_enabled_address = facts.tdp_enabled_address;
-    skeleton->rodata->hf_guest_mask = facts.guest_bit_0 ? 1u << 0 : 1u << 5;
     for (unsigned i = 0; i < 256; ++i) {
-        skeleton->rodata->bucket_table[i] = bucket_table_entry(static_cast<std::uint8_t>(i));
+        const std::uint8_t bucket = bucket_table_entry(static_cast<std::uint8_t>(i));
+        skeleton->rodata->bucket_table[i] = static_cast<std::uint8_t>(bucket * sizeof(u32));
     }
     skeleton->rodata->homes = max_vcpus + 1;
     skeleton->rodata->last_slot = slot_count() - 1;

@@ -50,12 +50,14 @@ _RECORDS = {
     "vcpu_vmx": ("kvm_intel", "6.1+"),
     "vcpu_vt": ("kvm_intel", "7.2+"),
     "vcpu_vmx___vt": ("kvm_intel", "6.1+"),
+    "kvm_x86_ops": ("vmlinux", "6.1+"),
 }
 
 # Fields that only some of the kernels with the record have.
 _FIELDS = {
     "vcpu_vmx.exit_reason": "6.1-6.12",
     "vcpu_vmx___vt.vt": "7.2+",
+    "kvm_x86_ops.is_vnmi_pending": "6.12+",
 }
 
 # Sizes in bytes where they are not the header's: the program reads the low half.
@@ -87,7 +89,6 @@ _POINTERS_BEFORE = {"kvm_vcpu_arch.guest_fpu": ("-5.10", "fpu")}
 _FUNCTIONS = [
     ("vmlinux", "bpf_rdonly_cast", "6.12+", None),
     ("vmlinux", "fpu_free_guest_fpstate", "6.1+", "fpu_guest"),
-    ("kvm", "kvm_get_nr_pending_nmis", "6.12+", None),
     ("kvm", "kvm_arch_vcpu_destroy", "6.1+", "kvm_vcpu"),
 ]
 
@@ -356,6 +357,8 @@ class Check:
         is_other = bool(before) and _applies(before, kernel.version)
         if is_other or one.type.endswith("*"):
             target = other if is_other else one.type.rstrip("* ").split()[-1]
+            if target == "void":    # what has no name: a function, too
+                target = ""
             self._hold(f"{one.path} is a", kernel, (text, member.points_to), ("pointer", target))
             return f"-> {member.points_to}"
         if one.type in _SCALARS:

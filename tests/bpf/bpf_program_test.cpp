@@ -197,7 +197,7 @@ TEST_F(Counting, FollowsTheGuestLevelOfTheVcpu) {
         const std::uint64_t hflags = slot(word - layout->kvm).header.kvm;
         ASSERT_NE(hflags, 0U);
         SCOPED_TRACE(hflags);
-        const auto expected = (hflags & 1U << 5) != 0 ? GuestLevel::l2 : GuestLevel::l1;
+        const auto expected = (hflags & layout->guest_mask) != 0 ? GuestLevel::l2 : GuestLevel::l1;
         levels.insert(expected);
         const std::uint64_t vcpu = word - layout->hflags;
         for (const std::uint32_t exit_code : {0x72U, 0x500U, 0x72U, 0x500U, 0x401U}) {

@@ -117,6 +117,10 @@ struct vcpu_vmx___vt {
 	struct vcpu_vt vt;
 };
 
+struct kvm_x86_ops {
+	void *is_vnmi_pending;
+};
+
 struct pt_regs {
 	unsigned long di;
 };
