@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include <fmt/format.h>
+
 namespace exittop {
 
 namespace {
@@ -92,5 +94,9 @@ constexpr std::array texts = {
 }  // namespace
 
 std::span<const CommandText> command_texts() { return texts; }
+
+std::string help_hint(const CommandText& text) {
+    return fmt::format("see 'exittop {} --help'", text.name);
+}
 
 }  // namespace exittop

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 
 #include "options.h"
 
@@ -18,5 +19,8 @@ struct CommandText {
 
 /// All commands, in the order in which the help lists them.
 std::span<const CommandText> command_texts();
+
+/// "see 'exittop dump --help'", for the end of a message.
+std::string help_hint(const CommandText& text);
 
 }  // namespace exittop

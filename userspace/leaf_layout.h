@@ -24,7 +24,7 @@ constexpr std::uint32_t time_leaf = EXITTOP_LEAF_TIME;
 constexpr std::uint32_t of_reason = EXITTOP_LEAF_REASON;
 
 /// The second has all four and is the default.
-constexpr std::array leaf_layouts = {
+inline constexpr std::array leaf_layouts = {
     LeafLayout{"2020", {0, 0, count_leaf | of_reason, count_leaf | time_leaf}},
     LeafLayout{"2021", {time_leaf | of_reason, count_leaf | of_reason, time_leaf, count_leaf}},
     LeafLayout{"2022", {count_leaf, time_leaf, count_leaf | of_reason, time_leaf | of_reason}},

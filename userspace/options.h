@@ -8,7 +8,6 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "comparison.h"
@@ -122,10 +121,6 @@ struct ParseExit {
 
 /// Reads a whole argv, the program's name included.
 [[nodiscard]] std::expected<Options, ParseExit> parse(std::span<const char* const> argv);
-
-/// Seconds as people write them ("10", "0.5"), or what is wrong with the text.
-[[nodiscard]] std::expected<std::chrono::nanoseconds, std::string> parse_duration(
-    std::string_view text);
 
 /// Whether to write colour, given where it goes to and whether NO_COLOR is set and not empty.
 bool wants_color(ColorMode mode, bool is_terminal, bool no_color);

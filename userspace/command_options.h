@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The options of each command, read from its words.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "command_texts.h"
+#include "options.h"
+
+namespace exittop {
+
+/// Fills in the options that the words say; returns the words that are none. Throws a UsageError, or
+/// a ParseExit where help is asked for.
+std::vector<std::string> read_options(const CommandText& text,
+                                      std::span<const char* const> arguments, Options& options);
+
+}  // namespace exittop

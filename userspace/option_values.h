@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What the typed value of an option means; what is wrong with it is thrown as a UsageError.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "leaf_layout.h"
+
+namespace exittop {
+
+/// What is wrong with the command line; thrown through the library, caught in parse().
+struct UsageError {
+    std::string what;
+};
+
+/// What the user typed, for a message: sanitised, and cut where it is long.
+std::string in_quotes(std::string_view typed);
+
+/// The error of a word that is none of those allowed.
+UsageError not_among(std::string_view option, std::string_view typed,
+                     std::span<const std::string_view> words);
+
+/// A word that an option takes, and what it stands for.
+template <typename T>
+struct Choice {
+    std::string_view word;
+    T value;
+};
+
+template <typename T, std::size_t size>
+T choose(const std::array<Choice<T>, size>& choices, std::string_view option,
+         std::string_view typed) {
+    const auto found = std::ranges::find(choices, typed, &Choice<T>::word);
+    if (found != choices.end()) return found->value;
+    std::vector<std::string_view> words;
+    for (const Choice<T>& choice : choices) words.push_back(choice.word);
+    throw not_among(option, typed, words);
+}
+
+std::string choose_sort(std::string_view typed);
+LeafMeanings choose_layout(std::string_view typed);
+std::uint32_t whole_number(std::string_view option, std::string_view typed, std::uint32_t most);
+std::chrono::nanoseconds duration_value(std::string_view option, std::string_view typed);
+std::chrono::nanoseconds delay_value(std::string_view typed);
+std::chrono::nanoseconds interval_value(std::string_view typed);
+std::string textfile_value(std::string_view typed);
+
+/// Seconds as people write them ("10", "0.5"), or what is wrong with the text.
+[[nodiscard]] std::expected<std::chrono::nanoseconds, std::string> parse_duration(
+    std::string_view text);
+
+}  // namespace exittop
