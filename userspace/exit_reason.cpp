@@ -46,9 +46,9 @@ bool same_name(std::string_view left, std::string_view right) {
 
 std::optional<std::uint32_t> parse_whole(std::string_view digits, int base) {
     std::uint32_t number = 0;
-    const char* end = digits.data() + digits.size();
-    const auto [stop, error] = std::from_chars(digits.data(), end, number, base);
-    if (error != std::errc{} || stop != end) {
+    const auto [stop, error] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), number, base);
+    if (error != std::errc{} || stop != digits.data() + digits.size()) {
         return std::nullopt;
     }
     return number;

@@ -46,7 +46,7 @@ std::string join(const std::vector<std::string>& parts) {
 
 // "1,234 exits, 123/s"
 std::string print_exits(const ExitStats& sum, double duration_s) {
-    const std::string exits = print_number_of(sum.count, "exit");
+    std::string exits = print_number_of(sum.count, "exit");
     if (!(duration_s > 0.0)) return exits;
     const Field* rate = find_field("rate");
     const Value value = rate->value(sum, {.duration_s = duration_s});

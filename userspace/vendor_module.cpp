@@ -21,8 +21,6 @@
 #include "comparability.h"
 #include "files.h"
 
-extern char** environ;
-
 namespace exittop {
 namespace {
 

@@ -4,13 +4,12 @@
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstring>
 #include <utility>
 #include <vector>
-
-extern char** environ;
 
 namespace exittop {
 

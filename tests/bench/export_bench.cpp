@@ -4,7 +4,6 @@
 // the target of 50 ms, where something must have gone wrong.
 #include <algorithm>
 #include <array>
-#include <ctime>
 #include <filesystem>
 #include <string>
 #include <utility>
@@ -13,6 +12,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "cpu_time.h"
 #include "files.h"
 #include "made_slots.h"
 #include "prometheus.h"
@@ -27,17 +27,6 @@ constexpr std::uint32_t reasons = 20;
 constexpr int updates = 30;
 constexpr double target_ms = 50.0;
 constexpr double broken_ms = 5 * target_ms;
-
-double cpu_ms() {
-    timespec now{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
-}
-
-double median(std::vector<double> values) {
-    std::ranges::sort(values);
-    return values[values.size() / 2];
-}
 
 class Exporting {
 public:

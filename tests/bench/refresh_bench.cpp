@@ -10,7 +10,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,6 +17,7 @@
 
 #include <fmt/format.h>
 
+#include "cpu_time.h"
 #include "live_state.h"
 #include "live_view.h"
 #include "made_slots.h"
@@ -35,12 +35,6 @@ constexpr double broken_ms = 5 * target_ms;
 constexpr std::array<std::uint32_t, 12> codes = {0x00, 0x10, 0x41, 0x60, 0x61, 0x64,
                                                  0x72, 0x78, 0x7b, 0x7c, 0x81, 0x400};
 
-double cpu_ms() {
-    timespec now{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
-}
-
 // The report's way out, as stdout becomes the terminal that is drawn on.
 FILE* report_file = stdout;
 
@@ -53,7 +47,8 @@ public:
         size.ws_col = 200;
         int outer = -1;
         int inner = -1;
-        if (openpty(&outer, &inner, nullptr, nullptr, &size) != 0) std::abort();
+        const int kept = dup(STDOUT_FILENO);
+        if (kept < 0 || openpty(&outer, &inner, nullptr, nullptr, &size) != 0) std::abort();
         reader_ = fork();
         if (reader_ == 0) {
             std::array<char, 65536> read_away{};
@@ -61,7 +56,7 @@ public:
             while (read(outer, read_away.data(), read_away.size()) > 0) {}
             _exit(0);
         }
-        report_file = fdopen(dup(STDOUT_FILENO), "w");
+        report_file = fdopen(kept, "w");
         dup2(inner, STDIN_FILENO);
         dup2(inner, STDOUT_FILENO);
         setenv("TERM", "xterm-256color", 1);
@@ -145,12 +140,6 @@ private:
         return VmIdentity{fmt::format("vm-{:04}", pid - 1000), "", "qemu"};
     }};
 };
-
-double median(std::vector<double> values) {
-    const auto half = static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::ranges::nth_element(values, values.begin() + half);
-    return values[values.size() / 2];
-}
 
 double report(const char* what, Refreshing& refreshing) {
     const auto& parts = refreshing.parts;

@@ -22,7 +22,7 @@ const ExitStats& find_exits(const Snapshot& snapshot, std::size_t vm, std::uint3
 
 TEST(Delta, NothingHappened) {
     const Snapshot snapshot = test::make_snapshot();
-    const Delta delta = snapshot - snapshot;
+    const Delta delta = snapshot - test::make_snapshot();
     ASSERT_EQ(delta.interval.vms.size(), 1U);  // The other one had ended before.
     EXPECT_EQ(delta.interval.vms[0].vcpus.size(), 2U);
     EXPECT_TRUE(exits_by_reason(delta.interval.vms[0]).empty());

@@ -148,8 +148,10 @@ TEST_F(WriteFile, PublishesAndWithdrawsBehindALink) {
 pid_t start_publisher(const fs::path& path, std::size_t size) {
     const pid_t child = fork();
     if (child != 0) return child;
-    for (char generation = 'a';; generation = generation == 'z' ? 'a' : generation + 1) {
-        if (!publish_file(path, std::string(size, generation) + "\n")) _exit(1);
+    for (;;) {
+        for (char generation = 'a'; generation <= 'z'; ++generation) {
+            if (!publish_file(path, std::string(size, generation) + "\n")) _exit(1);
+        }
     }
 }
 

@@ -113,7 +113,7 @@ TEST(Json, AnySnapshotIsReadBack) {
 
 TEST(Json, HostileTextIsAscii) {
     Snapshot snapshot = test::make_snapshot();
-    snapshot.vms[0].name = std::string("\x1b[31m\u009b\x7f\xff\0", 11) + std::string(9'000, 'A');
+    snapshot.vms[0].name = std::string("\x1b[31m\u009b\x7f\xff\0", 10) + std::string(9'000, 'A');
     snapshot.host.parameters["\xff"] = "\xfe";
     const std::string json = to_json(snapshot);
     for (const char c : json) {

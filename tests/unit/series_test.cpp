@@ -74,7 +74,7 @@ TEST(Series, NamesTellVmsApart) {
     for (const Case& c : cases) EXPECT_EQ(once(c.vms), c.expected) << c.what;
 }
 
-Vm with_reasons(std::vector<std::pair<std::uint32_t, std::uint64_t>> counts) {
+Vm with_reasons(const std::vector<std::pair<std::uint32_t, std::uint64_t>>& counts) {
     Vm vm = make_vm("vm", "1.1", 1);
     vm.vcpus[0].exits.clear();
     for (const auto& [code, count] : counts) {
@@ -152,8 +152,8 @@ TEST(Series, AVcpuNumberUsedAgainIsOneSeries) {
 
 // Whatever happens in a VM: all exits are in some series, and no series goes back.
 TEST(Series, SumsAreExactAndNothingGoesBack) {
-    EXPECT_TRUE(rc::check("sums", [](std::vector<std::vector<std::pair<std::uint8_t, std::uint8_t>>>
-                                         steps) {
+    using Steps = std::vector<std::vector<std::pair<std::uint8_t, std::uint8_t>>>;
+    EXPECT_TRUE(rc::check("sums", [](const Steps& steps) {
         const SeriesOptions options = {
             .top_reasons = *rc::gen::inRange<std::uint32_t>(1, 6)};
         SeriesMemory memory;
