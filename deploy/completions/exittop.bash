@@ -5,7 +5,8 @@
 # The values of an option by the help on stdin: "WORD..." choices, "file", or nothing.
 _exittop_values() {
     local value
-    value=$(sed -nE "s/^ +(-[a-z], ?)?$1[ =]([^ ]+)  .*/\2/p; s/^ +(-[a-z], ?)?$1 ([^ ]+)$/\2/p" | head -n 1)
+    value=$(sed -nE "s/^ +(-[a-z], ?)?$1[ =]([^ ]+)  .*/\2/p; s/^ +(-[a-z], ?)?$1 ([^ ]+)$/\2/p" |
+        head -n 1)
     case $value in
         FILE* | RUN | DIR | PATH) echo file ;;
         *'|'*) echo "${value//|/ }" ;;
@@ -30,7 +31,8 @@ _exittop() {
     # "--format=json" comes in three words.
     [[ $cur == = ]] && prev=${COMP_WORDS[COMP_CWORD - 1]} cur=
     [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD - 2]}
-    if [[ $prev == --* ]] && values=$(_exittop_values "$prev" <<<"$help") && [[ $values ]]; then
+    if [[ $prev =~ ^--[a-z-]+$ ]] && values=$(_exittop_values "$prev" <<<"$help") &&
+        [[ $values ]]; then
         case $values in
             file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
             none) ;;

@@ -73,4 +73,5 @@ complete -c exittop -n __exittop_at_command -a '(__exittop_commands)'
 complete -c exittop -n 'not __exittop_wants_value; and string match -q -- "-*" (commandline -ct)' \
     -a '(__exittop_options)'
 complete -c exittop -n __exittop_wants_value -a '(__exittop_values)'
-complete -c exittop -n 'not __exittop_at_command; and not __exittop_wants_value; and __exittop_takes_files' -F
+complete -c exittop -F \
+    -n 'not __exittop_at_command; and not __exittop_wants_value; and __exittop_takes_files'

@@ -22,6 +22,8 @@ VALUES = {
     "exittop lab --workload ": {"linux", "micro"},
     "exittop du": {"dump"},
     "exittop dump --pid ": set(),
+    "exittop dump --a/b x": set(),
+    "exittop dump oth": set(),
     "exittop dump -- cma": {"cmake"},
     "exittop compare run-": {"run-a.json", "run-b.json"},
     "exittop export --textfile run-a": {"run-a.json"},
@@ -66,8 +68,8 @@ class CompletionTest(unittest.TestCase):
 
     def assert_offers(self, line: str, offered: set[str]) -> None:
         want = self.expected[line]
-        # Commands of this machine that begin the same are offered, too.
         offered = offered - {"--"}      # zsh completes that, too
+        # Behind a "--", commands of this machine that begin the same are offered, too.
         self.assertTrue(want <= offered if " -- " in line else want == offered,
                         f"{line!r} offers {sorted(offered)}, not {sorted(want)}")
 
