@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A text is a table if its first line that is no comment has a comma and no "exit" in front of a
-// number; everything else is looked through line by line.
+// A text is a table if its first line that is no comment is a heading, of which the first cell has
+// the word "reason"; everything else is looked through line by line.
 #include "import.h"
 
 #include <algorithm>
@@ -30,6 +30,14 @@ struct Line {
     std::size_t number;  // From 1 on, for messages.
     std::string_view text;
 };
+
+std::string lower(std::string_view text) {
+    std::string out(text);
+    for (char& c : out) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    return out;
+}
 
 std::string_view trimmed(std::string_view text) {
     constexpr std::string_view blanks = " \t\r\v\f";
@@ -81,12 +89,15 @@ std::vector<std::string_view> cells_of(std::string_view line) {
 }
 
 std::size_t find_column(const Line& heading, const ImportOptions& options) {
-    const auto names = cells_of(heading.text);
+    auto names = cells_of(heading.text);
     if (options.column.empty() && names.size() == 2) return 1;
     const auto found = std::find(names.begin() + 1, names.end(), options.column);
-    if (found != names.end()) return static_cast<std::size_t>(found - names.begin());
-    const std::string known = fmt::format(
-        "{}", fmt::join(std::vector<std::string_view>(names.begin() + 1, names.end()), ", "));
+    if (!options.column.empty() && found != names.end()) {
+        return static_cast<std::size_t>(found - names.begin());
+    }
+    names.erase(names.begin());
+    std::erase(names, "");  // A comma at the end of each line makes a column without a name.
+    const std::string known = fmt::format("{}", fmt::join(names, ", "));
     throw BadText{fmt::format("{}: choose one of {} with --column",
                               options.column.empty()
                                   ? "it has several columns of counts"
@@ -116,15 +127,20 @@ Counts read_table(const std::vector<Line>& lines, const ImportOptions& options,
 
 // ---- Lines of logs
 
-// The whole number that follows a word, but for blanks and one of : = ( between them.
+// The whole number that follows a word, but for blanks and : = ( between them; as AMD's codes are
+// often printed, also in hexadecimal.
 std::optional<std::uint64_t> number_after(std::string_view text, std::string_view word) {
     const std::size_t found = text.find(word);
     if (found == text.npos) return std::nullopt;
     text.remove_prefix(found + word.size());
     const std::size_t begin = text.find_first_not_of(" \t:=(");
     if (begin == text.npos) return std::nullopt;
+    text.remove_prefix(begin);
+    const bool is_hex = text.starts_with("0x");
+    if (is_hex) text.remove_prefix(2);
     std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data() + begin, text.data() + text.size(), number);
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), number, is_hex ? 16 : 10);
     return error == std::errc{} ? std::optional(number) : std::nullopt;
 }
 
@@ -138,14 +154,6 @@ std::optional<std::uint64_t> number_before(std::string_view text, std::string_vi
     std::uint64_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     return error == std::errc{} ? std::optional(number) : std::nullopt;
-}
-
-std::string lower(std::string_view text) {
-    std::string out(text);
-    for (char& c : out) {
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    }
-    return out;
 }
 
 template <typename Find>
@@ -177,15 +185,15 @@ Counts read_log(const std::vector<Line>& lines) {
         if (found) counts[found->first] = found->second;
     }
     if (counts.empty()) {
-        throw BadText{"no line has the form 'exit number 48 exits = 35708', and it is no CSV with "
-                      "reasons in its first column"};
+        throw BadText{"no line has the form 'exit number 48 exits = 35708', and it is no CSV with a "
+                      "heading like 'reason,exits'"};
     }
     return counts;
 }
 
 bool is_table(const std::vector<Line>& lines) {
     return lines.front().text.contains(',') && !read_log_line(lines.front()) &&
-           cells_of(lines.front().text)[0].contains("reason");
+           lower(cells_of(lines.front().text)[0]).contains("reason");
 }
 
 // ---- The run

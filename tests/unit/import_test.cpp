@@ -45,15 +45,17 @@ TEST(Import, LineForms) {
              "Exit reason number 48 has 35708 exits",
              "exit_reason=48 count=35708",
              "exit type 48 count 35708\r",
+             "exit reason 0x30: 35708 exits",
          }) {
         EXPECT_EQ(imported(line), (Counts{{48, 35708}})) << line;
     }
 }
 
 TEST(Import, ALogWithOtherLines) {
-    const Counts found = imported("booting\n[1.0] exit number 10 exits = 5\n# exit number 1 exits = 1\n"
-                                  "total exits = 99\nexit number 12 exits = 7\n"
-                                  "exit number 10 exits = 6\nexit number 3 exits = 0\n");
+    const Counts found = imported(
+        "booting\n[1.0] exit number 10 exits = 5\n# exit number 1 exits = 1\n"
+        "total exits = 99\nexit number 12 exits = 7\n"
+        "exit number 10 exits = 6\nexit number 3 exits = 0\n");
     EXPECT_EQ(found, (Counts{{10, 6}, {12, 7}}));  // The last one counts; zero is none.
 }
 
@@ -70,6 +72,7 @@ TEST(Import, Tables) {
     EXPECT_EQ(named->label, "mine");
     EXPECT_EQ(counts(*named).size(), 2U);
     EXPECT_EQ(imported("reason,n\n0x400,7\n", {.isa = Isa::svm}), (Counts{{0x400, 7}}));
+    EXPECT_EQ(imported("Exit Reason,n\n48,7\n"), (Counts{{48, 7}}));
     EXPECT_EQ(imported("reason,n\nnpf,7\n", {.isa = Isa::svm}), (Counts{{0x400, 7}}));
 }
 
@@ -87,6 +90,8 @@ TEST(Import, WhatIsWrongIsSaidWithItsLine) {
     EXPECT_NE(failure("hello\n").find("no line has the form"), std::string::npos);
     EXPECT_EQ(failure("reason,a,b\n1,2,3\n"),
               "it has several columns of counts: choose one of a, b with --column");
+    EXPECT_EQ(failure("reason,a,\n1,2,3\n"),
+              "it has several columns of counts: choose one of a with --column");
     EXPECT_EQ(failure("reason,a\n1,2\n", {.column = "c"}),
               "it has no column 'c': choose one of a with --column");
     EXPECT_EQ(failure("reason,a\n1,-2\n"), "line 2: '-2' is no count of exits");
@@ -103,9 +108,10 @@ TEST(Import, WhatIsWrongIsSaidWithItsLine) {
 
 TEST(Import, AnyTextIsReadOrRefused) {
     EXPECT_TRUE(rc::check("no text does harm, and errors are one line", [] {
-        const auto pieces = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
-            "exit number", " exits", "=", "48", ",", "\n", "reason", "#", "-1", "99999999999999999999",
-            "\x1b", "\xff", " ", "CPUID"));
+        const auto pieces =
+            *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
+                "exit number", " exits", "=", "48", ",", "\n", "reason", "#", "-1",
+                "99999999999999999999", "\x1b", "\xff", " ", "CPUID"));
         std::string text;
         for (const std::string& piece : pieces) text += piece;
         const auto run = import_counts(text, {});
