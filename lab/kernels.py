@@ -36,7 +36,6 @@ class Kernel:
     vmlinuz: Path
     modules: Path
     module_btf: bool
-    hist_trigger: bool
     vendors: tuple[str, ...]
     package_version: str
     replaced: dict[str, Path] = field(default_factory=dict)     # modules that stand in for its own
@@ -108,8 +107,7 @@ def _describe(version: str, entry: dict, folder: Path) -> Kernel:
     facts = json.loads((folder / "kernel.json").read_text())
     return Kernel(version=version, release=facts["release"], suite=facts["suite"],
                   vmlinuz=folder / "vmlinuz", modules=folder / "modules" / facts["release"],
-                  module_btf=entry["module_btf"], hist_trigger=entry["hist_trigger"],
-                  vendors=tuple(entry["vendors"]),
+                  module_btf=entry["module_btf"], vendors=tuple(entry["vendors"]),
                   # "linux-image-RELEASE_VERSION_amd64.deb"
                   package_version=facts["packages"][-1].split("_")[1])
 

@@ -8,7 +8,6 @@ are made seconds for it.
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -130,7 +129,8 @@ class ScaleTest(unittest.TestCase):
 
     def test_table(self):
         text = (SOURCE / "deploy/README.md").read_text()
-        rows = re.findall(r"(?m)^\| (.*--.*) \| (\d+) \| ([\d.]+) M \| [\d.]+ MB \| ([\d.]+) M \|", text)
+        rows = re.findall(r"(?m)^\| (.*--.*) \| (\d+) \| ([\d.]+) M \| [\d.]+ MB "
+                          r"\| ([\d.]+) M \|", text)
         self.assertEqual(len(rows), 5)
         for options, of_vm, fleet, samples in rows:
             with self.subTest(options):

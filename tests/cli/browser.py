@@ -127,11 +127,6 @@ class Browser:
         return [event["params"]["request"]["url"] for event in self._events
                 if event["method"] == "Network.requestWillBeSent"]
 
-    def screenshot(self) -> bytes:
-        """All of the page as a PNG."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        return base64.b64decode(shot["data"])
-
     def pdf(self) -> bytes:
         """The page as it prints."""
         self.call("Emulation.setEmulatedMedia", media="print")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The Debian package: what lintian says of it, what it brings to a clean Debian, that nothing stays.
+"""The Debian package: what lintian says of it, what it brings to a clean Debian and takes away.
 
 The clean root is made once by debootstrap, from the archive that apt has here, and kept in the
 user's cache as an archive, with systemd and what else the package asks for in it.
@@ -20,8 +20,8 @@ SUITE = "bookworm"
 # For a unit that can be enabled; the rest is what the package itself depends on.
 WITH = ("systemd", "bash-completion")
 # What any installation changes: the package manager's own records, caches and logs.
-NOT_OURS = re.compile(r"(var/lib/dpkg|var/lib/apt|var/cache|var/log|etc/ld\.so\.cache$|proc|sys|dev|"
-                      r"run|tmp)(/|$)")
+NOT_OURS = re.compile(r"(var/lib/dpkg|var/lib/apt|var/cache|var/log|etc/ld\.so\.cache$|proc|sys|"
+                      r"dev|run|tmp)(/|$)")
 LAB = "usr/share/exittop/lab/"
 BROUGHT = {"usr/sbin/exittop", "usr/share/man/man8/exittop.8.gz",
            "usr/bin/exitleaf", "usr/share/man/man1/exitleaf.1.gz",
@@ -69,8 +69,9 @@ def _make_root(kept: Path, wanted: str) -> None:
                            timeout=600)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr
         os.chmod(folder, 0o755)
-        run_program("tar", "-C", folder, "--exclude=./var/cache/apt/archives/*.deb", "-cf",
-                    kept.with_suffix(".new"), ".")
+        done = run_program("tar", "-C", folder, "--exclude=./var/cache/apt/archives/*.deb", "-cf",
+                           kept.with_suffix(".new"), ".")
+        assert done.returncode == 0, done.stderr    # A tar that is cut would be kept for ever.
     kept.with_suffix(".new").rename(kept)
 
 

@@ -4,12 +4,12 @@
 import csv
 import io
 import json
-import os
 import tempfile
 import unittest
 from pathlib import Path
 
-from command_line import FAILED, SOURCE, USAGE, CommandLineTest, run
+from command_line import (FAILED, LACKING, SOURCE, USAGE, CommandLineTest, has_vendor_module,
+                          run)
 
 PUBLISHED = SOURCE / "docs/published-runs"
 GOLDEN_RUN = SOURCE / "tests/golden/dump.json"
@@ -139,11 +139,10 @@ class RunsTest(CommandLineTest):
     def test_experiment_wants_a_command(self):
         self.assert_error(run("experiment"), USAGE, "no command given")
 
-    @unittest.skipIf(os.path.exists("/sys/module/kvm_intel") or
-                     os.path.exists("/sys/module/kvm_amd"), "this host has what it lacks")
+    @unittest.skipIf(has_vendor_module(), "this host has its vendor module")
     def test_experiment_without_the_module(self):
         done = run("experiment", "--yes", "--", "true")
-        self.assert_error(done, 77, "kvm")
+        self.assert_error(done, LACKING, "kvm")
 
 
 if __name__ == "__main__":
