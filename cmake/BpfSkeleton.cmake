@@ -25,8 +25,8 @@ function(bpf_skeleton target source vmlinux_dir)
         VERBATIM)
     add_custom_command(
         OUTPUT ${skeleton}
-        COMMAND sh -c "\"$1\" gen skeleton \"$2\" name \"$3\" > \"$4.new\" && mv \"$4.new\" \"$4\"" sh
-                ${BPFTOOL} ${object} ${name}_bpf ${skeleton}
+        COMMAND sh -c "\"$1\" gen skeleton \"$2\" name \"$3\" > \"$4.new\" && mv \"$4.new\" \"$4\""
+                sh ${BPFTOOL} ${object} ${name}_bpf ${skeleton}
         DEPENDS ${object}
         COMMENT "BPF skeleton ${name}"
         VERBATIM)

@@ -36,10 +36,11 @@ configure() {
 
 build() {
     local arguments=(--preset "$preset") said
+    local sources=("$top"/{CMakeLists.txt,bpf,cmake,guest,kernel,lab,userspace,vmlinux})
     ((${#targets[@]})) && arguments+=(--target "${targets[@]}")
     # Where no source is newer than the last build there is little to do and nothing to show.
-    if [[ -f $folder/built && -z $(find "$top"/{CMakeLists.txt,bpf,cmake,guest,kernel,lab,userspace,vmlinux} \
-        -newer "$folder/built" -print -quit) ]]; then
+    if [[ -f $folder/built &&
+        -z $(find "${sources[@]}" -newer "$folder/built" -print -quit) ]]; then
         said=$(cmake --build "${arguments[@]}" 2>&1) || fail 1 "the build failed: $said"
     else
         cmake --build "${arguments[@]}" >&2 || fail 1 "the build failed; see above"

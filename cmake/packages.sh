@@ -8,8 +8,9 @@ build_packages=(g++=g++ clang=clang llvm=llvm-strip cmake=cmake ninja-build=ninj
 lab_packages=(python3=python3 busybox-static zstd=zstd)
 amd_lab_packages=(qemu-system-x86=qemu-system-x86_64)
 intel_lab_packages=(bochs=bochs-bin bochsbios vgabios)
-test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=python3 groff-base=groff
-    zsh=zsh fish=fish debootstrap=debootstrap lintian=lintian man-db=man systemd=systemd-analyze)
+test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=python3
+    groff-base=groff zsh=zsh fish=fish debootstrap=debootstrap lintian=lintian man-db=man
+    systemd=systemd-analyze)
 
 # To build KVM's modules with the patches of kernel/: lab/patched_kvm.py.
 kvm_patch_packages=(gcc=gcc make=make patch=patch perl=perl xz-utils=xz dwarves=pahole)

@@ -102,6 +102,6 @@ def run(command: list[str], cwd: Path | None = None) -> str:
     if done.returncode != 0:
         said = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg"))]
         reason = (said or done.stderr.splitlines() or ["no reason given"])[0]
-        raise LabError(f"cannot get it from Debian: {' '.join((command[0], command[-1]))}: {reason}",
+        raise LabError(f"cannot get it from Debian: {command[0]} {command[-1]}: {reason}",
                        HOST_LACKS)
     return done.stdout

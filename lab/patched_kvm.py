@@ -33,7 +33,8 @@ _RECIPE = b"1"
 _NEEDED = ("arch/x86/kvm", "virt/kvm", "Documentation/admin-guide/kernel-parameters.txt",
            "scripts/checkpatch.pl", "scripts/spelling.txt", "scripts/const_structs.checkpatch")
 # Not among them: that compiler or pahole is another than the distribution's.
-_COMPLAINT = re.compile(r"(?i)^(?!warning: .* differs from the one used).*(?:warning|error): |\*\*\*")
+_COMPLAINT = re.compile(r"(?i)^(?!warning: .* differs from the one used).*(?:warning|error): "
+                        r"|\*\*\*")
 
 
 def versions() -> list[str]:

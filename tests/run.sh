@@ -7,7 +7,7 @@
 # bpf:  the BPF program through test runs (root)
 # bench: what exittop itself costs on made-up input, printed
 # lab:  real KVM in emulated hosts, one kernel after the other
-# leaves: those of the lab on modules with the patches of kernel/ that lab has no time for; not in all
+# leaves: what the lab has no time for on modules with the patches of kernel/; not in all
 # Missing packages are installed first (root). 77: a part could not run here.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
@@ -21,7 +21,7 @@ for part in "$@"; do
     case $part in
         all) parts+=(unit cli bpf bench lab) ;;
         unit | cli | bpf | bench | lab | leaves) parts+=("$part") ;;
-        *) fail 2 "no part of the tests is called '$part': all, unit, cli, bpf, bench, lab or leaves" ;;
+        *) fail 2 "no part of the tests is '$part': all, unit, cli, bpf, bench, lab, leaves" ;;
     esac
 done
 has_part() { [[ " ${parts[*]} " == *" $1 "* ]]; }

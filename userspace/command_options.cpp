@@ -37,7 +37,8 @@ constexpr std::array reason_formats = {Choice{"table", Format::table}, Choice{"c
 constexpr std::array attach_choices = {Choice{"auto", AttachChoice::automatic},
                                        Choice{"raw", AttachChoice::raw},
                                        Choice{"classic", AttachChoice::classic}};
-constexpr std::array details = {Choice{"count", CountDetail::count}, Choice{"time", CountDetail::time},
+constexpr std::array details = {Choice{"count", CountDetail::count},
+                                Choice{"time", CountDetail::time},
                                 Choice{"histogram", CountDetail::histogram}};
 constexpr std::array color_modes = {Choice{"auto", ColorMode::automatic},
                                     Choice{"always", ColorMode::always},

@@ -31,37 +31,42 @@ constexpr std::array texts = {
         "  exittop dump --duration 10               what all VMs did in ten seconds\n"
         "  exittop dump --vm 'web*' --histogram     of some VMs, until Ctrl-C\n"
         "  exittop dump --format json -- sleep 5    as JSON, while a command runs\n"},
-    CommandText{Subcommand::record, "record", "Count, and write a run to a file.",
-                   "exittop record [OPTIONS] -o RUN [-- COMMAND [ARGS...]]",
-                   "Counts as dump does; an existing file is kept unless --force. With --repeat\n"
-                   "the file holds all repetitions, and compare tells differences from noise.\n"
-                   "\n"
-                   "Examples:\n"
-                   "  exittop record -o before.json --duration 10\n"
-                   "  exittop record -o after.json --label tuned --duration 10\n"
-                   "  exittop record -o sleep.json --repeat 5 -- sleep 1\n"},
-    CommandText{Subcommand::compare, "compare", "Runs side by side.",
-                   "exittop compare [OPTIONS] RUN...",
-                   "A RUN is a file that `exittop record` or `dump --format json` wrote. Deltas and\n"
-                   "ratios are to the first one.\n"
-                   "\n"
-                   "Examples:\n"
-                   "  exittop compare before.json after.json\n"
-                   "  exittop compare --normalize time --explain before.json after.json\n"
-                   "  exittop compare --format markdown before.json after.json > report.md\n"
-                   "  exittop compare --html report.html before.json after.json\n"},
-    CommandText{Subcommand::import, "import", "Counts that others printed, as a run.",
-                   "exittop import [OPTIONS] -o RUN FILE",
-                   "FILE is a log with lines like \"exit number 48 exits = 35708\", or CSV with the\n"
-                   "reason's number first and a column of counts for each run.\n"},
-    CommandText{Subcommand::experiment, "experiment",
-                   "A command with nested paging and without, compared.",
-                   "exittop experiment [OPTIONS] -- COMMAND [ARGS...]",
-                   "Runs COMMAND, which must start a VM; reloads kvm_intel or kvm_amd with the\n"
-                   "other paging mode, runs it again, and loads the module as it was. Refuses\n"
-                   "while a VM runs; asks before it begins.\n"},
     CommandText{
-        Subcommand::export_metrics, "export", "Metrics for Prometheus, as node_exporter's textfile.",
+        Subcommand::record, "record", "Count, and write a run to a file.",
+        "exittop record [OPTIONS] -o RUN [-- COMMAND [ARGS...]]",
+        "Counts as dump does; an existing file is kept unless --force. With --repeat\n"
+        "the file holds all repetitions, and compare tells differences from noise.\n"
+        "\n"
+        "Examples:\n"
+        "  exittop record -o before.json --duration 10\n"
+        "  exittop record -o after.json --label tuned --duration 10\n"
+        "  exittop record -o sleep.json --repeat 5 -- sleep 1\n"},
+    CommandText{
+        Subcommand::compare, "compare", "Runs side by side.",
+        "exittop compare [OPTIONS] RUN...",
+        "A RUN is a file that `exittop record` or `dump --format json` wrote. Deltas and\n"
+        "ratios are to the first one.\n"
+        "\n"
+        "Examples:\n"
+        "  exittop compare before.json after.json\n"
+        "  exittop compare --normalize time --explain before.json after.json\n"
+        "  exittop compare --format markdown before.json after.json > report.md\n"
+        "  exittop compare --html report.html before.json after.json\n"},
+    CommandText{
+        Subcommand::import, "import", "Counts that others printed, as a run.",
+        "exittop import [OPTIONS] -o RUN FILE",
+        "FILE is a log with lines like \"exit number 48 exits = 35708\", or CSV with the\n"
+        "reason's number first and a column of counts for each run.\n"},
+    CommandText{
+        Subcommand::experiment, "experiment",
+        "A command with nested paging and without, compared.",
+        "exittop experiment [OPTIONS] -- COMMAND [ARGS...]",
+        "Runs COMMAND, which must start a VM; reloads kvm_intel or kvm_amd with the\n"
+        "other paging mode, runs it again, and loads the module as it was. Refuses\n"
+        "while a VM runs; asks before it begins.\n"},
+    CommandText{
+        Subcommand::export_metrics, "export",
+        "Metrics for Prometheus, as node_exporter's textfile.",
         "exittop export --textfile FILE [OPTIONS]",
         "Writes FILE every --interval until a signal, then removes it; or once, after\n"
         "--duration, and leaves it. Replaces it in one step, so that readers never see half.\n"
@@ -69,9 +74,10 @@ constexpr std::array texts = {
         "Examples:\n"
         "  exittop export --textfile /var/lib/prometheus/node-exporter/exittop.prom\n"
         "  exittop export --textfile - --duration 5 --top-reasons 5   print, once\n"},
-    CommandText{Subcommand::check, "check",
-                   "What this host offers, what is missing, what to do.",
-                   "exittop check [OPTIONS]", ""},
+    CommandText{
+        Subcommand::check, "check",
+        "What this host offers, what is missing, what to do.",
+        "exittop check [OPTIONS]", ""},
     CommandText{
         Subcommand::leaves, "leaves", "Let guests read their own counts through CPUID.",
         "exittop leaves --vm GLOB [OPTIONS] [-- COMMAND [ARGS...]]",
@@ -81,14 +87,16 @@ constexpr std::array texts = {
         "\n"
         "Example:\n"
         "  exittop leaves --vm 'web*'               until Ctrl-C\n"},
-    CommandText{Subcommand::reasons, "reasons",
-                   "Every exit reason: what it means, what can be done about it.",
-                   "exittop reasons [OPTIONS] [NAME|NUMBER]",
-                   "Examples:\n"
-                   "  exittop reasons EPT_MISCONFIG\n"
-                   "  exittop reasons 48 --isa vmx\n"},
-    CommandText{Subcommand::lab, "lab", "The same tables from an emulated host: no VM needed.",
-                   "exittop lab [amd|intel] [OPTIONS]", ""},
+    CommandText{
+        Subcommand::reasons, "reasons",
+        "Every exit reason: what it means, what can be done about it.",
+        "exittop reasons [OPTIONS] [NAME|NUMBER]",
+        "Examples:\n"
+        "  exittop reasons EPT_MISCONFIG\n"
+        "  exittop reasons 48 --isa vmx\n"},
+    CommandText{
+        Subcommand::lab, "lab", "The same tables from an emulated host: no VM needed.",
+        "exittop lab [amd|intel] [OPTIONS]", ""},
 };
 
 }  // namespace

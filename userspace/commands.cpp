@@ -177,8 +177,9 @@ Done run_import(const Options& options) {
     if (!text) return std::unexpected(text.error());
     auto run = import_counts(*text, {options.import_isa, options.column, options.label});
     if (!run) {
-        return std::unexpected(Error{
-            ExitStatus::failed, fmt::format("'{}': {}", sanitise(path, name_columns), run.error())});
+        return std::unexpected(
+            Error{ExitStatus::failed,
+                  fmt::format("'{}': {}", sanitise(path, name_columns), run.error())});
     }
     run->note = options.note;
     return write_run(options, *run);

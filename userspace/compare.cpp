@@ -140,7 +140,9 @@ std::string run_line(const Comparison& comparison, std::size_t index) {
         line += fmt::format(", {} {}", vcpus, vcpus == "1" ? "vCPU" : "vCPUs");
     }
     if (const std::string vmm = fact(run, "VMM"); !vmm.empty()) line += ", " + vmm;
-    if (const std::string kernel = fact(run, "kernel"); !kernel.empty()) line += ", Linux " + kernel;
+    if (const std::string kernel = fact(run, "kernel"); !kernel.empty()) {
+        line += ", Linux " + kernel;
+    }
     return line;
 }
 
@@ -291,7 +293,9 @@ std::string compare_markdown(const Comparison& comparison, bool explain) {
     }
     out += fmt::format("\nPer reason, {}:\n\n{}", basis_name(comparison.basis),
                        draw_markdown(counts));
-    if (const std::string noise = noise_line(comparison); !noise.empty()) out += "\n" + noise + "\n";
+    if (const std::string noise = noise_line(comparison); !noise.empty()) {
+        out += "\n" + noise + "\n";
+    }
     if (const Table costs = cost_table(comparison); !costs.rows.empty()) {
         out += "\nWhat they cost:\n\n" + draw_markdown(costs);
     }
@@ -300,8 +304,9 @@ std::string compare_markdown(const Comparison& comparison, bool explain) {
 
 std::string compare_csv(const Comparison& comparison, bool explain) {
     std::vector<std::string> heading = {
-        "reason", "isa",  "level",   "code",    "run",    "repeats", "count", "value", "spread",
-        "rate",   "time_ns", "mean_ns", "p50_ns", "p99_ns", "delta",   "ratio", "change", "p_value"};
+        "reason", "isa",     "level",   "code",   "run",    "repeats", "count", "value", "spread",
+        "rate",   "time_ns", "mean_ns", "p50_ns", "p99_ns", "delta",   "ratio", "change",
+        "p_value"};
     if (explain) heading.emplace_back("explanation");
     std::string out = csv_line(heading);
     const auto add = [&](const ReasonRow& reason) {

@@ -69,7 +69,8 @@ std::expected<std::vector<Run>, Error> run_experiment(const Host& host, const Op
     if (!module) return std::unexpected(module.error());
     fmt::print(stderr, "{}", plan(*module, options));
     if (!options.yes && !agrees()) {
-        return std::unexpected(Error{ExitStatus::failed, "not begun: it was not agreed to (--yes)"});
+        return std::unexpected(
+            Error{ExitStatus::failed, "not begun: it was not agreed to (--yes)"});
     }
 
     Signals signals;  // From here on none of them ends exittop half-way.

@@ -99,8 +99,9 @@ int obstacle(const fs::path& target, bool overwrite) {
 std::expected<void, Error> write_result(const fs::path& path, int code) {
     if (code == 0) return {};
     const std::string_view why = code == EINVAL ? "it is no regular file" : std::strerror(code);
-    return std::unexpected(Error{
-        ExitStatus::failed, fmt::format("cannot write '{}': {}", sanitise(path.string(), 200), why)});
+    return std::unexpected(
+        Error{ExitStatus::failed,
+              fmt::format("cannot write '{}': {}", sanitise(path.string(), 200), why)});
 }
 
 /// 0, or what errno says of it. The temporary name is short: it fits wherever the other does.

@@ -33,8 +33,8 @@ std::expected<void, Error> check_stdout();
 std::expected<void, Error> check_writable(const std::filesystem::path& path, bool overwrite);
 
 /// Writes a file that is there in full or, where this fails, as it was before: by a temporary file
-/// in the same folder, whose name ends in ".tmp". A file that exists is replaced only if wanted, and
-/// what is no regular file never. Through symbolic links.
+/// in the same folder, whose name ends in ".tmp". A file that exists is replaced only if wanted,
+/// and what is no regular file never. Through symbolic links.
 std::expected<void, Error> write_file(const std::filesystem::path& path, std::string_view text,
                                       bool overwrite);
 

@@ -41,8 +41,8 @@ public:
     [[nodiscard]] std::vector<std::string> arguments(std::uint32_t pid) const;
     /// The cgroups of a process as /proc has them; empty if it is gone.
     [[nodiscard]] std::string cgroup(std::uint32_t pid) const;
-    /// The pod of that uid by the name of its folder of logs, which the kubelet keeps for each; with
-    /// the uid alone where there is none.
+    /// The pod of that uid by the name of its folder of logs, which the kubelet keeps for each;
+    /// with the uid alone where there is none.
     [[nodiscard]] Pod pod(const std::string& uid) const;
 
 private:

@@ -282,7 +282,8 @@ Paging read_paging(const Node& node) {
 
 CountDetail read_detail(const Node& node) {
     const std::string name = node.text();
-    for (const CountDetail detail : {CountDetail::count, CountDetail::time, CountDetail::histogram}) {
+    for (const CountDetail detail :
+         {CountDetail::count, CountDetail::time, CountDetail::histogram}) {
         if (detail_name(detail) == name) return detail;
     }
     node.fail("must be \"count\", \"time\" or \"histogram\"");

@@ -71,7 +71,8 @@ private:
 
     /// Until a key, the next sample or the next poll.
     void wait() {
-        const auto due = std::chrono::duration_cast<std::chrono::milliseconds>(next_ - Clock::now());
+        const auto due =
+            std::chrono::duration_cast<std::chrono::milliseconds>(next_ - Clock::now());
         const auto limit = std::clamp<std::chrono::milliseconds>(due + 1ms, 1ms, poll_interval);
         pollfd input{STDIN_FILENO, POLLIN, 0};
         const int ready = ::poll(&input, 1, static_cast<int>(limit.count()));

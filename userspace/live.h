@@ -10,7 +10,7 @@
 
 namespace exittop {
 
-/// Shows the live view until the user, a signal or the end of the terminal ends it. The exit status.
+/// Shows the live view until the user, a signal or the terminal's end ends it. The exit status.
 std::expected<int, Error> run_live(const Host& host, const Options& options);
 
 }  // namespace exittop

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The live view's first lines (host, totals, own cost, losses, what is on), its last line (keys), and
-// what stands in for a list that is empty.
+// The live view's first lines (host, totals, own cost, losses, what is on), its last line (keys),
+// and what stands in for a list that is empty.
 #include <algorithm>
 #include <utility>
 
@@ -31,7 +31,9 @@ Totals totals_of(const State& state) {
 
 std::string own_cost(const State& state) {
     std::string text = fmt::format("exittop: {} CPU", print_percent(state.cpu_share));
-    if (state.ns_per_event > 0.0) return text + fmt::format(", {:.0f} ns/event", state.ns_per_event);
+    if (state.ns_per_event > 0.0) {
+        return text + fmt::format(", {:.0f} ns/event", state.ns_per_event);
+    }
     return text + (state.measure ? ", measuring" : ", ns/event: press m");
 }
 
@@ -160,10 +162,9 @@ std::vector<Line> draw_header(const State& state) {
     // Where there is little room, the first of them are the ones that matter.
     for (std::size_t count = on.size(); count > 0; --count) {
         const std::size_t before = path.size();
-        append_right(path, fmt::format("{}", fmt::join(on.begin(),
-                                                       on.begin() + static_cast<std::ptrdiff_t>(count),
-                                                       "  ")),
-                     Role::notice, width);
+        const auto end = on.begin() + static_cast<std::ptrdiff_t>(count);
+        append_right(path, fmt::format("{}", fmt::join(on.begin(), end, "  ")), Role::notice,
+                     width);
         if (path.size() > before) break;
     }
     lines.push_back(std::move(path));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the live view shows, as a value, and how keys and samples change it. No terminal and no clock
-// in here: apply() is a pure function.
+// What the live view shows, as a value, and how keys and samples change it. No terminal and no
+// clock in here: apply() is a pure function.
 #pragma once
 
 #include <array>
@@ -107,7 +107,8 @@ struct State {
     Screen screen = Screen::vms;
     Overlay overlay = Overlay::none;
     /// By Screen.
-    std::array<ListState, 4> lists{{{.sort = "rate"}, {.sort = "rate"}, {.sort = "id"}, {.sort = "id"}}};
+    std::array<ListState, 4> lists{
+        {{.sort = "rate"}, {.sort = "rate"}, {.sort = "id"}, {.sort = "id"}}};
     std::size_t picked = 0;          ///< In the sort picker; in the help: first line shown.
     std::string filter_before;       ///< While a filter is typed: what Esc restores.
     std::string vm;                  ///< Id of the VM that is looked at.

@@ -248,7 +248,8 @@ std::vector<Line> draw_table(const State& state, const LiveTable& table) {
         table, widths, [&](std::size_t i, std::size_t) { return table.columns[i].heading; },
         Role::heading, false, state.width));
     if (list.rows.empty() && !list.filter.empty()) {
-        lines.push_back({{" Nothing matches the filter; Esc in it restores what was.", Role::notice}});
+        lines.push_back(
+            {{" Nothing matches the filter; Esc in it restores what was.", Role::notice}});
     }
     const std::size_t end = std::min(list.top + layout_of(state).list_rows, list.rows.size());
     for (std::size_t row = list.top; row < end; ++row) {

@@ -235,7 +235,8 @@ Shown shown_reasons(const State& state, const VmTrack& track) {
 
 Shown shown_vcpu(const State& state, const VmTrack& track, std::uint32_t vcpu) {
     const std::optional<Vm>& earlier = state.cumulative ? track.zero : track.before;
-    Shown shown{exits_of(track.vm, vcpu), state.cumulative ? state.duration_s - state.zero_s : state.interval_s};
+    Shown shown{exits_of(track.vm, vcpu),
+                state.cumulative ? state.duration_s - state.zero_s : state.interval_s};
     if (earlier) {
         shown.exits = reasons_since(std::move(shown.exits), exits_of(*earlier, vcpu));
     } else if (!state.cumulative) {

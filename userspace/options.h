@@ -64,14 +64,14 @@ struct Options {
     bool measure = false;
     /// live, dump, record, export, leaves: only VMs of this process.
     std::optional<std::uint32_t> pid;
-    /// live, dump, record, export: only VMs whose name matches this pattern; empty: all. leaves: those
-    /// that may read their counts, never empty.
+    /// live, dump, record, export: only VMs whose name matches this pattern; empty: all. leaves:
+    /// those that may read their counts, never empty.
     std::string vm_glob;
     /// Whatever counts, check: vCPUs there is room for.
     std::uint32_t max_vcpus = 4096;
     /// live, dump, record, export, leaves: fail, not wait, where KVM's vendor module is not loaded.
     bool no_wait = false;
-    /// Whatever counts, check: which tracepoints to use; automatic decides by what the kernel's BTF says.
+    /// Whatever counts, check: which tracepoints to use; automatic decides by the kernel's BTF.
     AttachChoice attach = AttachChoice::automatic;
     /// Where it prints: colour; automatic: on terminals, unless NO_COLOR is set.
     ColorMode color = ColorMode::automatic;
@@ -83,7 +83,7 @@ struct Options {
     std::optional<Isa> isa;
     /// compare: run files, at least one; import: the file to read.
     std::vector<std::string> runs;
-    /// record, import: the run file to write; experiment: the folder to keep both runs in, or empty.
+    /// record, import: the run file to write; experiment: the folder for both runs, or empty.
     std::string output;
     /// compare, experiment: also write the comparison to this file, as an HTML page; empty: do not.
     std::string html;

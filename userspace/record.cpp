@@ -29,7 +29,9 @@ std::expected<Recorded, Error> record_run(const Host& host, const Options& optio
     run.version = EXITTOP_VERSION;
     run.started_at = utc_now();
     for (std::uint32_t number = 1; number <= options.repeats; ++number) {
-        if (options.repeats > 1) report(fmt::format("repetition {} of {}", number, options.repeats));
+        if (options.repeats > 1) {
+            report(fmt::format("repetition {} of {}", number, options.repeats));
+        }
         auto counted = count_exits(host, options);
         if (!counted) return std::unexpected(counted.error());
         const std::string flaw = options.repeats > 1 ? flaw_of(*counted) : "";

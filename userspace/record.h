@@ -17,8 +17,8 @@ struct Recorded {
     bool interrupted = false;
 };
 
-/// All repetitions that the options ask for. Repetitions are of the same work: one that is cut short
-/// or whose command fails is an error, unless it is the only one.
+/// All repetitions that the options ask for. Repetitions are of the same work: one that is cut
+/// short or whose command fails is an error, unless it is the only one.
 std::expected<Recorded, Error> record_run(const Host& host, const Options& options);
 
 }  // namespace exittop

@@ -86,7 +86,7 @@ struct HostFacts {
 /// Whether a parameter of a kvm module changes what exits there are or what they cost.
 bool is_telling_parameter(const std::string& name);
 
-/// What could not be counted in full, by cause. The names in lost_causes() are those that users see.
+/// What could not be counted in full, by cause. Users see the names in lost_causes().
 struct Lost {
     std::uint64_t table_full = 0;          ///< Exits of vCPUs beyond --max-vcpus: not counted.
     std::uint64_t reasons_full = 0;        ///< Exits of a vCPU with too many reasons: not counted.
@@ -127,7 +127,7 @@ std::string detail_name(CountDetail detail);
 struct Snapshot {
     std::string taken_at;     ///< ISO 8601, UTC, when the counting ended.
     double duration_s = 0.0;  ///< How long was counted.
-    CountDetail detail = CountDetail::histogram;  ///< What was not counted is 0 or empty, and not shown.
+    CountDetail detail = CountDetail::histogram;  ///< What it leaves out is 0 or empty, not shown.
     HostFacts host;
     std::vector<Vm> vms;      ///< Running ones and those that ended meanwhile, by name, then id.
     Lost lost;

@@ -43,7 +43,7 @@ double exact_p(const std::vector<std::size_t>& ranks, std::size_t chosen) {
     const auto observed = static_cast<std::ptrdiff_t>(
         std::accumulate(ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(chosen),
                         std::size_t{0}));
-    // ways[k][sum]: subsets of k ranks with that sum. At most 40 over 20 of them: exact in a double.
+    // ways[k][sum]: subsets of k ranks with that sum. At most 40 over 20, exact in a double.
     std::vector<std::vector<double>> ways(chosen + 1, std::vector<double>(all + 1, 0.0));
     ways[0][0] = 1.0;
     for (const std::size_t rank : ranks) {

@@ -13,10 +13,11 @@ double mean_of(std::span<const double> values);
 /// Sample standard deviation (n - 1); 0 for less than two values.
 double standard_deviation(std::span<const double> values);
 
-/// Two-sided p-value of the Mann-Whitney U test: how often a difference in ranks at least this large
-/// comes about if both samples are draws from one distribution. Exact, ties included (a permutation
-/// test of the rank sum), for up to 40 values together; beyond that the normal approximation with
-/// correction for ties and continuity. 1 where one sample is empty. NaN is not allowed.
+/// Two-sided p-value of the Mann-Whitney U test: how often a difference in ranks at least this
+/// large comes about if both samples are draws from one distribution. Exact, ties included (a
+/// permutation test of the rank sum), for up to 40 values together; beyond that the normal
+/// approximation with correction for ties and continuity. 1 where one sample is empty. NaN is not
+/// allowed.
 double mann_whitney(std::span<const double> a, std::span<const double> b);
 
 /// P-values adjusted for their number (Benjamini and Hochberg 1995): of the tests with an adjusted

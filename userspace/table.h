@@ -20,8 +20,8 @@ struct TableOptions {
 
 std::string dump_table(const Snapshot& snapshot, const TableOptions& options);
 
-/// "kvm03, Linux 6.1.0-18-amd64, vmx, ept, Intel(R) Xeon(R) ...", sanitised; what is not known is left
-/// out.
+/// "kvm03, Linux 6.1.0-18-amd64, vmx, ept, Intel(R) Xeon(R) ...", sanitised; what is not known is
+/// left out.
 std::string host_line(const HostFacts& host);
 
 /// Lines that say what was lost, by cause; one short line if it was nothing.

@@ -33,8 +33,8 @@ std::unexpected<Error> failure(std::string text, ExitStatus status = ExitStatus:
     return std::unexpected(Error{status, std::move(text)});
 }
 
-/// Runs modprobe to its end. Signals stay blocked in it as they are here: one half-way through would
-/// leave the host without the module.
+/// Runs modprobe to its end. Signals stay blocked in it as they are here: one half-way through
+/// would leave the host without the module.
 int run_modprobe(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "modprobe");
     std::vector<char*> pointers;

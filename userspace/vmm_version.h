@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Which version of its VMM a process runs, read from the program's file: it is not started for that.
+// Which version of its VMM a process runs, read from the program's file, without starting it.
 #pragma once
 
 #include <cstdint>

@@ -50,7 +50,8 @@ std::expected<Workload, Error> Workload::start(std::span<const std::string> argu
     posix_spawnattr_setsigdefault(&attributes, &set);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
     pid_t pid = -1;
-    const int code = posix_spawnp(&pid, pointers[0], nullptr, &attributes, pointers.data(), environ);
+    const int code =
+        posix_spawnp(&pid, pointers[0], nullptr, &attributes, pointers.data(), environ);
     posix_spawnattr_destroy(&attributes);
     if (code != 0) {
         return std::unexpected(Error{ExitStatus::failed, fmt::format("cannot run '{}': {}",

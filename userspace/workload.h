@@ -15,8 +15,8 @@
 
 namespace exittop {
 
-/// Holds back SIGINT, SIGTERM, SIGHUP and SIGCHLD from its construction on; wait() takes them. Those
-/// that exittop was started to ignore (nohup) stay ignored.
+/// Holds back SIGINT, SIGTERM, SIGHUP and SIGCHLD from its construction on; wait() takes them.
+/// Those that exittop was started to ignore (nohup) stay ignored.
 class Signals {
 public:
     Signals();

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Writes exittop.json, the Grafana dashboard, from the panels below; a test holds that it is theirs.
+"""Writes exittop.json, the Grafana dashboard, from the panels below; a test holds it to be theirs.
 
 Four rows: the fleet, one host, one VM of it, and where a VM's exits go over time (heat maps). The
 fleet and host rows read the recorded series of ../prometheus/exittop.rules.yml, so that they also

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Sets a count that a running exittop keeps, for tests of counts too large to be reached by counting:
-// preset_count EXITTOP_PID VM_PID CODE COUNT. Of the first vCPU of that process it sets the exits of
-// that code; 0 if there are some.
+// Sets a count that a running exittop keeps, for tests of counts too large to be reached by
+// counting: preset_count EXITTOP_PID VM_PID CODE COUNT. Of the first vCPU of that process it sets
+// the exits of that code; 0 if there are some.
 //
-// Writes through /proc/PID/mem into the memory that exittop shares with its BPF program, where it finds
-// the slot by what its header says.
+// Writes through /proc/PID/mem into the memory that exittop shares with its BPF program, where it
+// finds the slot by what its header says.
 #define _GNU_SOURCE
 #include <err.h>
 #include <fcntl.h>

@@ -14,7 +14,8 @@ LINES = {
     "no match": "exittop dump --vm 'mail*' --duration 0.3",
     "other pid": "exittop dump --pid 1 --duration 0.3",
     "full": "exittop dump --duration 0.3 >/dev/full",
-    "no reader": "(exittop dump --duration 1; echo $? >/tmp/status) | true; exit $(cat /tmp/status)",
+    "no reader":
+        "(exittop dump --duration 1; echo $? >/tmp/status) | true; exit $(cat /tmp/status)",
     "closed": "exittop dump --duration 0.3 >&-",
     "its output": "exittop dump --format json -- echo from the command >/dev/null",
     "json": "exittop dump --format json --duration 0.5 --per-vcpu",

@@ -36,7 +36,8 @@ class InstallTest(unittest.TestCase):
                      for path in (SOURCE / "kernel").rglob("*") if path.is_file()}
         expected |= {f"{lab}/{path.name}" for pattern in ("*.py", "*.sh", "*.json")
                      for path in (SOURCE / "lab").glob(pattern)}
-        expected |= {f"usr/libexec/exittop/guests/{path.stem}" for path in (SOURCE / "lab/guests").glob("*.c")}
+        expected |= {f"usr/libexec/exittop/guests/{path.stem}"
+                     for path in (SOURCE / "lab/guests").glob("*.c")}
         self.assertEqual(self.files, expected)
 
     def test_programs_may_be_run(self):

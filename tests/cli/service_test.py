@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The service's unit: what systemd says of it without running it. tests/lab/service_test.py runs it."""
+"""The service's unit: what systemd says of it; tests/lab/service_test.py runs it."""
 
 import re
 import unittest
@@ -17,7 +17,8 @@ def exposure() -> float:
 
 class ServiceTest(unittest.TestCase):
     def test_exposure_is_the_stated_one(self):
-        stated = re.search(r"gives the unit ([\d.]+) ", (SOURCE / "deploy/README.md").read_text())[1]
+        text = (SOURCE / "deploy/README.md").read_text()
+        stated = re.search(r"gives the unit ([\d.]+) ", text)[1]
         self.assertAlmostEqual(exposure(), float(stated))
         self.assertLess(exposure(), 1.5)
 

@@ -32,7 +32,9 @@ step "VMs that start and end between the intervals"
 {
     micro_vm --rounds 300 --end-ms 1500 -- qemu-system-x86_64 -name guest=one
     micro_vm --vms 2 --vcpus 2 --rounds 200 --end-ms 300 -- firecracker --id two
-    for i in 1 2 3; do micro_vm --rounds 20 --halts 3 --halt-us 20000 -- crosvm run --name short; done
+    for i in 1 2 3; do
+        micro_vm --rounds 20 --halts 3 --halt-us 20000 -- crosvm run --name short
+    done
 } >/out/guests.txt
 wait $table; echo $? >/out/table.status
 kernel_counts_stop /out/kernel.counts
@@ -41,7 +43,8 @@ kill -TERM $json; wait $json; echo $? >/out/json.status
 kill -TERM $csv; wait $csv; echo $? >/out/csv.status
 
 step "a reader that goes away, a filter, an interval without VMs"
-(exittop -b -d 0.5 --format json 2>/out/gone.err; echo $? >/out/gone.status) | head -n 1 >/out/gone.out
+(exittop -b -d 0.5 --format json 2>/out/gone.err; echo $? >/out/gone.status) |
+    head -n 1 >/out/gone.out
 exittop -b -n 2 -d 0.2 --format csv --vm 'no*' >/out/none.csv 2>/out/none.err
 exittop -b -n 1 -d 0.2 >/out/none.txt 2>>/out/none.err
 exittop -b -d 60 </dev/null 2>/out/stopped.err & stopped=$!

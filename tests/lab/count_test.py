@@ -32,7 +32,8 @@ guests() {
     micro_vm --rounds 400 --switch-thread -- crosvm run --name moved$1
     micro_vm --rounds 50 --halts 3 --halt-us 20000 --slow-outs 3 --slow-us 20000 -- \
         qemu-system-x86_64 -name slow$1
-    micro_vm --rounds 50 --end-ms 300 -- qemu-system-x86_64 -name "$(printf 'evil\033[2J\n\377"\\%s' $1)"
+    micro_vm --rounds 50 --end-ms 300 -- \
+        qemu-system-x86_64 -name "$(printf 'evil\033[2J\n\377"\\%s' $1)"
 }
 """
 
@@ -54,8 +55,8 @@ reload_kvm 0
 guests 2 >>/out/guests.txt
 kernel_counts_stop /out/session.counts
 END
-exittop dump --format json -- /bin/busybox sh /tmp/session.sh >/out/session.json 2>/out/session.err \
-    || exit 1
+exittop dump --format json -- /bin/busybox sh /tmp/session.sh \
+    >/out/session.json 2>/out/session.err || exit 1
 grep -v '^exittop: ' /out/session.err
 
 step "200 VMs one after another"
@@ -128,8 +129,8 @@ def check_times(run: dict) -> None:
 
 
 def check_split(run: dict) -> None:
-    """3 waits of 20 ms in HLT (the first may begin late) and 3 slow exits of 20 ms in the VMM show as
-    such; the host's timers may be a little early."""
+    """3 waits of 20 ms in HLT (the first may begin late) and 3 slow exits of 20 ms in the VMM show
+    as such; the host's timers may be a little early."""
     if run["lost"]["split_missed"]:
         print("  split of the time: not held, as exittop itself says that parts of it are missing")
         return

@@ -67,7 +67,8 @@ micro_vm --rounds 100000000 --vcpus 2 -- qemu-system-x86_64 -name guest=alpha >/
 echo $! >>/tmp/guests
 micro_vm --rounds 100000000 -- firecracker --id beta >/dev/null &
 echo $! >>/tmp/guests
-micro_vm --rounds 3 --end-ms 900000 -- qemu-system-x86_64 -name "$(printf 'evil\033[2J\n\377%4000s' long)" >/dev/null &
+micro_vm --rounds 3 --end-ms 900000 -- \
+    qemu-system-x86_64 -name "$(printf 'evil\033[2J\n\377%4000s' long)" >/dev/null &
 echo $! >>/tmp/guests
 wait
 END
@@ -211,8 +212,8 @@ tmux kill-server
 
 def _terminal_files() -> dict[str, Path]:
     """What a terminal needs: its description, and a locale that has UTF-8."""
-    wanted = {"s/screen": "terminfo", "s/screen-256color": "terminfo", "t/tmux-256color": "terminfo",
-              "l/linux": "terminfo", "v/vt100": "terminfo",
+    wanted = {"s/screen": "terminfo", "s/screen-256color": "terminfo",
+              "t/tmux-256color": "terminfo", "l/linux": "terminfo", "v/vt100": "terminfo",
               "C.utf8/LC_CTYPE": "locale"}
     files = {}
     for name, kind in wanted.items():

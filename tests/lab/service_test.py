@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The Debian package's service under a real systemd, with all of its sandbox, on a real kernel.
 
-A minimal Debian with the package installed, the one of tests/cli/package_test.py, runs as a container
-of the emulated host: systemd starts the unit, exittop counts a VM of the host as the unit's own user
-and says that it is ready, the link for node_exporter comes and goes with the service.
+A minimal Debian with the package installed, the one of tests/cli/package_test.py, runs as a
+container of the emulated host: systemd starts the unit, exittop counts a VM of the host as the
+unit's own user and says that it is ready, the link for node_exporter comes and goes with the
+service.
 """
 
 import os
@@ -104,14 +105,14 @@ def check(result: Result) -> None:
     if (status["NoNewPrivs"], status["Seccomp"]) != ("1", "2"):
         raise Mismatch(f"its sandbox is {status}")
     metrics = result.text("metrics.prom")
-    # By the kernel's own name of it: the container has a /proc of its own, without the VM's process.
+    # By the kernel's own name of it: in the /proc of the container there is no process of the VM.
     exits = re.search(r'^exittop_vm_exits_total\{vm="qemu-[^"]*",reason="cpuid"\} (\d+)$', metrics,
                       re.MULTILINE)
     if not exits or int(exits[1]) < 100:
         raise Mismatch(f"the metrics of the VM:\n{metrics}")
     if 'paging="npt"' not in metrics:
         raise Mismatch("the VM's paging is not told")
-    print(f"  user {status['Uid']}, capabilities {status['CapEff']}: {exits[1]} cpuid exits of the VM")
+    print(f"  user {status['Uid']}, capabilities {status['CapEff']}: {exits[1]} cpuid exits")
 
 
 def main() -> int:
@@ -121,7 +122,8 @@ def main() -> int:
         folder = Path(name)
         package = make_package(folder)
         tar = debian_with(package, folder)
-        print(f"  {package.name} {control_field(package, 'Version')}, {tar.stat().st_size >> 20} MiB")
+        version, mib = control_field(package, "Version"), tar.stat().st_size >> 20
+        print(f"  {package.name} {version}, {mib} MiB")
         job = Job(kernel=options.kernel, vendor="amd", script=_SCRIPT, timeout_s=500,
                   memory_mib=2048, files={"/debian.tar": tar, "/lab/check.sh": _CHECK.encode()},
                   programs=programs)

@@ -88,7 +88,8 @@ TEST(Compare, Csv) {
 TEST(Compare, Json) {
     test::expect_golden("compare.json", to_json(compare_runs(repeated_runs(), Basis::count)));
     const std::string json = to_json(compare_runs(hostile_runs(), Basis::count));
-    EXPECT_TRUE(std::ranges::all_of(json, [](char c) { return (c >= 0x20 && c < 0x7f) || c == '\n'; }));
+    EXPECT_TRUE(
+        std::ranges::all_of(json, [](char c) { return (c >= 0x20 && c < 0x7f) || c == '\n'; }));
 }
 
 TEST(Compare, NothingDrivesTheTerminal) {

@@ -71,7 +71,8 @@ TEST(Comparison, Normalized) {
     const std::vector<exittop::Run> runs = {test::make_ept_run(), longer};
     for (const auto& [basis, value, ratio] :
          {std::tuple{Basis::count, 424.0, 3.0}, std::tuple{Basis::time, 42.4, 1.0},
-          std::tuple{Basis::share, 424.0 / 483.0, 1.0}, std::tuple{Basis::guest_time, 106.0, 1.0}}) {
+          std::tuple{Basis::share, 424.0 / 483.0, 1.0},
+          std::tuple{Basis::guest_time, 106.0, 1.0}}) {
         const Comparison comparison = compare_runs(runs, basis);
         EXPECT_DOUBLE_EQ(row(comparison, "CPUID").cells[0].value, value);
         EXPECT_NEAR(*row(comparison, "CPUID").cells[1].versus->ratio, ratio, 1e-9);
@@ -146,8 +147,10 @@ TEST(Comparability, DifferencesByName) {
         {"other-cpu", [](exittop::Run& run) { run.repeats[0].host.cpu = "another"; }},
         {"other-kernel", [](exittop::Run& run) { run.repeats[0].host.kernel = "5.10.0"; }},
         {"other-vmm", [](exittop::Run& run) { run.repeats[0].vms[0].vmm_version = "9.1"; }},
-        {"other-vms", [](exittop::Run& run) { run.repeats[0].vms.push_back(run.repeats[0].vms[0]); }},
-        {"other-vcpus", [](exittop::Run& run) { run.repeats[0].vms[0].vcpus.push_back({1, 2, {}}); }},
+        {"other-vms",
+         [](exittop::Run& run) { run.repeats[0].vms.push_back(run.repeats[0].vms[0]); }},
+        {"other-vcpus",
+         [](exittop::Run& run) { run.repeats[0].vms[0].vcpus.push_back({1, 2, {}}); }},
         {"other-memory", [](exittop::Run& run) { run.repeats[0].vms[0].memory_bytes = 1 << 30; }},
         {"other-command", [](exittop::Run& run) { run.command = {"true"}; }},
         {"other-exittop", [](exittop::Run& run) { run.version = "0.0.1"; }},
@@ -185,7 +188,8 @@ TEST(Comparability, WarningsStayShort) {
         first.repeats[0].host.parameters["kvm." + std::to_string(i)] = "0";
     }
     const auto warnings = compare_runs(std::vector{first, other}, Basis::count).warnings;
-    EXPECT_EQ(names(warnings), (Names{"other-kernel", "other-vmm", "other-vms", "other-parameters"}));
+    EXPECT_EQ(names(warnings),
+              (Names{"other-kernel", "other-vmm", "other-vms", "other-parameters"}));
     for (const Warning& warning : warnings) EXPECT_LT(warning.text.size(), 1'000U) << warning.name;
 }
 
@@ -224,7 +228,7 @@ TEST(Comparability, CumulativeCounters) {
     EXPECT_EQ(warned(first, imported("second", growing)), Names{"cumulative-counters"});
     EXPECT_EQ(warned(first, imported("third", growing)), Names{});
     exittop::Run recorded = imported("second", growing);
-    recorded.version = "0.1.0";  // exittop starts from nothing: twice the work, not the same counter.
+    recorded.version = "0.1.0";  // exittop starts from nothing: it is twice the work.
     EXPECT_EQ(warned(first, recorded), Names{});
 }
 

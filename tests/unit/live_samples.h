@@ -57,8 +57,8 @@ inline Vm made_vm(const MadeVm& made, std::uint64_t seconds, bool full) {
 
 inline std::vector<MadeVm> made_vms() {
     return {
-        {"web01", 4242, 2, {{0x72, 420, 1'100}, {0x78, 460, 691'000, 650'000}, {0x7b, 13'200, 9'540},
-                            {0x400, 96, 2'400}}},
+        {"web01", 4242, 2, {{0x72, 420, 1'100}, {0x78, 460, 691'000, 650'000},
+                            {0x7b, 13'200, 9'540}, {0x400, 96, 2'400}}},
         {"db-primary", 5151, 4, {{0x78, 120, 400'000, 390'000}, {0x400, 2'200, 1'900}}},
         {"evil\x1b[2J\n\xff\u202e\u4e2d\u6587", 977, 1, {{0x72, 12, 1'000}}, Isa::svm,
          Paging::shadow, "firecracker"},

@@ -137,7 +137,9 @@ TEST(LiveState, sort_picker) {
 TEST(LiveState, every_sort_key_sorts) {
     for (const KeyCode screen : {KeyCode::home, KeyCode::enter, KeyCode::tab}) {
         State state = made_state();
-        if (screen != KeyCode::home) state = next_second(press(std::move(state), KeyCode::enter), 4);
+        if (screen != KeyCode::home) {
+            state = next_second(press(std::move(state), KeyCode::enter), 4);
+        }
         if (screen == KeyCode::tab) state = press(std::move(state), KeyCode::tab);
         const std::size_t count = rows(state).size();
         for (std::size_t i = 0; i < sort_keys(state.screen).size(); ++i) {

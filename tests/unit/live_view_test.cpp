@@ -33,7 +33,9 @@ TEST(LiveView, ascii) {
     expect_golden("live_vms_ascii.txt", text);
 }
 TEST(LiveView, reasons) { expect_golden("live_reasons.txt", frame(opened_state())); }
-TEST(LiveView, reasons_wide) { expect_golden("live_reasons_wide.txt", frame(opened_state(12, 160))); }
+TEST(LiveView, reasons_wide) {
+    expect_golden("live_reasons_wide.txt", frame(opened_state(12, 160)));
+}
 TEST(LiveView, vcpus) {
     expect_golden("live_vcpus.txt", frame(press(opened_state(), KeyCode::tab)));
 }

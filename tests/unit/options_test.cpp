@@ -55,7 +55,8 @@ TEST(Options, LiveAll) {
 }
 
 TEST(Options, Leaves) {
-    const Options options = parsed({"leaves", "--vm", "web*", "--layout", "2022", "--duration", "2"});
+    const Options options =
+        parsed({"leaves", "--vm", "web*", "--layout", "2022", "--duration", "2"});
     EXPECT_EQ(options.command, Subcommand::leaves);
     EXPECT_EQ(options.vm_glob, "web*");
     EXPECT_EQ(options.duration, 2s);
@@ -157,8 +158,9 @@ TEST(Options, OtherCommands) {
 }
 
 TEST(Options, RecordAll) {
-    const Options options = parsed({"record", "-o", "run.json", "--label", "x y", "--note", "", "--repeat",
-                                    "7", "--force", "--vm", "a*", "--no-wait", "--", "true"});
+    const Options options =
+        parsed({"record", "-o", "run.json", "--label", "x y", "--note", "", "--repeat", "7",
+                "--force", "--vm", "a*", "--no-wait", "--", "true"});
     EXPECT_EQ(options.command, Subcommand::record);
     EXPECT_EQ(options.output, "run.json");
     EXPECT_EQ(options.label, "x y");
@@ -180,7 +182,8 @@ TEST(Options, CompareImportAndExperiment) {
     EXPECT_EQ(import.import_isa, Isa::svm);
     EXPECT_EQ(import.column, "b");
     EXPECT_EQ(import.runs, std::vector<std::string>{"-log"});
-    const Options experiment = parsed({"experiment", "-y", "--repeat=4", "--keep", "d", "--", "vm"});
+    const Options experiment =
+        parsed({"experiment", "-y", "--repeat=4", "--keep", "d", "--", "vm"});
     EXPECT_TRUE(experiment.yes);
     EXPECT_EQ(experiment.repeats, 4U);
     EXPECT_EQ(experiment.output, "d");

@@ -200,7 +200,8 @@ TEST(VmIdentity, MemoryAsEachVmmTakesIt) {
         {{"firecracker", "--id", "x"}, 0},
     };
     for (const auto& [argv, bytes] : memory) {
-        EXPECT_EQ(identify({.argv = argv, .command = "comm", .pid = 1}).memory_bytes, bytes) << argv.back();
+        EXPECT_EQ(identify({.argv = argv, .command = "comm", .pid = 1}).memory_bytes, bytes)
+            << argv.back();
     }
 }
 
