@@ -143,7 +143,7 @@ private:
             options_.iterations = whole_number("--iterations", typed, UINT32_MAX);
         });
         app_.add_flag("-b,--batch", options_.batch, "Print, interval by interval.");
-        add_detail();
+        add_detail("histogram");
         add_counting();
         add("--baseline", "RUN", "Show ratios to this recorded run.",
             [this](const std::string& typed) {
@@ -229,7 +229,8 @@ private:
 
     void add_dump() {
         add_duration();
-        if (options_.command != Subcommand::leaves) add_detail();  // Those have to tell times.
+        // Leaves have to tell times.
+        if (options_.command != Subcommand::leaves) add_detail("histogram");
         app_.add_flag("--histogram", options_.histogram, "Also print distributions of times.");
         app_.add_flag("--per-vcpu", options_.per_vcpu, "Split by vCPU.");
         add_counting();
@@ -248,15 +249,19 @@ private:
             [this](const std::string& typed) {
                 options_.top_reasons = whole_number("--top-reasons", typed, most_reasons);
             });
-        app_.add_flag("--histograms", options_.histograms, "Also the distributions of times.");
+        options_.detail = CountDetail::time;
+        add_detail("time");
+        app_.add_flag("--histograms", options_.histograms,
+                      "Also the distributions of times: --detail histogram.");
         app_.add_flag("--per-vcpu", options_.per_vcpu, "Also by vCPU.");
         app_.add_flag("--measure", options_.measure,
                       "Let the kernel measure the BPF programs.");
         add_selection();
     }
 
-    void add_detail() {
-        add("--detail", "count|time|histogram", "How much to count (histogram); less costs less.",
+    void add_detail(std::string_view unless_told) {
+        add("--detail", "count|time|histogram",
+            fmt::format("How much to count ({}); less costs less.", unless_told).c_str(),
             [this](const std::string& typed) {
                 options_.detail = choose(details, "--detail", typed);
             });

@@ -163,18 +163,18 @@ private:
         const std::vector<VmSeries> vms = make_series(snapshot, wanted, memory_);
         vms_ = vms.size();
         return prometheus_text(snapshot, vms,
-                               {unix_time_s(), waiting_.collector().has_value(), write_errors_},
-                               options_.histograms);
+                               {unix_time_s(), waiting_.collector().has_value(), write_errors_});
     }
 
     Snapshot take() {
         auto& collector = waiting_.collector();
         if (!collector) {
             Snapshot nothing;
+            nothing.detail = options_.detail;
             nothing.host = host_.facts();
             return nothing;
         }
-        const bool in_full = options_.histograms || options_.per_vcpu;
+        const bool in_full = options_.detail >= CountDetail::histogram || options_.per_vcpu;
         return in_full ? collector->snapshot() : collector->overview("");
     }
 

@@ -86,6 +86,9 @@ void check_together(const CommandText& text, const Options& options) {
             if (options.duration && options.interval) {
                 fail("either --duration (once) or --interval, not both");
             }
+            if (options.histograms && options.detail < CountDetail::time) {
+                fail("--histograms needs more than --detail count");
+            }
             break;
         case Subcommand::experiment:
             if (options.workload.empty()) fail("no command given (-- COMMAND)");
@@ -125,6 +128,7 @@ Options parse_subcommand(const CommandText& text, std::span<const char* const> a
     }
     if (text.command == Subcommand::live && options.format != Format::table) options.batch = true;
     check_together(text, options);
+    if (options.histograms) options.detail = CountDetail::histogram;
     return options;
 }
 

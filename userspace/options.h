@@ -58,8 +58,7 @@ struct Options {
     std::optional<std::chrono::nanoseconds> interval;
     /// export: how many reasons of a VM have series of their own.
     std::uint32_t top_reasons = 20;
-    /// export: also the distributions of times, as histograms.
-    bool histograms = false;
+    bool histograms = false;  ///< export: asked for; `detail` is that of histograms then.
     /// export: ask the kernel to measure what the BPF programs cost.
     bool measure = false;
     /// live, dump, record, export, leaves: only VMs of this process.

@@ -233,16 +233,17 @@ void for_each_reason(Vms vms, auto write) {
     }
 }
 
-void write_reasons(Writer& writer, Vms vms, bool histograms) {
+void write_reasons(Writer& writer, Vms vms, CountDetail detail) {
     writer.begin("exittop_vm_exits_total");
     for_each_reason(vms, [&](const std::string& labels, const ExitStats& exits) {
         writer.count(labels, exits.count);
     });
+    if (detail < CountDetail::time) return;
     writer.begin("exittop_vm_exit_seconds_total");
     for_each_reason(vms, [&](const std::string& labels, const ExitStats& exits) {
         writer.time(labels, exits.time_ns);
     });
-    if (!histograms) return;
+    if (detail < CountDetail::histogram) return;
     writer.begin("exittop_vm_exit_duration_seconds");
     for_each_reason(vms, [&](const std::string& labels, const ExitStats& exits) {
         write_histogram(writer, labels, exits);
@@ -259,7 +260,7 @@ std::string info_labels(const LabelledVm& labelled) {
         foreign(vm.pod.uid));
 }
 
-void write_vms(Writer& writer, Vms vms) {
+void write_times(Writer& writer, Vms vms) {
     writer.begin("exittop_vm_vmm_seconds_total");
     for (const LabelledVm& each : vms) writer.time(each.label, each.vm->vmm_ns);
     writer.begin("exittop_vm_halted_seconds_total");
@@ -268,6 +269,9 @@ void write_vms(Writer& writer, Vms vms) {
     for (const LabelledVm& each : vms) writer.time(each.label, each.vm->guest_ns);
     writer.begin("exittop_vm_exit_time_ratio");
     for (const LabelledVm& each : vms) writer.number(each.label, each.vm->exit_ratio);
+}
+
+void write_vms(Writer& writer, Vms vms) {
     writer.begin("exittop_vm_vcpus");
     for (const LabelledVm& each : vms) writer.count(each.label, each.vm->vcpus);
     writer.begin("exittop_vm_info");
@@ -283,7 +287,7 @@ void for_each_vcpu(Vms vms, auto write) {
     }
 }
 
-void write_vcpus(Writer& writer, Vms vms) {
+void write_vcpus(Writer& writer, Vms vms, CountDetail detail) {
     const auto with_reason = [](const std::string& labels, const ReasonSeries& reason) {
         return fmt::format("{},reason=\"{}\"", labels, escaped(reason.label));
     };
@@ -293,6 +297,7 @@ void write_vcpus(Writer& writer, Vms vms) {
             writer.count(with_reason(labels, reason), reason.exits.count);
         }
     });
+    if (detail < CountDetail::time) return;
     writer.begin("exittop_vcpu_exit_seconds_total");
     for_each_vcpu(vms, [&](const std::string& labels, const VcpuSeries& vcpu) {
         for (const ReasonSeries& reason : vcpu.reasons) {
@@ -343,14 +348,15 @@ void write_own(Writer& writer, const Lost& lost, const ExporterFacts& facts) {
 }  // namespace
 
 std::string prometheus_text(const Snapshot& snapshot, std::span<const VmSeries> vms,
-                            const ExporterFacts& facts, bool histograms) {
+                            const ExporterFacts& facts) {
     const std::vector<LabelledVm> labelled = label(vms);
     const bool per_vcpu =
         std::ranges::any_of(vms, [](const VmSeries& vm) { return !vm.by_vcpu.empty(); });
     Writer writer;
-    write_reasons(writer, labelled, histograms);
+    write_reasons(writer, labelled, snapshot.detail);
+    if (snapshot.detail >= CountDetail::time) write_times(writer, labelled);
     write_vms(writer, labelled);
-    if (per_vcpu) write_vcpus(writer, labelled);
+    if (per_vcpu) write_vcpus(writer, labelled, snapshot.detail);
     write_host(writer, snapshot.host);
     write_cost(writer, snapshot.cost);
     write_own(writer, snapshot.lost, facts);

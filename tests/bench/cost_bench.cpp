@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -21,6 +20,7 @@
 #include <fmt/format.h>
 
 #include "bpf_program.h"
+#include "cpu_time.h"
 #include "files.h"
 #include "floor.skel.h"
 #include "live_state.h"
@@ -37,12 +37,6 @@ namespace {
 constexpr std::uint32_t vcpus_per_vm = 8;
 constexpr std::uint32_t reasons = 20;
 constexpr std::uint32_t svm = 2;
-
-double seconds_of(clockid_t clock) {
-    timespec now{};
-    clock_gettime(clock, &now);
-    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
 
 struct Spent {
     double cpu_ms = 0.0;
@@ -188,9 +182,10 @@ int grow(std::uint32_t vms) {
     SeriesMemory memory;
     const Spent exported = median_of(15, [&] {
         Snapshot snapshot;
+        snapshot.detail = CountDetail::time;
         snapshot.vms = table.overview(program->slots(), now += 1'000'000'000, "").vms;
         const auto series = make_series(snapshot, {}, memory);
-        if (!publish_file(file, prometheus_text(snapshot, series, {}, false))) std::abort();
+        if (!publish_file(file, prometheus_text(snapshot, series, {}))) std::abort();
     });
     const double export_memory = own_mib();
     withdraw_file(file);

@@ -45,6 +45,7 @@ public:
         count_more(second);
         const double began = cpu_ms();
         Snapshot snapshot;
+        snapshot.detail = histograms ? CountDetail::histogram : CountDetail::time;
         VmTable::Contents contents =
             histograms ? table_.contents(slots_.all(), second * 1'000'000'000ULL)
                        : table_.overview(slots_.all(), second * 1'000'000'000ULL, "");
@@ -52,7 +53,7 @@ public:
         const double read = cpu_ms();
         const auto series = make_series(snapshot, {}, memory_);
         const double made = cpu_ms();
-        const std::string text = prometheus_text(snapshot, series, {}, histograms);
+        const std::string text = prometheus_text(snapshot, series, {});
         const double printed = cpu_ms();
         if (const auto written = publish_file(file, text); !written) {
             throw std::runtime_error(written.error().text);

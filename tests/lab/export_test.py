@@ -42,18 +42,22 @@ keep() {
     done
 }
 load_kvm_core
-mkdir -p /tmp/full /tmp/top
+mkdir -p /tmp/full /tmp/top /tmp/count
 umask 077
 exittop export --textfile /tmp/full/exittop.prom --interval 1 --histograms --per-vcpu --measure \
     2>/out/full.err & full=$!
 exittop export --textfile /tmp/top/exittop.prom --interval 1 --top-reasons 2 2>/out/top.err & top=$!
+exittop export --textfile /tmp/count/exittop.prom --interval 1 --detail count 2>/out/count.err &
+count=$!
 umask 022
 keep full /tmp/full/exittop.prom & keep top /tmp/top/exittop.prom &
+keep count /tmp/count/exittop.prom &
 said waiting /out/full.err
 sleep 1.5
 load_kvm 1
 said counting /out/full.err
 said counting /out/top.err
+said counting /out/count.err
 kernel_counts_start
 step "VMs that come, go, and come back"
 {
@@ -69,10 +73,11 @@ sleep 2.5
 kernel_counts_stop /out/kernel.counts
 touch /tmp/done
 ls -l /tmp/full >/out/modes
-kill -TERM $full $top
+kill -TERM $full $top $count
 wait $full; echo $? >/out/full.status
 wait $top; echo $? >/out/top.status
-ls -A /tmp/full /tmp/top >/out/left
+wait $count; echo $? >/out/count.status
+ls -A /tmp/full /tmp/top /tmp/count >/out/left
 
 step "a folder that is missing, read-only, full"
 exittop export --textfile /mnt/a/exittop.prom --interval 1 2>/out/faults.err & faulty=$!
@@ -158,7 +163,7 @@ def want(what: str, found, expected) -> None:
 def check_files(result: Result) -> None:
     """What the files alone must show."""
     kernel = kernel_by_pid(result)
-    full, top = states(result, "full"), states(result, "top")
+    full, top, count = (states(result, name) for name in ("full", "top", "count"))
     want("VMs that ran", len(kernel), 4)
     want("exits by reason", exported_by_pid(full, "exittop_vm_exits_total"), kernel)
     want("exits by vCPU", exported_by_pid(full, "exittop_vcpu_exits_total"), kernel)
@@ -168,7 +173,12 @@ def check_files(result: Result) -> None:
          exported_by_pid(full, "exittop_vm_exit_duration_seconds_count"), kernel - vcpus)
     want("exits of the top reasons and others",
          exported_by_pid(top, "exittop_vm_exits_total"), kernel)
-    for text in full + top:
+    want("exits where they alone are counted",
+         exported_by_pid(count, "exittop_vm_exits_total"), kernel)
+    want("times where exits alone are counted",
+         [series for text in count for series in read(text)
+          if re.match(r"exittop_v.*(seconds|ratio)", series)], [])
+    for text in full + top + count:
         if said := prometheus.check_metrics(text.encode()):
             raise Mismatch(f"promtool says of what was written: {said}")
         lost = {series: value for series, value in read(text).items()

@@ -118,14 +118,18 @@ TEST(Options, Export) {
     EXPECT_EQ(defaults.textfile, "a.prom");
     EXPECT_FALSE(defaults.interval || defaults.duration);
     EXPECT_EQ(defaults.top_reasons, 20U);
-    EXPECT_FALSE(defaults.histograms || defaults.per_vcpu || defaults.measure);
+    EXPECT_FALSE(defaults.per_vcpu || defaults.measure);
+    EXPECT_EQ(defaults.detail, CountDetail::time) << "distributions that nobody asked for";
     const Options all = parsed({"export", "--textfile", "-", "--interval", "1", "--top-reasons=5",
                                 "--histograms", "--per-vcpu", "--measure", "--vm", "web*",
                                 "--no-wait", "--max-vcpus", "16"});
     EXPECT_EQ(all.textfile, "-");
     EXPECT_EQ(all.interval, 1s);
     EXPECT_EQ(all.top_reasons, 5U);
-    EXPECT_TRUE(all.histograms && all.per_vcpu && all.measure && all.no_wait);
+    EXPECT_TRUE(all.per_vcpu && all.measure && all.no_wait);
+    EXPECT_EQ(all.detail, CountDetail::histogram);
+    EXPECT_EQ(parsed({"export", "--textfile", "-", "--detail", "count"}).detail,
+              CountDetail::count);
     EXPECT_EQ(all.vm_glob, "web*");
     EXPECT_EQ(all.max_vcpus, 16U);
 }
@@ -251,6 +255,8 @@ TEST(Options, MistakesAreOneLine) {
         {{"export", "--textfile", "-", "--top-reasons", "0"}, "from 1 to 1000"},
         {{"export", "--textfile", "-", "--top-reasons", "-2"}, "--top-reasons '-2' is no whole"},
         {{"export", "--textfile", "-", "x"}, "export: unexpected 'x'"},
+        {{"export", "--textfile", "-", "--histograms", "--detail", "count"},
+         "export: --histograms needs more than --detail count"},
         {{"check", "x"}, "check: unexpected 'x'"},
         {{"check", "--"}, "check: unexpected '--'"},
         {{"reasons", "a", "b"}, "reasons: unexpected 'b'"},

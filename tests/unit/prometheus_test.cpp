@@ -32,10 +32,11 @@ ExporterFacts facts() {
     return {.unix_time_s = 1'772'366'400.25, .counting = true, .write_errors = 0};
 }
 
-std::string text_of(const Snapshot& snapshot, const SeriesOptions& options = {},
-                    bool histograms = false) {
+std::string text_of(Snapshot snapshot, const SeriesOptions& options = {},
+                    CountDetail detail = CountDetail::time) {
+    snapshot.detail = detail;
     SeriesMemory memory;
-    return prometheus_text(snapshot, make_series(snapshot, options, memory), facts(), histograms);
+    return prometheus_text(snapshot, make_series(snapshot, options, memory), facts());
 }
 
 std::vector<std::string> lines_of(const std::string& text) {
@@ -47,9 +48,11 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 TEST(Prometheus, Golden) {
     test::expect_golden("export.prom", text_of(sample()));
-    test::expect_golden("export_histograms.prom", text_of(sample(), {}, true));
+    test::expect_golden("export_histograms.prom", text_of(sample(), {}, CountDetail::histogram));
+    test::expect_golden("export_count.prom",
+                        text_of(sample(), {.per_vcpu = true}, CountDetail::count));
     test::expect_golden("export_per_vcpu.prom", text_of(sample(), {.per_vcpu = true}));
-    test::expect_golden("export_top.prom", text_of(sample(), {.top_reasons = 2}, true));
+    test::expect_golden("export_top.prom", text_of(sample(), {.top_reasons = 2}, CountDetail::histogram));
 }
 
 TEST(Prometheus, WithoutVms) {
@@ -59,7 +62,7 @@ TEST(Prometheus, WithoutVms) {
     const auto vms = make_series(snapshot, {}, memory);
     ExporterFacts waiting = facts();
     waiting.counting = false;
-    const std::string text = prometheus_text(snapshot, vms, waiting, true);
+    const std::string text = prometheus_text(snapshot, vms, waiting);
     EXPECT_NE(text.find("\nexittop_counting 0\n"), std::string::npos);
     EXPECT_EQ(text.find("{vm="), std::string::npos);
 }
@@ -87,7 +90,7 @@ TEST(Prometheus, BucketsHoldTheExitsUpToTheirBounds) {
                                                            {1'048'576, 8},
                                                            {1'073'741'823, 16},
                                                            {1'073'741'824, 32}})}}};
-    const std::string text = text_of(snapshot, {}, true);
+    const std::string text = text_of(snapshot, {}, CountDetail::histogram);
     for (const char* line : {"le=\"5.12e-07\"} 1\n", "le=\"1.024e-06\"} 3\n",
                              "le=\"0.000524288\"} 3\n", "le=\"0.001048576\"} 7\n",
                              "le=\"0.004194304\"} 15\n", "le=\"1.073741824\"} 31\n",
@@ -128,7 +131,8 @@ TEST(Prometheus, NoSeriesTwice) {
         snapshot.vms.push_back(twin);
     }
     std::vector<std::string> series;
-    for (const std::string& line : lines_of(text_of(snapshot, {.per_vcpu = true}, true))) {
+    const std::string all = text_of(snapshot, {.per_vcpu = true}, CountDetail::histogram);
+    for (const std::string& line : lines_of(all)) {
         if (!line.starts_with('#')) series.push_back(line.substr(0, line.rfind(' ')));
     }
     std::ranges::sort(series);
