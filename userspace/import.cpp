@@ -185,8 +185,8 @@ Counts read_log(const std::vector<Line>& lines) {
         if (found) counts[found->first] = found->second;
     }
     if (counts.empty()) {
-        throw BadText{"no line has the form 'exit number 48 exits = 35708', and it is no CSV with a "
-                      "heading like 'reason,exits'"};
+        throw BadText{"no line has the form 'exit number 48 exits = 35708', and it is no CSV with "
+                      "a heading like 'reason,exits'"};
     }
     return counts;
 }
