@@ -47,7 +47,8 @@ Histogram read_histogram(const vcpu_slot& slot, const exit_cell& cell, std::uint
     for (unsigned i = 0; i < near; ++i) {
         counts[i] = bucket_count(slot, load(cell.near[i]), cell.extra[EXITTOP_NEAR_CARRY], i);
     }
-    const auto& words = *reinterpret_cast<const exit_words*>(block_of(slot, cell.extra[EXITTOP_FAR]));
+    const auto& words =
+        *reinterpret_cast<const exit_words*>(block_of(slot, cell.extra[EXITTOP_FAR]));
     for (unsigned i = 0; i < far; ++i) {
         counts[near + i] =
             bucket_count(slot, load(words.word[i]), cell.extra[EXITTOP_FAR_CARRY], i);

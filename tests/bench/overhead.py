@@ -198,9 +198,9 @@ host counts instructions too, but its clock is coarser: see its differences betw
 Of exittop's part above the floor, two reads of the clock (bpf_ktime_get_ns) are 98 instructions on
 6.1 and 6.12, reading the exit code on 6.1 is 86 (bpf_probe_read_kernel; 8 since 6.2, by
 bpf_rdonly_cast), and the histogram is 13. The rest, some 70 in both programs, is by their machine
-code: finding the slot 12 each, guest level and exit code 12, finding the reason's cell 8, adding 23,
-saving registers a few. Twice the floor (340 on 6.12) is what is aimed at; kernels to 7.3 offer BPF
-programs no cheaper clock.
+code: finding the slot 12 each, guest level and exit code 12, finding the reason's cell 8, adding
+23, saving registers a few. Twice the floor (340 on 6.12) is what is aimed at; kernels to 7.3 offer
+BPF programs no cheaper clock.
 
 `perf kvm stat live` loses exits here because its reader is slow in an emulated host: its column of
 counts says nothing about hardware.

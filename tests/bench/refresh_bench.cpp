@@ -104,7 +104,8 @@ class Refreshing {
 public:
     Refreshing() {
         begin(slots_);
-        table_.update(slots_.all(), slots_.states(), [](std::uint32_t) {});  // Only when VMs come or go.
+        // Only when VMs come or go.
+        table_.update(slots_.all(), slots_.states(), [](std::uint32_t) {});
     }
 
     void refresh(std::uint32_t second, const std::string& in_full) {

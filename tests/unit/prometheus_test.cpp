@@ -52,7 +52,8 @@ TEST(Prometheus, Golden) {
     test::expect_golden("export_count.prom",
                         text_of(sample(), {.per_vcpu = true}, CountDetail::count));
     test::expect_golden("export_per_vcpu.prom", text_of(sample(), {.per_vcpu = true}));
-    test::expect_golden("export_top.prom", text_of(sample(), {.top_reasons = 2}, CountDetail::histogram));
+    test::expect_golden("export_top.prom",
+                        text_of(sample(), {.top_reasons = 2}, CountDetail::histogram));
 }
 
 TEST(Prometheus, WithoutVms) {
