@@ -96,8 +96,8 @@ private:
 
 /// The host's, by a reason of SVM that VMX does not define: a guest's own CPU model may be another.
 std::span<const ExitReason> reasons_of_host(const Leaves& leaves) {
-    constexpr std::uint32_t write_dr3 = 0x23;
-    return leaves.defines(write_dr3) ? svm_reasons() : vmx_reasons();
+    constexpr std::uint32_t read_dr3 = 0x23;
+    return leaves.defines(read_dr3) ? svm_reasons() : vmx_reasons();
 }
 
 struct Row {
@@ -171,13 +171,12 @@ void print_json(const Reading& now, const LeafLayout& layout) {
 }
 
 /// All four leaves as they come, whether or not anybody answers.
-int print_raw(std::uint32_t index) {
+void print_raw(std::uint32_t index) {
     for (unsigned leaf = 0; leaf < EXITTOP_LEAVES; ++leaf) {
         const Registers got = read_leaf(leaf, index);
         std::printf("%08x %08x: %08x %08x %08x %08x\n", EXITTOP_LEAF_BASE + leaf, index, got.eax,
                     got.ebx, got.ecx, got.edx);
     }
-    return 0;
 }
 
 struct Options {
@@ -196,7 +195,7 @@ constexpr const char* help =
     "Usage: exitleaf [--json] [--watch SECONDS] [--raw ECX]\n"
     "\n"
     "  --json           one JSON object a reading\n"
-    "  --watch SECONDS  read again and again, and show what is new\n"
+    "  --watch SECONDS  read again and again until Ctrl-C, and show what is new\n"
     "  --raw ECX        the registers of the four leaves, for this ECX (0x for hex)\n"
     "\n"
     "Cycles are those of the host's TSC from each exit to the entry after it, all work of the\n"
@@ -238,25 +237,40 @@ Options parse(int argc, char** argv) {
     return options;
 }
 
-int run(const Options& options) {
-    if (options.raw) return print_raw(*options.raw);
+/// The layout that the host answers in; where nobody answers, the program's end.
+const LeafLayout& require_layout() {
     if (!in_vm()) fail(host_lacks, "this is no virtual machine: run it in a guest");
+    const LeafLayout* layout = find_layout();
+    if (layout == nullptr) {
+        fail(host_lacks, "the host answers no exit counts: it has to run exittop leaves, on a KVM "
+                         "with exittop's patch, for this VM");
+    }
+    return *layout;
+}
+
+void flush() {
+    if (std::fflush(stdout) != 0) fail(1, "cannot write to stdout");
+}
+
+int run(const Options& options) {
+    if (options.raw) {
+        print_raw(*options.raw);
+        flush();
+        require_layout();
+        return 0;
+    }
     std::optional<Reading> before;
     for (;;) {
         // Asked each time: the host may have stopped answering, or answer in another way now.
-        const LeafLayout* layout = find_layout();
-        if (layout == nullptr) {
-            fail(host_lacks, "the host answers no exit counts: it has to run exittop leaves, on a "
-                             "KVM with exittop's patch, for this VM");
-        }
-        Reading now = read_all(Leaves(*layout));
+        const LeafLayout& layout = require_layout();
+        Reading now = read_all(Leaves(layout));
         if (options.json) {
-            print_json(now, *layout);
+            print_json(now, layout);
         } else {
             if (options.watch_s && isatty(STDOUT_FILENO) == 1) std::fputs("\033[H\033[2J", stdout);
             print_table(now, before ? &*before : nullptr);
         }
-        if (std::fflush(stdout) != 0) fail(1, "cannot write to stdout");
+        flush();
         if (!options.watch_s) return 0;
         usleep(static_cast<useconds_t>(*options.watch_s * 1e6));
         before = std::move(now);

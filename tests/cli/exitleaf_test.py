@@ -12,22 +12,27 @@ EXITLEAF = BUILD / "exitleaf"
 MANUAL = SOURCE / "deploy/exitleaf.1"
 
 
+def nobody_answers() -> str:
+    """How the message begins on this machine."""
+    processors = Path("/proc/cpuinfo").read_text(encoding="ascii")
+    in_vm = re.search(r"(?m)^flags\s.*\bhypervisor\b", processors)
+    return "the host answers no exit counts" if in_vm else "this is no virtual machine"
+
+
 class ExitleafTest(unittest.TestCase):
     def assert_error(self, done, status: int, said: str) -> None:
         self.assertEqual((done.returncode, done.stdout), (status, ""), done.stderr)
         self.assertRegex(done.stderr, rf"\Aexitleaf: [^\n]*(?:{said})[^\n]*\n\Z")
 
     def test_says_that_nobody_answers(self):
-        processors = Path("/proc/cpuinfo").read_text(encoding="ascii")
-        in_vm = re.search(r"(?m)^flags\s.*\bhypervisor\b", processors)
-        said = "the host answers no exit counts" if in_vm else "no virtual machine"
-        for arguments in ((), ("--json",), ("--watch", "1")):
+        for arguments in ((), ("--json",), ("--watch", "1"), ("--json", "--watch", "1")):
             with self.subTest(arguments=arguments):
-                self.assert_error(run_program(EXITLEAF, *arguments), LACKING, said)
+                self.assert_error(run_program(EXITLEAF, *arguments), LACKING, nobody_answers())
 
-    def test_raw_needs_nobody(self):
+    def test_raw_prints_what_comes_and_then_says_that_nobody_answers(self):
         done = run_program(EXITLEAF, "--raw", "0x3ff")
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.returncode, LACKING)
+        self.assertRegex(done.stderr, rf"\Aexitleaf: {nobody_answers()}[^\n]*\n\Z")
         lines = [rf"4ffffff{leaf} 000003ff:(?: [0-9a-f]{{8}}){{4}}\n" for leaf in "cdef"]
         self.assertRegex(done.stdout, rf"\A{''.join(lines)}\Z")
 
