@@ -42,21 +42,26 @@ def versions() -> list[str]:
     return [version for version in kernels.versions() if (PATCHES / version).is_dir()]
 
 
-def kernel(version: str, progress: Callable[[str], None] = kernels.say) -> kernels.Kernel:
-    """The kernel of that version with patched modules in place of its own."""
+def kernel(version: str, progress: Callable[[str], None] = kernels.say,
+           patched: bool = True) -> kernels.Kernel:
+    """The kernel of that version with patched modules in place of its own.
+
+    Unpatched ones, to hold them against, are built alike: Debian's own may be another compiler's.
+    """
     if version not in versions():
         raise LabError(f"no patches of KVM for kernel {version!r}: there are some for "
                        + ", ".join(versions()), USAGE)
     stock = kernels.kernel(version, progress=progress)
+    series = patches(version) if patched else []
     with kernels.locked(f"{version}-patched"):
         try:
-            folder = _built(stock, progress)
+            folder = _built(stock, series, progress)
         except LabError as error:
             if error.status != HOST_LACKS:
                 raise
             # A suite keeps the headers and the source of its newest kernel alone.
             stock = kernels.kernel(version, refresh=True, progress=progress)
-            folder = _built(stock, progress)
+            folder = _built(stock, series, progress)
     return dataclasses.replace(stock, replaced={name: folder / f"{name}.ko" for name in MODULES})
 
 
@@ -65,9 +70,9 @@ def patches(version: str) -> list[Path]:
     return sorted(p for p in (PATCHES / version).glob("*.patch") if not p.name.startswith("0000-"))
 
 
-def _built(stock: kernels.Kernel, progress: Callable[[str], None]) -> Path:
+def _built(stock: kernels.Kernel, series: list[Path], progress: Callable[[str], None]) -> Path:
     digest = hashlib.sha256(_RECIPE)
-    for patch in patches(stock.version):
+    for patch in series:
         digest.update(patch.read_bytes())
     folder = (kernels.cache_folder().parent / "patched" /
               f"{stock.release}_{stock.package_version}_{digest.hexdigest()[:12]}")
@@ -79,9 +84,9 @@ def _built(stock: kernels.Kernel, progress: Callable[[str], None]) -> Path:
         fresh.mkdir()
         progress(f"getting the source and headers of kernel {stock.release}")
         source, headers, common = _unpack(stock, root)
-        for patch in patches(stock.version):
+        for patch in series:
             _apply(patch, source)
-        progress(f"building patched kvm modules for kernel {stock.release}")
+        progress(f"building {'patched ' if series else ''}kvm modules for kernel {stock.release}")
         for built in _make(source, headers, common):
             name = built.stem.replace("-", "_")
             if name in MODULES:

@@ -1,33 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What the patch in kernel/ costs: instructions per CPUID exit, unpatched and in each state.
 
-In an emulated AMD host whose clock advances by one with each instruction, a guest does nothing but
-CPUID: leaf 0, and 0x4fffffff, which exittop answers. Figures are those of the batch with the fewest
-instructions, of the second half, when exittop has long taken the VM up.
+In two boots of an emulated host whose clock advances by one with each instruction, a guest does
+nothing but CPUID: leaf 0, and 0x4fffffff, which exittop answers. Figures are those of the batch with
+the fewest instructions, of the second half, when exittop has long taken the VM up. The unpatched
+modules are built by the same compiler as the patched ones.
 """
 
-import argparse
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))
+import measuring
 
-import kernels  # noqa: E402
-import run_job  # noqa: E402
-from emulated_host import Job  # noqa: E402
-from lab_error import LabError  # noqa: E402
+import kernels
+import patched_kvm
+import run_job
+from emulated_host import Job, vendor_module
 
+_EXITTOP_LEAVES = "exittop leaves --vm '*' --"
 # State: how KVM is loaded, and what runs around the guest.
 _STATES = {
-    "unpatched": ("stock", "", ""),
+    "unpatched": ("unpatched", "", ""),
     "patched, off": ("patched", "cpuid_answer=0", ""),
     "on, no program": ("patched", "cpuid_answer=1", ""),
     "on, exittop dump": ("patched", "cpuid_answer=1", "exittop dump --"),
-    "on, exittop leaves": ("patched", "cpuid_answer=1", "exittop leaves --vm '*' --"),
+    "on, exittop leaves": ("patched", "cpuid_answer=1", _EXITTOP_LEAVES),
+    "on, exittop leaves ended": ("patched", "cpuid_answer=1", f"{_EXITTOP_LEAVES} true >/dev/null &&"),
 }
 _LOOPS = {"cpuid": "leaf 0", "leaf": "leaf 0x4fffffff"}
-_EXITS, _BATCHES = 200, 500
+_EXITS, _BATCHES, _BOOTS = 200, 500, 2
 _LATE = re.compile(r"late=([\d.]+)")
 
 
@@ -42,38 +45,40 @@ def _script() -> str:
     return "".join(parts)
 
 
-def measure(version: str, build: Path) -> str:
-    """A table as Markdown."""
-    stock = kernels.kernel(version)
-    job = Job(kernel=version, vendor="amd", script=_script(), icount=True, patched_kvm=True,
-              files={f"/stock/{name}.ko": kernels.module_bytes(stock, name)
-                     for name in ("kvm", "kvm_amd")},
+def _boot(version: str, vendor: str, build: Path) -> list[list[float]]:
+    """By state and loop, what one boot of a host gave."""
+    unpatched = patched_kvm.kernel(version, patched=False)
+    job = Job(kernel=version, vendor=vendor, script=_script(), icount=vendor == "amd",
+              patched_kvm=True, timeout_s=1500,
+              files={f"/unpatched/{name}.ko": kernels.module_bytes(unpatched, name)
+                     for name in ("kvm", vendor_module(vendor))},
               programs={f"/bin/{name}": build / name for name in ("exittop", "exit_loop_vm")},
-              timeout_s=900, on_step=lambda text: print(text, file=sys.stderr))
+              on_step=lambda text: print(f"{version} {vendor}: {text}", file=sys.stderr))
     result = run_job.run(job)
-    if result.status or result.splats:
-        raise LabError(f"the job on {version} failed: {(result.splats or ['see the console'])[0]}",
-                       console=result.console)
-    lines = [f"| {stock.release} | {' | '.join(_LOOPS.values())} |", "|---" * 3 + "|"]
-    for number, state in enumerate(_STATES):
-        figures = [float(_LATE.search(result.text(f"{number}.{loop}"))[1]) for loop in _LOOPS]
-        lines.append(f"| {state} | " + " | ".join(f"{figure:.0f}" for figure in figures) + " |")
+    measuring.require_success(job, result)
+    return [[float(_LATE.search(result.text(f"{number}.{loop}"))[1]) for loop in _LOOPS]
+            for number in range(len(_STATES))]
+
+
+def measure(version: str, vendor: str, build: Path) -> str:
+    """A table as Markdown; in brackets by how much another boot differed."""
+    with ThreadPoolExecutor(_BOOTS) as pool:    # their clocks count instructions, not time
+        first, second = pool.map(lambda _: _boot(version, vendor, build), range(_BOOTS))
+    title = f"Linux {kernels.kernel(version).release}, {measuring.VENDORS[vendor]}"
+    lines = [f"| {title} | {' | '.join(_LOOPS.values())} |", "|---" * 3 + "|"]
+    for state, figures, others in zip(_STATES, first, second, strict=True):
+        lines.append(f"| {state} | " + " | ".join(
+            f"{figure:.0f} ({other - figure:+.0f})"
+            for figure, other in zip(figures, others, strict=True)) + " |")
     return "\n".join(lines)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", type=Path, required=True, help="the folder of the programs")
-    parser.add_argument("--kernel", default="6.1", help="of the lab")
-    options = parser.parse_args()
-    print(measure(options.kernel, options.build))
+    options = measuring.parser(__doc__).parse_args()
+    for version in options.kernel or ["6.1"]:
+        print(measure(version, options.vendor, options.build), flush=True)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.stderr.write(problem.console)
-        print(f"exittop: {problem}", file=sys.stderr)
-        sys.exit(problem.status)
+    measuring.end(main)

@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))
+import measuring
+from overhead_tools import OWN, RIVALS, Reading, Tool
 
-import kernels  # noqa: E402
-import run_job  # noqa: E402
-from emulated_host import Job  # noqa: E402
-from lab_error import LabError  # noqa: E402
-from overhead_tools import OWN, RIVALS, Reading, Tool  # noqa: E402
+import kernels
+import run_job
+from emulated_host import Job
+from lab_error import LabError
 
 _BOOTS = 2
 _LOOP_OF = {"": "cpuid 200 60", "-out": "out 200 60", "-halt": "halt 50 60"}
@@ -80,9 +80,7 @@ def boot(version: str, vendor: str, tools: tuple[Tool, ...], programs: dict[str,
             target = keep / f"{vendor}-{version}" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-    if result.status or result.splats:
-        raise LabError(f"the job on {version} failed: {(result.splats or ['see the console'])[0]}",
-                       console=result.console)
+    measuring.require_success(job, result)
     runs = {}
     for tool in tools:
         reading = tool.read(_text(result.out, f"{tool.name}.txt"))
@@ -170,7 +168,7 @@ def measure(version: str, vendor: str, options: argparse.Namespace) -> str:
                                                   and options.keep / f"boot-{number}"),
                               range(1, _BOOTS + 1)))
     runs = [boot.runs for boot in boots]
-    return (f"### Linux {release}, {vendor.upper() if vendor == 'amd' else 'Intel'}\n\n"
+    return (f"### Linux {release}, {measuring.VENDORS[vendor]}\n\n"
             + _table(_rows(tools, runs)) + "\n" + _table(_split_rows(tools, runs))
             + (f"\nStart: {boots[0].start_s * 1000:.0f} million instructions\n"
                if vendor == "amd" else ""))     # the other's clock goes on while it waits
@@ -244,10 +242,7 @@ def document(sections: list[str], native: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--build", type=Path, required=True, help="the folder of the programs")
-    parser.add_argument("--kernel", action="append", help="of the lab (6.1, 6.12, 7.3)")
-    parser.add_argument("--vendor", choices=("amd", "intel"), default="amd")
+    parser = measuring.parser(__doc__)
     parser.add_argument("--own", action="store_true", help="exittop and the floor alone")
     parser.add_argument("--keep", type=Path, help="keep what the tools said in this folder")
     parser.add_argument("--write", type=Path, metavar="FILE",
@@ -264,9 +259,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.stderr.write(problem.console)
-        print(f"exittop: {problem}", file=sys.stderr)
-        sys.exit(problem.status)
+    measuring.end(main)
