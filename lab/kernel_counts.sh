@@ -24,13 +24,18 @@ kernel_counts_start() {
     fi
 }
 
+# Writes what a histogram has counted so far to the file named: kernel_counts_show FILE [EVENT]
+kernel_counts_show() {
+    cat "$KVM_EVENTS/${2:-kvm_exit}/hist" >"$1"
+    [ "$LAB_VENDOR" = intel ] && echo "isa: 1" >>"$1" || echo "isa: 2" >>"$1"
+}
+
 # Writes the counts to the file named and stops counting: else kvm could not be removed.
 #   kernel_counts_stop FILE [EVENT]
 kernel_counts_stop() {
     event=${2:-kvm_exit}
     if [ -e "$KVM_EVENTS/$event/hist" ]; then
-        cat "$KVM_EVENTS/$event/hist" >"$1"
-        [ "$LAB_VENDOR" = intel ] && echo "isa: 1" >>"$1" || echo "isa: 2" >>"$1"
+        kernel_counts_show "$1" "$event"
         echo "!$KEYS" >"$KVM_EVENTS/$event/trigger"
     else
         buffer=/sys/kernel/tracing/instances/$event

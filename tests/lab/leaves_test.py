@@ -5,15 +5,19 @@ Tiny VMs ask leaves on demand, register by register (lab/guests/leaf_vm.c):
   - the parameter off, then on without a program: what the guest sees is what it sees unpatched;
   - each VM reads its own counts, equal to exittop's and to what the guest is known to have done, and
     exittop's to the kernel's own; a VM that is not allowed to sees what it would see without exittop;
+  - cycles are exittop's times at the rate of the host's TSC, to the last digit where nothing more
+    comes, and agree with stamps of that TSC;
   - each layout; undefined reasons; indices out of range; leaves around the four; no register holds
     what nobody put there;
   - exittop ends, or is killed, while a guest polls;
-  - a Linux guest runs exitleaf;
+  - a Linux guest runs exitleaf, once and as a watch: it reads no less than the kernel had counted
+    before, and no more than exittop has in the end;
   - without the patch, and with the parameter off, `exittop leaves` says so and ends with status 77.
 """
 
 import json
 import re
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -34,6 +38,10 @@ _UNDEFINED = 0x3ff
 _ISA = {"intel": 1, "amd": 2}
 _CPUID = {"amd": 0x72, "intel": 10}
 _IO = {"amd": 0x7b, "intel": 30}
+# Faults of guest memory, which are over when a tiny VM is asked.
+_FAULT = {"amd": 0x400, "intel": 48}
+# Of the codes above, those of the other vendor that are none of this one's.
+_FOREIGN = {"amd": {10, 30}, "intel": {0x72, 0x7b, 0x400}}
 # By layout and leaf: what it tells, and whether of the reason in ECX.
 _LAYOUTS = {
     "2020": {0x4ffffffe: ("count", True), 0x4fffffff: ("both", False)},
@@ -90,7 +98,7 @@ exec 5>/tmp/yes.$layout
 printf 'work 0 40\nwork 1 6\n' >&5
 sleep 1
 cat /lab/queries >&5
-sed 's/^0/1/' /lab/queries >&5
+sed 's/^0/1/; s/^time 0/time 1/' /lab/queries >&5
 exec 5>&-
 wait \$vm
 (echo work 0 5; sleep 1; cat /lab/queries) | $VM -name guest=no >/out/no.$layout
@@ -131,7 +139,28 @@ wait $vm || exit 1
 kill -TERM $service; wait $service || exit 1
 
 step "a Linux guest runs exitleaf"
-exittop leaves --vm linux --format json -- /bin/guest >/out/linux.json 2>/out/linux.err || exit 1
+cat >/tmp/session.sh <<END
+. /lab/job.env
+. /lab/shell.sh
+kernel_counts_start
+/bin/guest &
+# The last counts that are sure to be from before the guest asked; while they are read, it stands.
+until [ -s /out/linux.log ] && vmm=\$(pidof qemu-system-x86_64); do sleep 0.1; done
+while :; do
+    kill -STOP \$vmm
+    sleep 0.1
+    kernel_counts_show /tmp/counts
+    grep -q "about to ask" /out/linux.log && break
+    mv /tmp/counts /out/before.counts
+    kill -CONT \$vmm
+    sleep 0.3
+done
+kill -CONT \$vmm
+wait
+kernel_counts_stop /out/linux.counts
+END
+exittop leaves --vm linux --format json -- /bin/busybox sh /tmp/session.sh \
+    >/out/linux.json 2>/out/linux.err || exit 1
 exittop leaves --vm other --format json -- /bin/guest-refused >/out/refused.json 2>/out/refused.err \
     || exit 1
 """
@@ -141,11 +170,21 @@ _GUEST_INIT = b"""#!/bin/sh
 /bin/busybox mount -t proc proc /proc
 # linux_vm's serial port is one for the kernel's console alone, so through that, in pieces.
 echo on >/proc/sys/kernel/printk_devkmsg
+echo "<0>about to ask" >/dev/kmsg
 /bin/busybox sleep 1
 {
     echo "BEGIN table"; /exitleaf; echo "END $?"
     echo "BEGIN json"; /exitleaf --json; echo "END $?"
     echo "BEGIN raw"; /exitleaf --raw 0x3ff; echo "END $?"
+    echo "BEGIN watch"
+    /exitleaf --watch 0.2 >/tmp/watch & watch=$!
+    tries=0
+    while [ $(/bin/busybox grep -c REASON /tmp/watch) -lt 3 ] && [ $((tries += 1)) -lt 50 ]; do
+        /bin/busybox sleep 0.1
+    done
+    kill -TERM $watch; wait $watch; status=$?
+    /bin/busybox cat /tmp/watch
+    echo "END $status"
 } 2>&1 | /bin/busybox fold -w 500 | while IFS= read -r line; do echo "<0>$line" >/dev/kmsg; done
 /pass forks=0 pings=0 touches=0
 """
@@ -157,13 +196,23 @@ def queries() -> list[tuple[int, int]]:
     found += [(leaf, index) for leaf in _LEAVES for index in _INDICES]
     # High halves of RAX do not count, nor do those of RCX.
     found += [(0xdeadbeef00000000 | leaf, 0x1234567800000000 | _UNDEFINED) for leaf in _LEAVES]
-    found += [(leaf, code) for leaf in _LEAVES for code in (*_CPUID.values(), *_IO.values())]
-    return found
+    # The whole, between its parts.
+    parts = [(leaf, code) for leaf in _LEAVES
+             for codes in (_CPUID, _IO, _FAULT) for code in codes.values()]
+    return found + parts + [(leaf, 0) for leaf in _LEAVES] + parts
+
+
+def query_lines(vendor: str) -> str:
+    """For leaf_vm: with the time outside KVM for each answer that may hold just that time."""
+    return "".join(f"0 {leaf:x} {index:x}\n" + ("time 0\n" if index == _IO[vendor] else "")
+                   for leaf, index in queries())
 
 
 def answers(text: str, vm: int = 0) -> Iterator[tuple[int, int, list[int]]]:
     """Leaf, index and the four registers of each query of a VM, all 64 bits of each."""
     for line in text.splitlines():
+        if line.startswith("time "):
+            continue
         found = re.fullmatch(r"(\d) (\w+) (\w+): (\w+) (\w+) (\w+) (\w+)", line)
         if not found:
             raise Mismatch(f"leaf_vm said: {line}")
@@ -185,9 +234,7 @@ def check_untouched(result: Result, name: str, vm: int = 0) -> None:
 
 def undefined(vendor: str) -> set[int]:
     """Of what is asked, the reasons that the vendor's manual does not define."""
-    found = {index & _ALL_ONES for index in _INDICES}
-    for name in set(_CPUID) - {vendor}:
-        found |= {_CPUID[name], _IO[name]}
+    found = {index & _ALL_ONES for index in _INDICES} | _FOREIGN[vendor]
     # SVM's -1 is a failed VMRUN.
     return found - {_ALL_ONES} if vendor == "amd" else found
 
@@ -206,16 +253,17 @@ class Expectation:
         self.counts[_IO[self._vendor]] += 1
 
 
-def check_vm(result: Result, layout: str, vendor: str, vm: int, exits: dict[int, int]) -> int:
-    """Every answer that one VM got; the last count of all exits that it read."""
-    meanings, last = _LAYOUTS[layout], 0
+def check_vm(result: Result, layout: str, vendor: str, number: int, vm: dict) -> None:
+    """Every answer that one VM got, beside exittop's numbers in the end."""
+    meanings, last, readings = _LAYOUTS[layout], 0, []
+    exits = exits_of(vm)
     unpatched = list(answers(result.text("unpatched.txt")))
-    state = Expectation(vendor, (40, 6)[vm])
-    got = list(answers(result.text(f"yes.{layout}"), vm))
+    state = Expectation(vendor, (40, 6)[number])
+    got = list(answers(result.text(f"yes.{layout}"), number))
     for (leaf, index, registers), (_, _, plain) in zip(got, unpatched, strict=True):
         state.ask()
         leaf, index = leaf & _ALL_ONES, index & _ALL_ONES
-        what = f"layout {layout}, VM {vm}, leaf {leaf:#x}, index {index:#x}: {registers}"
+        what = f"layout {layout}, VM {number}, leaf {leaf:#x}, index {index:#x}: {registers}"
         if any(register > _ALL_ONES for register in registers):
             raise Mismatch(f"{what}: bits above 32")
         eax, ebx, ecx, edx = registers
@@ -228,49 +276,102 @@ def check_vm(result: Result, layout: str, vendor: str, vm: int, exits: dict[int,
                 raise Mismatch(f"{what}: not refused")
         elif edx:
             raise Mismatch(f"{what}: EDX")
-        elif kind == "count":
-            known = state.counts.get(index) if of_reason else None
-            if ecx != eax or ebx:
-                raise Mismatch(f"{what}: EAX is not the low half of EBX:ECX")
-            if of_reason and index in state.counts and eax != known:
-                raise Mismatch(f"{what}: not {known}")
-            if of_reason and index not in state.counts and eax > exits.get(index, 0):
-                raise Mismatch(f"{what}: more than exittop's {exits.get(index, 0)}")
-            if not of_reason:
-                if eax < max(sum(state.counts.values()), last):
-                    raise Mismatch(f"{what}: less than {state.counts} or {last}")
-                last = eax
-        elif kind == "both" and (not eax or not ecx):
-            raise Mismatch(f"{what}: no exits or no cycles")
+        elif kind == "count" and (ecx != eax or ebx):
+            raise Mismatch(f"{what}: EAX is not the low half of EBX:ECX")
         elif kind == "cycles" and eax:
             raise Mismatch(f"{what}: EAX is not unused")
-        elif kind == "cycles" and (not of_reason or index in state.counts) and not ebx | ecx:
-            raise Mismatch(f"{what}: no cycles")
+        elif kind == "count" and of_reason:
+            known = state.counts.get(index, exits.get(index, 0))
+            if eax != known:
+                raise Mismatch(f"{what}: not {known}")
+        elif kind in ("count", "both"):
+            # Interrupts come beside what the guest does.
+            interrupts = sum(exits.get(code, 0) for code in INTERRUPTS[_ISA[vendor]])
+            most = sum((exits | state.counts).values())
+            if not max(last, most - interrupts) <= eax <= most:
+                raise Mismatch(f"{what}: not {most} less up to {interrupts} interrupts")
+            last = eax
+        if kind in ("cycles", "both") and not edx:
+            readings.append((index if of_reason else None, ebx << 32 | ecx))
         state.answered()
     for code, count in state.counts.items():
         if exits[code] != count:
-            raise Mismatch(f"layout {layout}, VM {vm}: exittop has {exits[code]} exits of "
+            raise Mismatch(f"layout {layout}, VM {number}: exittop has {exits[code]} exits of "
                            f"{code:#x}, the guest made {count}")
-    return last
+    khz = clocks_of(result, layout, number)[0][0]
+    check_cycles(readings, cycles_of(vm, khz), vendor, f"layout {layout}, VM {number}")
 
 
-def exits_of(vm: dict) -> dict[int, int]:
+def check_cycles(readings: list[tuple[int | None, int]], final: dict[int, int], vendor: str,
+                 what: str) -> None:
+    """Readings of a reason's cycles, or of all (None): what exittop has in the end, where nothing
+    more comes; else between what was read around them."""
+    going_on = {_CPUID[vendor], _IO[vendor]}
+    others = sum(final[code] for code in final.keys() - going_on)
+    interrupts = sum(final.get(code, 0) for code in INTERRUPTS[_ISA[vendor]])
+    for place, (index, value) in enumerate(readings):
+        before, after = dict.fromkeys((*going_on, None), 0), dict(final)
+        before.update(readings[:place])
+        after.update(r for r in reversed(readings[place + 1:]) if r[0] in going_on)
+        if index is None:
+            least = max(before[None], sum(before[code] for code in going_on) + others - interrupts)
+            # Each part was rounded down.
+            most = sum(after[code] for code in going_on) + others + len(final)
+        elif index in going_on:
+            least, most = before[index] or 1, after[index]
+        else:
+            least = most = final.get(index, 0)
+        if not least <= value <= most:
+            raise Mismatch(f"{what}: {value} cycles of {index}, not {least} to {most}")
+
+
+def check_clock(result: Result, layout: str, vendor: str, number: int) -> None:
+    """IO's cycles are those for which the vCPUs were outside KVM, by the TSC, and little more."""
+    asked = [(leaf & _ALL_ONES, (r[1] << 32) | r[2])
+             for leaf, index, r in answers(result.text(f"yes.{layout}"), number)
+             if index == _IO[vendor]]
+    for (leaf, value), (_, outside) in zip(asked, clocks_of(result, layout, number), strict=True):
+        # The clock's rate may be off by 500 ppm. Each VM has slept for two seconds.
+        if _LAYOUTS[layout].get(leaf) == ("cycles", True) and not (
+                outside * 0.999 <= value <= outside * 1.1):
+            raise Mismatch(f"layout {layout}, VM {number}: {value} cycles of IO, of which the "
+                           f"vCPUs were outside KVM for {outside}")
+
+
+def clocks_of(result: Result, layout: str, number: int) -> list[tuple[int, int]]:
+    """For each query of IO: the TSC's rate in kHz, and cycles outside KVM until then."""
+    return [(int(khz), int(outside)) for khz, outside in re.findall(
+        rf"(?m)^time {number}: (\d+) (\d+)$", result.text(f"yes.{layout}"))]
+
+
+def exits_of(vm: dict, field: str = "count") -> dict[int, int]:
+    """By code, of all vCPUs; or their times, `time_ns`."""
     sums: dict[int, int] = {}
     for vcpu in vm["vcpus"]:
         for stats in vcpu["exits"]:
-            sums[stats["code"]] = sums.get(stats["code"], 0) + stats["count"]
+            sums[stats["code"]] = sums.get(stats["code"], 0) + stats[field]
     return sums
+
+
+def cycles_of(vm: dict, khz: int) -> dict[int, int]:
+    return {code: ns * khz // 1_000_000 for code, ns in exits_of(vm, "time_ns").items()}
+
+
+def kernel_exits(counts: str, thread: int) -> Counter:
+    """By reason, what the kernel counted of that thread."""
+    found = Counter()
+    for key, count in kernel_counts.parse(counts).items():
+        if key.tid == thread:
+            found[key.reason] += count
+    return found
 
 
 def check_kernel(run: dict, counts: str, vendor: str) -> None:
     """Both VMs together, which one thread runs, have the kernel's own counts."""
     thread, = {vm["pid"] for vm in run["vms"]}
-    ours, theirs = Counter(), Counter()
+    ours, theirs = Counter(), kernel_exits(counts, thread)
     for vm in run["vms"]:
         ours.update(exits_of(vm))
-    for key, count in kernel_counts.parse(counts).items():
-        if key.tid == thread:
-            theirs[key.reason] += count
     if not theirs:
         raise Mismatch("the kernel counted nothing")
     for code in (ours.keys() | theirs.keys()) - INTERRUPTS[_ISA[vendor]]:
@@ -282,13 +383,14 @@ def check_layout(result: Result, layout: str, vendor: str) -> None:
     run = json.loads(result.text(f"{layout}.json"))
     if losses := lost(run, {"split_missed"}):
         raise Mismatch(f"layout {layout}: lost {losses}")
-    vms = [exits_of(vm) for vm in run["vms"]]
-    if len(vms) != 2 or {len(vm["vcpus"]) for vm in run["vms"]} != {2}:
-        raise Mismatch(f"layout {layout}: not two VMs of two vCPUs: {run['vms']}")
+    vms = run["vms"]
+    if len(vms) != 2 or {len(vm["vcpus"]) for vm in vms} != {2}:
+        raise Mismatch(f"layout {layout}: not two VMs of two vCPUs: {vms}")
     # The one that worked more was made first.
-    vms.sort(key=lambda exits: -exits[_CPUID[vendor]])
-    for number, exits in enumerate(vms):
-        check_vm(result, layout, vendor, number, exits)
+    vms.sort(key=lambda vm: -exits_of(vm)[_CPUID[vendor]])
+    for number, vm in enumerate(vms):
+        check_vm(result, layout, vendor, number, vm)
+        check_clock(result, layout, vendor, number)
     check_kernel(run, result.text(f"{layout}.counts"), vendor)
     check_untouched(result, f"no.{layout}")
     print(f"  layout {layout}: two VMs read each its own, a third nothing")
@@ -298,13 +400,13 @@ def check_polling(result: Result) -> None:
     """Answered while exittop ran, KVM's own answer before and after, nothing else ever."""
     plain = next(r for leaf, index, r in answers(result.text("unpatched.txt"))
                  if (leaf, index) == (0x4ffffffd, _UNDEFINED))
-    for signal in ("TERM", "KILL"):
-        seen = [r for _, _, r in answers(result.text(f"poll.{signal}"))]
+    for name in ("TERM", "KILL"):
+        seen = [r for _, _, r in answers(result.text(f"poll.{name}"))]
         shape = re.sub(r"(.)\1+", r"\1", "".join(
             "a" if r == [0, 0, 0, _ALL_ONES] else "p" if r == plain else "?" for r in seen))
         if shape not in ("pap", "ap"):
-            raise Mismatch(f"a guest that polled while exittop got {signal} saw {shape}")
-        print(f"  {signal}: {len(seen)} polls, {seen.count(plain)} of them KVM's own answer")
+            raise Mismatch(f"a guest that polled while exittop got {name} saw {shape}")
+        print(f"  {name}: {len(seen)} polls, {seen.count(plain)} of them KVM's own answer")
 
 
 def check_wide(result: Result) -> None:
@@ -338,25 +440,62 @@ def sections(log: str) -> dict[str, tuple[str, int]]:
 
 
 def check_linux(result: Result, vendor: str) -> None:
-    """exitleaf in a Linux guest: its numbers are of that VM, at most what exittop had at the end."""
+    """exitleaf in a Linux guest: its numbers are of that VM, at least what the kernel had counted
+    before, at most what exittop had in the end."""
     got = sections(result.text("linux.log"))
-    if {name: status for name, (_, status) in got.items()} != {"table": 0, "json": 0, "raw": 0}:
+    terminated = 128 + signal.SIGTERM
+    if {name: status for name, (_, status) in got.items()} != {
+            "table": 0, "json": 0, "raw": 0, "watch": terminated}:
         raise Mismatch(f"exitleaf in a guest: {got or result.text('linux.log')[-500:]}")
     reading = json.loads(got["json"][0].replace("\n", ""))
-    vm, = json.loads(result.text("linux.json"))["vms"]
+    run = json.loads(result.text("linux.json"))
+    check_kernel(run, result.text("linux.counts"), vendor)
+    vm, = run["vms"]
     exits, names = exits_of(vm), {s["code"]: s["reason"] for c in vm["vcpus"] for s in c["exits"]}
+    before = kernel_exits(result.text("before.counts"), vm["pid"])
     if reading["layout"] != "2021":
         raise Mismatch(f"exitleaf found the layout {reading['layout']}")
-    for row in reading["reasons"]:
-        if row["exits"] > exits.get(row["code"], 0) or names.get(row["code"]) != row["reason"]:
-            raise Mismatch(f"exitleaf read {row}, exittop had {exits.get(row['code'])}")
-    codes = {row["code"] for row in reading["reasons"]}
-    if not {_CPUID[vendor], _IO[vendor]} <= codes or reading["exits"] > sum(exits.values()):
-        raise Mismatch(f"exitleaf read {reading}, exittop had {exits}")
+    rows = {row["code"]: row for row in reading["reasons"]}
+    final = cycles_of(vm, clocks_of(result, "2021", 0)[0][0])
+    for code in exits.keys() | before.keys() | rows.keys():
+        row = rows.get(code, {"exits": 0, "cycles": 0, "reason": names.get(code)})
+        if not before[code] <= row["exits"] <= exits.get(code, 0):
+            raise Mismatch(f"exitleaf read {row}, the kernel had {before[code]} before, exittop "
+                           f"{exits.get(code)} in the end")
+        if names.get(code) != row["reason"] or not (
+                bool(row["exits"]) <= row["cycles"] <= final[code]):
+            raise Mismatch(f"exitleaf read {row}, exittop had {names.get(code)}, {final[code]}")
+    if not {_CPUID[vendor], _IO[vendor]} <= before.keys() or not (
+            before.total() < reading["exits"] < sum(exits.values())):
+        raise Mismatch(f"exitleaf read {reading}, between {before} and {exits}")
+    over = [code for code, count in exits.items() if count == before[code]]
+    check_watch(got["watch"][0])
     refused = sections(result.text("refused.log"))
-    if [refused[name][1] for name in ("table", "json", "raw")] != [77, 77, 0]:
+    if [refused[name][1] for name in ("table", "json", "raw", "watch")] != [77] * 4:
         raise Mismatch(f"exitleaf in a guest that may not read: {refused}")
-    print(f"  exitleaf: {reading['exits']} exits of {len(codes)} reasons\n" + got["table"][0])
+    print(f"  exitleaf: {reading['exits']} exits of {len(rows)} reasons; {before.total()} before, "
+          f"{sum(exits.values())} in the end, for {len(over)} reasons the same\n" + got["table"][0])
+
+
+def check_watch(text: str) -> None:
+    """Tables, each but the first with what came since the one before."""
+    # The shell may say first that it was terminated.
+    tables = [table.splitlines() for table in re.split(r"(?m)^(?=REASON )", text)[1:]]
+    if len(tables) < 3 or any(len(table) < 3 or not table[-1].startswith("total")
+                              for table in tables):
+        raise Mismatch(f"exitleaf --watch printed {text!r}")
+    earlier: dict[str, int] = {}
+    for number, (header, *lines) in enumerate(tables):
+        titles = "REASON EXITS HOST CYCLES" + (" NEW EXITS" if number else "")
+        if header.split() != titles.split():
+            raise Mismatch(f"exitleaf --watch, table {number}: {header}")
+        for line in lines:
+            name, count, _, *new = line.split()
+            want = [str(int(count) - earlier.get(name, 0))] if number else []
+            if new != want or int(count) < earlier.get(name, 0) + (name == "total"):
+                raise Mismatch(f"exitleaf --watch, table {number}: {line}, before {earlier}")
+            earlier[name] = int(count)
+    print(f"  exitleaf --watch: {len(tables)} tables")
 
 
 def check(result: Result, vendor: str) -> None:
@@ -388,7 +527,8 @@ def main() -> int:
     initrd.add_file("/pass", (options.guests / "guest_init").read_bytes(), executable=True)
     initrd.add_folder("/dev")
     initrd.add_folder("/proc")
-    files = {"/lab/queries": "".join(f"0 {leaf:x} {index:x}\n" for leaf, index in queries()),
+    initrd.add_folder("/tmp")
+    files = {"/lab/queries": query_lines(options.vendor).encode(),
              "/stock/kvm.ko": kernels.module_bytes(stock, "kvm"),
              "/stock/vendor.ko": kernels.module_bytes(stock, vendor_module),
              "/guests/linux_vm": options.guests / "linux_vm",
@@ -396,7 +536,6 @@ def main() -> int:
              "/guests/initrd": initrd.bytes(),
              "/bin/guest": guest_script("linux", "linux.log"),
              "/bin/guest-refused": guest_script("linux", "refused.log")}
-    files["/lab/queries"] = files["/lab/queries"].encode()
     script = _SCRIPT.replace("$LAB_CPUID", f"{_CPUID[options.vendor]:#x}")
     job = Job(kernel=options.kernel, vendor=options.vendor, script=script, timeout_s=900,
               patched_kvm=True, files=files,
