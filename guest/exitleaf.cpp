@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// exitleaf: in a guest, shows why this VM exits, as `exittop leaves` on its host tells through CPUID.
+// exitleaf: in a guest, shows why this VM exits, as `exittop leaves` on its host tells through
+// CPUID.
 //
 // Static, and made of the C library and the table of exit reasons alone, so that it runs wherever
-// the guest's kernel runs programs at all; no privilege is needed. What the leaves mean is found out
-// by asking for a reason that no manual defines: only leaves that take a reason refuse it, and
+// the guest's kernel runs programs at all; no privilege is needed. What the leaves mean is found
+// out by asking for a reason that no manual defines: only leaves that take a reason refuse it, and
 // which do tells the layouts apart.
 #include <cpuid.h>
 #include <getopt.h>

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Tiny virtual machines on the KVM API that ask CPUID leaves on demand, for tests of what a guest can
-// read.
+// Tiny virtual machines on the KVM API that ask CPUID leaves on demand, for tests of what a guest
+// can read.
 //
 // Each line of the input is a query: VM LEAF INDEX, the last two in hexadecimal and up to 64 bits
 // wide, or "work VM N": N exits of CPUID leaf 0. The vCPU executes that one CPUID, with all bits of
 // RBX and RDX set and whatever is asked in RAX and RCX, and an OUT. Each is answered by a line: the
-// four registers afterwards, in full. "time VM" is answered by the rate of the TSC in kHz, as KVM has
-// it, and the cycles of it for which the VM's vCPUs were outside KVM, behind their OUTs, until their
-// last queries. A VM has one vCPU, or as many as --vcpus says: then its queries go to one after the
-// other. "-name NAME" is there for whoever reads the command line.
+// four registers afterwards, in full. "time VM" is answered by the rate of the TSC in kHz, as KVM
+// has it, and the cycles of it for which the VM's vCPUs were outside KVM, behind their OUTs, until
+// their last queries. A VM has one vCPU, or as many as --vcpus says: then its queries go to one
+// after the other. "-name NAME" is there for whoever reads the command line.
 #define _GNU_SOURCE
 #define PROGRAM_NAME "leaf_vm"
 #include "kvm_api.h"

@@ -2,9 +2,9 @@
 """What the patch in kernel/ costs: instructions per CPUID exit, unpatched and in each state.
 
 In two boots of an emulated host whose clock advances by one with each instruction, a guest does
-nothing but CPUID: leaf 0, and 0x4fffffff, which exittop answers. Figures are those of the batch with
-the fewest instructions, of the second half, when exittop has long taken the VM up. The unpatched
-modules are built by the same compiler as the patched ones.
+nothing but CPUID: leaf 0, and 0x4fffffff, which exittop answers. Figures are those of the batch
+with the fewest instructions, of the second half, when exittop has long taken the VM up. The
+unpatched modules are built by the same compiler as the patched ones.
 """
 
 import re
@@ -27,7 +27,8 @@ _STATES = {
     "on, no program": ("patched", "cpuid_answer=1", ""),
     "on, exittop dump": ("patched", "cpuid_answer=1", "exittop dump --"),
     "on, exittop leaves": ("patched", "cpuid_answer=1", _EXITTOP_LEAVES),
-    "on, exittop leaves ended": ("patched", "cpuid_answer=1", f"{_EXITTOP_LEAVES} true >/dev/null &&"),
+    "on, exittop leaves ended": ("patched", "cpuid_answer=1",
+                                 f"{_EXITTOP_LEAVES} true >/dev/null &&"),
 }
 _LOOPS = {"cpuid": "leaf 0", "leaf": "leaf 0x4fffffff"}
 _EXITS, _BATCHES, _BOOTS = 200, 500, 2

@@ -3,8 +3,8 @@
 
 Tiny VMs ask leaves on demand, register by register (lab/guests/leaf_vm.c):
   - the parameter off, then on without a program: what the guest sees is what it sees unpatched;
-  - each VM reads its own counts, equal to exittop's and to what the guest is known to have done, and
-    exittop's to the kernel's own; a VM that is not allowed to sees what it would see without exittop;
+  - each VM reads its own counts, equal to exittop's and to what the guest is known to have done,
+    and exittop's to the kernel's own; a VM that may not sees what it would see without exittop;
   - cycles are exittop's times at the rate of the host's TSC, to the last digit where nothing more
     comes, and agree with stamps of that TSC;
   - each layout; undefined reasons; indices out of range; leaves around the four; no register holds
@@ -70,7 +70,8 @@ mv /modules/kvm.ko /modules/kvm.patched; mv /modules/$LAB_VENDOR_MODULE.ko /modu
 cp /stock/kvm.ko /modules/kvm.ko; cp /stock/vendor.ko /modules/$LAB_VENDOR_MODULE.ko
 load_kvm 1 || exit 1
 leaf_vm </lab/queries >/out/unpatched.txt 2>&1
-exittop leaves --vm '*' -- true >/out/unpatched.out 2>/out/unpatched.err; echo $? >/out/unpatched.status
+exittop leaves --vm '*' -- true >/out/unpatched.out 2>/out/unpatched.err
+echo $? >/out/unpatched.status
 unload_kvm || exit 1
 mv /modules/kvm.patched /modules/kvm.ko; mv /modules/vendor.patched /modules/$LAB_VENDOR_MODULE.ko
 
@@ -161,8 +162,8 @@ kernel_counts_stop /out/linux.counts
 END
 exittop leaves --vm linux --format json -- /bin/busybox sh /tmp/session.sh \
     >/out/linux.json 2>/out/linux.err || exit 1
-exittop leaves --vm other --format json -- /bin/guest-refused >/out/refused.json 2>/out/refused.err \
-    || exit 1
+exittop leaves --vm other --format json -- /bin/guest-refused \
+    >/out/refused.json 2>/out/refused.err || exit 1
 """
 
 _GUEST_INIT = b"""#!/bin/sh
