@@ -17,7 +17,8 @@ import measuring
 import kernels
 import patched_kvm
 import run_job
-from emulated_host import Job, vendor_module
+from emulated_host import Job, Result, vendor_module
+from lab_error import LabError
 
 _EXITTOP_LEAVES = "exittop leaves --vm '*' --"
 # State: how KVM is loaded, and what runs around the guest.
@@ -57,8 +58,16 @@ def _boot(version: str, vendor: str, build: Path) -> list[list[float]]:
               on_step=lambda text: print(f"{version} {vendor}: {text}", file=sys.stderr))
     result = run_job.run(job)
     measuring.require_success(job, result)
-    return [[float(_LATE.search(result.text(f"{number}.{loop}"))[1]) for loop in _LOOPS]
+    return [[_figure(result, f"{number}.{loop}") for loop in _LOOPS]
             for number in range(len(_STATES))]
+
+
+def _figure(result: Result, name: str) -> float:
+    found = _LATE.search(result.text(name))
+    if not found:
+        raise LabError(f"no figure in {name}: {result.text(name) or 'empty'}",
+                       console=result.console)
+    return float(found[1])
 
 
 def measure(version: str, vendor: str, build: Path) -> str:
