@@ -11,7 +11,7 @@
  * the loader.
  */
 const volatile u8 bucket_table[256];
-#define COUNT_SIZE sizeof(u32)
+#define COUNT_SIZE sizeof(u32) /* of one of exit_cell's near */
 
 /* Hands out a block of a slot; 0 if all are taken. */
 static __always_inline u32 block_create(struct vcpu_header *header)
@@ -31,6 +31,7 @@ static __always_inline u8 *index_entry(struct vcpu_header *header, u32 index, bo
 		index += EXITTOP_INDEX_CODES;
 	/* Keeps the mask next to the access: on 6.1 clang moves it away, and the verifier loses it. */
 	asm volatile("" : "+w"(index));
+	/* As the first entry of a header so much later: its place in the header costs no addition. */
 	header = behind(header, index & (2 * EXITTOP_INDEX_CODES - 1));
 	return header->index;
 }
@@ -120,7 +121,7 @@ static __always_inline bool extra_add(struct vcpu_slot *slot, struct exit_cell *
 }
 
 /* The parts of a histogram that are not in the cell itself: far buckets, and high halves. */
-static __always_inline int histogram_extra(struct vcpu_slot *slot, u32 bucket)
+static __noinline int histogram_extra(struct vcpu_slot *slot, u32 bucket)
 {
 	struct exit_cell *cell = current_cell(slot);
 
@@ -152,14 +153,10 @@ static __always_inline u32 far_bucket(u64 ns)
 	return EXITTOP_BUCKETS - 1;
 }
 
+/* Apart, so that the entry has nothing to keep while the bucket is looked for. */
 static __noinline int histogram_far(struct vcpu_slot *slot, u64 ns)
 {
 	return histogram_extra(slot, far_bucket(ns));
-}
-
-static __noinline int histogram_carry(struct vcpu_slot *slot, u32 bucket)
-{
-	return histogram_extra(slot, bucket);
 }
 
 static __always_inline void histogram_add(struct vcpu_slot *slot, struct exit_cell *cell, u64 ns)
@@ -176,12 +173,13 @@ static __always_inline void histogram_add(struct vcpu_slot *slot, struct exit_ce
 		histogram_far(slot, ns);
 		return;
 	}
+	/* As the first count of a cell so much later, as above. */
 	cell = behind(cell, offset);
 	count = cell->near[0] + 1;
 	asm volatile("" : "+w"(count));
 	cell->near[0] = count;
 	if (unlikely(!count))
-		histogram_carry(slot, offset / COUNT_SIZE);
+		histogram_extra(slot, offset / COUNT_SIZE);
 }
 
 #endif

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The one exception of the lab: a line for the user and the exit status that goes with it."""
 
+import sys
+from collections.abc import Callable
+
 FAILED = 1
 USAGE = 2
 HOST_LACKS = 77
@@ -16,3 +19,13 @@ class LabError(Exception):
         super().__init__(message)
         self.status = status
         self.console = console
+
+
+def exit_with(main: Callable[[], int]) -> None:
+    """Ends the program as `main` says; after a LabError with its console, line and status."""
+    try:
+        sys.exit(main())
+    except LabError as problem:
+        sys.stdout.write(problem.console)
+        print(f"exittop: {problem}", file=sys.stderr)
+        sys.exit(problem.status)

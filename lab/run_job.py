@@ -12,7 +12,7 @@ from pathlib import Path
 
 import kernels
 from emulated_host import UP_MARK, Job, Result
-from lab_error import LabError
+from lab_error import LabError, exit_with
 
 
 def run(job: Job) -> Result | None:
@@ -79,9 +79,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.stdout.write(problem.console)
-        print(f"exittop: {problem}", file=sys.stderr)
-        sys.exit(problem.status)
+    exit_with(main)

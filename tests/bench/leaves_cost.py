@@ -18,7 +18,7 @@ import kernels
 import patched_kvm
 import run_job
 from emulated_host import Job, Result, vendor_module
-from lab_error import LabError
+from lab_error import LabError, exit_with
 
 _EXITTOP_LEAVES = "exittop leaves --vm '*' --"
 # State: how KVM is loaded, and what runs around the guest.
@@ -91,4 +91,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    measuring.end(main)
+    exit_with(main)

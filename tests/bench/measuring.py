@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the programs share that measure in emulated hosts: options, a job that succeeds, the end."""
+"""What the programs share that measure in emulated hosts: options, a job that succeeds."""
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))
@@ -28,13 +27,3 @@ def require_success(job: Job, result: Result) -> None:
     if result.status or result.splats:
         raise LabError(f"the job on {job.kernel} failed: "
                        f"{(result.splats or ['see the console'])[0]}", console=result.console)
-
-
-def end(main: Callable[[], int]) -> None:
-    """Runs `main` and ends the program as it says."""
-    try:
-        sys.exit(main())
-    except LabError as problem:
-        sys.stderr.write(problem.console)
-        print(f"exittop: {problem}", file=sys.stderr)
-        sys.exit(problem.status)

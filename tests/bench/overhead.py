@@ -21,7 +21,7 @@ from overhead_tools import OWN, RIVALS, Reading, Tool
 import kernels
 import run_job
 from emulated_host import Job
-from lab_error import LabError
+from lab_error import LabError, exit_with
 
 _BOOTS = 2
 _LOOP_OF = {"": "cpuid 200 60", "-out": "out 200 60", "-halt": "halt 50 60"}
@@ -286,4 +286,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    measuring.end(main)
+    exit_with(main)

@@ -98,11 +98,13 @@ TEST_F(Times, ReachEveryBucket) {
 }
 
 TEST_F(Times, ShortOnesNeedNoFurtherBlock) {
-    const std::uint32_t blocks = slot(vcpu_a).header.blocks;
+    std::uint32_t blocks = slot(vcpu_a).header.blocks;
     for (int i = 0; i < 100; ++i) {
-        if (bucket_of(timed(1'000)) >= EXITTOP_NEAR_BUCKETS) GTEST_SKIP() << "this machine slept";
+        // A machine that is busy may make a long one of it: that takes a block, the first time.
+        const bool has_far = cell().extra[EXITTOP_FAR] != 0;
+        if (bucket_of(timed(1'000)) >= EXITTOP_NEAR_BUCKETS && !has_far) ++blocks;
+        ASSERT_EQ(slot(vcpu_a).header.blocks, blocks);
     }
-    EXPECT_EQ(slot(vcpu_a).header.blocks, blocks);
 }
 
 TEST_F(Times, CountsOfABucketGoOnBeyond32Bits) {

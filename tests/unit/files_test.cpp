@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -203,7 +204,8 @@ TEST_F(WriteFile, OwnedByAnother) {
 
 TEST_F(WriteFile, FullDisk) {
     if (mount("none", folder_.c_str(), "tmpfs", 0, "size=64k") != 0) {
-        GTEST_SKIP() << "needs root";
+        ASSERT_EQ(errno, EPERM);
+        GTEST_SKIP() << "may not mount";
     }
     mounted_ = true;
     ASSERT_TRUE(write_file(folder_ / "run", "old", false));
@@ -217,7 +219,8 @@ TEST_F(WriteFile, ReadOnlyFolder) {
     const bool is_root = geteuid() == 0;
     if (is_root) {
         if (mount("none", folder_.c_str(), "tmpfs", MS_RDONLY, nullptr) != 0) {
-            GTEST_SKIP() << "cannot mount here";
+            ASSERT_EQ(errno, EPERM);
+            GTEST_SKIP() << "may not mount";
         }
         mounted_ = true;
     } else {
