@@ -103,7 +103,7 @@ private:
 
 /// What the kernel's BTF says of KVM. The rest of what differs is in kvm_compat.bpf.h.
 struct KernelFacts {
-    bool kvm_btf = false;        ///< The next two are known.
+    bool kvm_btf = false;        ///< The next is known.
     bool reason_passed = false;  ///< kvm_exit passes the reason (before 5.16).
     bool vendor_btf = false;     ///< struct vcpu_svm or struct vcpu_vmx is known.
     bool rdonly_cast = false;

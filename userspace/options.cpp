@@ -105,7 +105,7 @@ void check_together(const CommandText& text, const Options& options) {
     }
     if (options.command == Subcommand::live && !options.batch &&
         options.detail < CountDetail::histogram) {
-        throw UsageError{"--detail is for dump and for --batch: the live view shows all"};
+        throw UsageError{"--detail is for dump, export and --batch: the live view shows all"};
     }
     if (options.batch && !options.baseline.empty()) {
         throw UsageError{"--baseline is for the live view, not for --batch or --format"};

@@ -179,7 +179,8 @@ int grow(std::uint32_t vms) {
     });
     const double live_memory = own_mib();
     state = State{};
-    const auto file = std::filesystem::temp_directory_path() / "exittop-cost-bench.prom";
+    const auto file =
+        std::filesystem::temp_directory_path() / fmt::format("exittop-bench-{}.prom", getpid());
     SeriesMemory memory;
     const Spent exported = median_of(15, [&] {
         Snapshot snapshot;

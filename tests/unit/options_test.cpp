@@ -233,7 +233,7 @@ TEST(Options, MistakesAreOneLine) {
         {{"dump", "--duration", "0"}, "--duration '0' is too short"},
         {{"dump", "--duration", "1e9"}, "--duration '1e9' is more than ten years"},
         {{"dump", "--format", "xml"}, "--format 'xml' is none of table, json, csv"},
-        {{"--detail", "time"}, "--detail is for dump and for --batch"},
+        {{"--detail", "time"}, "--detail is for dump, export and --batch"},
         {{"dump", "--detail", "all"}, "--detail 'all' is none of count, time, histogram"},
         {{"dump", "--detail", "count", "--sort", "time"}, "--sort time needs more than --detail"},
         {{"dump", "--detail", "time", "--histogram"}, "--histogram needs more than --detail time"},
