@@ -182,7 +182,8 @@ struct exittop_memory {
 			   loss; beyond any clock before that and while it is detached */
 	u64 changes;    /* vCPUs that came or went */
 	u64 table_full; /* exits not counted, as no slot was free */
-	u64 reserved[5];
+	u64 proof;      /* what prove_memory() says, and user space checks at the start */
+	u64 reserved[4];
 };
 EXITTOP_ASSERT(sizeof(struct exittop_memory) == EXITTOP_CACHE_LINE, "slots begin with a line");
 /*

@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <cstddef>
@@ -101,6 +102,33 @@ private:
     int number_ = -1;
 };
 
+/// Memory of a BPF array, shared with the programs that write it; unmapped with the value.
+class SharedMemory {
+public:
+    SharedMemory() = default;
+    /// Maps all of it, for reading and writing; empty, with errno set, where the kernel refuses.
+    SharedMemory(int map, std::size_t size)
+        : start_(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0)), size_(size) {}
+    SharedMemory(SharedMemory&& other) noexcept
+        : start_(std::exchange(other.start_, MAP_FAILED)), size_(other.size_) {}
+    SharedMemory& operator=(SharedMemory&& other) noexcept {
+        std::swap(start_, other.start_);
+        std::swap(size_, other.size_);
+        return *this;
+    }
+    ~SharedMemory() {
+        if (*this) munmap(start_, size_);
+    }
+    explicit operator bool() const { return start_ != MAP_FAILED; }
+    [[nodiscard]] std::uint8_t* at(std::size_t offset) const {
+        return static_cast<std::uint8_t*>(start_) + offset;
+    }
+
+private:
+    void* start_ = MAP_FAILED;
+    std::size_t size_ = 0;
+};
+
 /// What the kernel's BTF says of KVM. The rest of what differs is in kvm_compat.bpf.h.
 struct KernelFacts {
     bool kvm_btf = false;        ///< The next is known.
@@ -132,6 +160,13 @@ unsigned tracepoint_arguments(const btf* object, const char* name) {
     const btf_type* pointer = btf__type_by_id(object, btf__type_by_id(object, unsigned(id))->type);
     const btf_type* function = btf__type_by_id(object, pointer->type);
     return btf_is_func_proto(function) ? btf_vlen(function) - 1u : 0;
+}
+
+/// Runs a program once, here and now, with these as the arguments of its tracepoint. 0, or -errno.
+int run_program(const bpf_program* program, std::span<const std::uint64_t> arguments) {
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = arguments.data(),
+                .ctx_size_in = std::uint32_t(arguments.size_bytes()));
+    return bpf_prog_test_run_opts(bpf_program__fd(program), &options);
 }
 
 /// Address of a variable of the kernel or of kvm, or 0.
@@ -275,12 +310,20 @@ struct BpfProgram::State {
     Skeleton skeleton;
     std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links;
     FileDescriptor measuring;
+    SharedMemory shared;
 
+    [[nodiscard]] exittop_memory& memory() const {
+        return *reinterpret_cast<exittop_memory*>(shared.at(0));
+    }
+    [[nodiscard]] std::span<vcpu_slot> slots() const {
+        return {reinterpret_cast<vcpu_slot*>(shared.at(sizeof(exittop_memory))), slot_count()};
+    }
     [[nodiscard]] std::vector<bpf_program*> programs_in_order() const;
     std::expected<void, Error> open(const KernelFacts& facts);
     std::expected<void, Error> attach();
     [[nodiscard]] std::uint32_t slot_count() const { return EXITTOP_SLOTS_OF(max_vcpus); }
     std::expected<void, Error> make_memory();
+    std::expected<void, Error> prove_memory() const;
     std::expected<void, Error> fill_free_slots();
     int give_slot(std::uint32_t number);
     void set_leaves(const KernelFacts& facts);
@@ -355,12 +398,15 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     const std::vector<bpf_program*> wanted = programs_in_order();
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, skeleton->obj) {
-        bpf_program__set_autoload(program, std::ranges::find(wanted, program) != wanted.end());
+        const bool load = std::ranges::find(wanted, program) != wanted.end() ||
+                          program == skeleton->progs.prove_memory;
+        bpf_program__set_autoload(program, load);
     }
     if (const int code = exittop_bpf__load(skeleton.get())) {
         return std::unexpected(kernel_error("cannot load the BPF program", code));
     }
-    skeleton->bss->memory.armed_ns = std::numeric_limits<std::uint64_t>::max();
+    if (auto proven = prove_memory(); !proven) return proven;
+    memory().armed_ns = std::numeric_limits<std::uint64_t>::max();
     if (auto filled = fill_free_slots(); !filled) return filled;
     return leaves ? fill_known_reasons() : std::expected<void, Error>{};
 }
@@ -408,10 +454,35 @@ std::expected<void, Error> BpfProgram::State::make_memory() {
         while (EXITTOP_MEMORY_SIZE(max_vcpus) > 4u << 20) --max_vcpus;
         made = make();
     }
-    const int code = made ? bpf_map__reuse_fd(skeleton->maps.bss, made.number()) : -errno;
-    if (code == 0) return {};
+    int code = made ? bpf_map__reuse_fd(skeleton->maps.bss, made.number()) : -errno;
+    if (code == 0) {
+        // Mapped here, not by the skeleton: what its bss points to is, from libbpf 1.5 on, no
+        // longer the memory of a map that was put in the place of the one it had declared.
+        shared = SharedMemory(made.number(), EXITTOP_MEMORY_SIZE(max_vcpus));
+        if (shared) return {};
+        code = -errno;
+    }
     return std::unexpected(kernel_error(
         fmt::format("cannot get the memory for {} vCPUs (--max-vcpus)", max_vcpus), code));
+}
+
+/// What the program writes is what is read here, and the other way: shown by the program itself,
+/// from the far end of the memory to its beginning. Else all would look as if nothing exited.
+std::expected<void, Error> BpfProgram::State::prove_memory() const {
+    constexpr std::uint64_t question = 0x6578'6974'746f'7001;
+    u64& far = slots().back().header.first_ns;
+    std::atomic_ref(far).store(question, std::memory_order_release);
+    const int code = run_program(skeleton->progs.prove_memory, {});
+    const std::uint64_t answer = std::atomic_ref(memory().proof).exchange(0);
+    far = 0;
+    if (code != 0) {
+        return std::unexpected(kernel_error("cannot run a BPF program to check its memory", code));
+    }
+    if (answer == ~question) return {};
+    return std::unexpected(
+        Error{ExitStatus::failed,
+              "what the BPF program writes is not what exittop reads, so nothing would be "
+              "counted: please report this, with the version of libbpf"});
 }
 
 int BpfProgram::State::give_slot(std::uint32_t number) {
@@ -447,7 +518,7 @@ std::expected<void, Error> BpfProgram::State::attach() {
         }
         links.emplace_back(link);
     }
-    skeleton->bss->memory.armed_ns = monotonic_ns();
+    memory().armed_ns = monotonic_ns();
     return {};
 }
 
@@ -492,7 +563,7 @@ std::expected<BpfProgram, Error> BpfProgram::load_detached(std::uint32_t max_vcp
     if (auto done = state->open(KernelFacts{}); !done) {
         return std::unexpected(done.error());
     }
-    state->skeleton->bss->memory.armed_ns = monotonic_ns();
+    state->memory().armed_ns = monotonic_ns();
     return BpfProgram(std::move(state));
 }
 
@@ -512,13 +583,9 @@ CountDetail BpfProgram::detail() const { return state_->detail; }
 
 bool BpfProgram::sees_paging() const { return state_->skeleton->rodata->tdp_enabled_address != 0; }
 
-exittop_memory& BpfProgram::memory() {
-    return reinterpret_cast<exittop_memory&>(state_->skeleton->bss->memory);
-}
+exittop_memory& BpfProgram::memory() { return state_->memory(); }
 
-std::span<vcpu_slot> BpfProgram::slots() {
-    return {reinterpret_cast<vcpu_slot*>(state_->skeleton->bss->slots), state_->slot_count()};
-}
+std::span<vcpu_slot> BpfProgram::slots() { return state_->slots(); }
 
 std::span<std::uint8_t> BpfProgram::slot_states() {
     return {reinterpret_cast<std::uint8_t*>(slots().data() + slots().size()), slots().size()};
@@ -571,11 +638,10 @@ std::size_t BpfProgram::memory_bytes() const {
 }
 
 int BpfProgram::test_run(const std::string& program, std::span<const std::uint64_t> arguments) {
-    const int found = descriptor(program);
-    if (found < 0) return -ENOENT;
-    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = arguments.data(),
-                .ctx_size_in = std::uint32_t(arguments.size_bytes()));
-    return bpf_prog_test_run_opts(found, &options);
+    const bpf_program* found =
+        bpf_object__find_program_by_name(state_->skeleton->obj, program.c_str());
+    if (found == nullptr || bpf_program__fd(found) < 0) return -ENOENT;
+    return run_program(found, arguments);
 }
 
 int BpfProgram::descriptor(const std::string& program) const {
