@@ -18,6 +18,7 @@
 #include "slots.bpf.h"
 #include "leaves.bpf.h"
 #include "cells.bpf.h"
+#include "kvm_count.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -48,6 +49,8 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	header->code_at = exit_code_address(vcpu, isa);
 	header->unknown_isa = isa != KVM_ISA_SVM && isa != KVM_ISA_VMX;
 	header->blocks = EXITTOP_HEADER_BLOCKS;
+	header->kvm_exits_first = kvm_exits_of(vcpu);
+	header->kvm_exits_more = EXITTOP_MORE_UNKNOWN;
 	if (tdp_enabled_address) {
 		bpf_probe_read_kernel(&tdp, sizeof(tdp), (void *)tdp_enabled_address);
 		header->paging = tdp ? EXITTOP_PAGING_TDP : EXITTOP_PAGING_SHADOW;
@@ -308,6 +311,7 @@ static __always_inline int handle_destroy(u64 vcpu)
 		leaves_part(slot);
 	slot->header.vcpu = 0;
 	slot->header.ended_ns = bpf_ktime_get_ns();
+	slot->header.kvm_exits_more_at_end = kvm_exits_more(slot, vcpu);
 	/* From here on the slot is user space's. */
 	slot_set_state(number, EXITTOP_SLOT_ENDED);
 	__sync_fetch_and_add(&memory.changes, 1);
@@ -361,6 +365,26 @@ int prove_memory(void *ctx)
 	if (last)
 		memory.proof = ~last->header.first_ns;
 	return 0;
+}
+
+/* The same: how far KVM's own count is from that of the slot whose number is passed. */
+SEC("raw_tp")
+int look_at_slot(u64 *ctx)
+{
+	struct vcpu_slot *slot = slot_at(ctx[0]);
+
+	return slot ? look_at_kvm_count(slot) : 0;
+}
+
+/* Detached as soon as it has learned; beside any of the programs that time. */
+SEC("raw_tp/kvm_entry")
+int learn_order(u64 *ctx)
+{
+	u64 vcpu = vcpu_of_current(false);
+	struct vcpu_slot *slot = vcpu ? slot_of(vcpu) : NULL;
+
+	(void)ctx;
+	return slot && !memory.count_order ? learn_count_order(slot, vcpu) : 0;
 }
 
 SEC("raw_tp/kvm_fpu")

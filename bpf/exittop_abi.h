@@ -16,6 +16,7 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
+typedef int64_t s64;
 #endif
 
 #ifdef __cplusplus
@@ -89,6 +90,16 @@ enum exittop_slot_state {
 	EXITTOP_SLOT_ENDED, /* the vCPU is gone; user space takes the counts and frees the slot */
 };
 
+#define EXITTOP_KVM_EXITS_UNKNOWN (~0ull)
+#define EXITTOP_MORE_UNKNOWN (-2)
+
+/* Whether KVM counts an exit before it traces it; not known before a vCPU was seen to enter. */
+enum exittop_count_order {
+	EXITTOP_ORDER_UNKNOWN,
+	EXITTOP_COUNTED_FIRST,
+	EXITTOP_TRACED_FIRST,
+};
+
 enum exittop_paging { EXITTOP_PAGING_UNKNOWN, EXITTOP_PAGING_TDP, EXITTOP_PAGING_SHADOW };
 
 #define EXITTOP_HEADER_BLOCKS 3
@@ -137,7 +148,11 @@ struct vcpu_header {
 	u32 nth;      /* which of its VM's vCPUs this is, in the order of their first events */
 	u32 readable; /* its VM may read its counts; user space decides */
 
-	u64 reserved_cold[3];
+	/* KVM's own count beside ours; bpf/kvm_count.bpf.h. */
+	u64 kvm_exits_first; /* KVM's count when the slot was made, or EXITTOP_KVM_EXITS_UNKNOWN */
+	s64 kvm_exits_more;  /* exits it counted since and we did not, at the last look; < 0: unknown */
+	s64 kvm_exits_more_at_end; /* the same when the vCPU went */
+
 	u8 cell_blocks[32]; /* block numbers of the cells, in order of their first exit */
 	/* Block number of the cell of a code, by guest level (L1, L2); 0 = none yet. */
 	u8 index[2 * EXITTOP_INDEX_CODES];
@@ -183,7 +198,8 @@ struct exittop_memory {
 	u64 changes;    /* vCPUs that came or went */
 	u64 table_full; /* exits not counted, as no slot was free */
 	u64 proof;      /* what prove_memory() says, and user space checks at the start */
-	u64 reserved[4];
+	u64 count_order; /* enum exittop_count_order */
+	u64 reserved[3];
 };
 EXITTOP_ASSERT(sizeof(struct exittop_memory) == EXITTOP_CACHE_LINE, "slots begin with a line");
 /*

@@ -309,6 +309,7 @@ struct BpfProgram::State {
     std::optional<LeafMeanings> leaves;
     Skeleton skeleton;
     std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links;
+    std::unique_ptr<bpf_link, LinkDeleter> learning;  ///< While learn_order is attached.
     FileDescriptor measuring;
     SharedMemory shared;
 
@@ -396,10 +397,12 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
 
     guest_fpu_freed = facts.guest_fpu_freed;
     const std::vector<bpf_program*> wanted = programs_in_order();
+    const std::array run_by_hand = {skeleton->progs.prove_memory, skeleton->progs.look_at_slot,
+                                    skeleton->progs.learn_order};
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, skeleton->obj) {
         const bool load = std::ranges::find(wanted, program) != wanted.end() ||
-                          program == skeleton->progs.prove_memory;
+                          std::ranges::find(run_by_hand, program) != run_by_hand.end();
         bpf_program__set_autoload(program, load);
     }
     if (const int code = exittop_bpf__load(skeleton.get())) {
@@ -504,6 +507,8 @@ std::expected<void, Error> BpfProgram::State::fill_free_slots() {
 }
 
 std::expected<void, Error> BpfProgram::State::attach() {
+    // Not without which nothing would be counted: KVM's own count is not known then.
+    learning.reset(bpf_program__attach(skeleton->progs.learn_order));
     for (bpf_program* program : programs_in_order()) {
         bpf_link* link = bpf_program__attach(program);
         if (!link) {
@@ -570,6 +575,7 @@ std::expected<BpfProgram, Error> BpfProgram::load_detached(std::uint32_t max_vcp
 void BpfProgram::detach() {
     // The programs go one after another: from here on a missing half is no loss.
     memory().armed_ns = std::numeric_limits<std::uint64_t>::max();
+    state_->learning.reset();
     state_->links.clear();
     // Tracepoint programs run inside an RCU read-side section: wait until the last one is through.
     syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
@@ -595,6 +601,19 @@ void BpfProgram::release_slot(std::uint32_t number) {
     std::memset(&slots()[number], 0, sizeof(vcpu_slot));
     slot_states()[number] = EXITTOP_SLOT_FREE;
     state_->give_slot(number);
+}
+
+void BpfProgram::end_learning() {
+    if (state_->learning && std::atomic_ref(memory().count_order).load() != EXITTOP_ORDER_UNKNOWN) {
+        state_->learning.reset();
+    }
+}
+
+void BpfProgram::look_at_kvm_counts() {
+    for (std::uint64_t number = 1; number < slots().size(); ++number) {
+        if (slot_states()[number] != EXITTOP_SLOT_IN_USE) continue;
+        run_program(state_->skeleton->progs.look_at_slot, {&number, 1});
+    }
 }
 
 std::vector<ProgramFacts> BpfProgram::programs() const {

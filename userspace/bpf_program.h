@@ -73,6 +73,11 @@ public:
     [[nodiscard]] std::span<std::uint8_t> slot_states();
     /// Clears a slot whose counts have been taken, and hands it back to the program.
     void release_slot(std::uint32_t number);
+    /// Has each vCPU's slot say how many more exits KVM itself counted (kvm_exits_more): while the
+    /// programs are attached, since KVM goes on counting. A few microseconds a vCPU.
+    void look_at_kvm_counts();
+    /// Takes the program away that learns how KVM counts, once it has: it costs each entry.
+    void end_learning();
     [[nodiscard]] std::vector<ProgramFacts> programs() const;
     /// Asks the kernel to measure its BPF programs' times, or no longer. It ends with the value;
     /// whether the host measures anyway (kernel.bpf_stats_enabled) is untouched. Needs Linux 5.8.

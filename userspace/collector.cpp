@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "collector.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 
@@ -13,6 +15,9 @@ namespace {
 
 /// Parameters of modules change when these are reloaded: seldom enough.
 constexpr auto facts_age = std::chrono::seconds(5);
+
+/// How old what is known of KVM's own counts may be in an overview.
+constexpr auto kvm_count_age = std::chrono::seconds(10);
 
 /// The clock that the BPF program reads.
 std::uint64_t monotonic_ns() {
@@ -66,6 +71,7 @@ Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafSer
       }) {}
 
 void Collector::poll() {
+    program_.end_learning();
     const std::atomic_ref changes(program_.memory().changes);
     const std::uint64_t now = changes.load(std::memory_order_acquire);
     if (now == seen_changes_) return;
@@ -84,6 +90,7 @@ void Collector::take_up_changes() {
 }
 
 Snapshot Collector::snapshot() {
+    if (stopped_.time_since_epoch().count() == 0) look_at_kvm_counts();
     take_up_changes();
     Snapshot snapshot = snapshot_of(vms_.contents(program_.slots(), monotonic_ns()));
     snapshot.host = host_->facts();
@@ -91,15 +98,36 @@ Snapshot Collector::snapshot() {
 }
 
 Snapshot Collector::overview(const std::string& in_full) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - looked_at_ >= kvm_count_age) look_at_kvm_counts();
     poll();
     Snapshot snapshot = snapshot_of(vms_.overview(program_.slots(), monotonic_ns(), in_full));
-    const auto now = std::chrono::steady_clock::now();
     if (facts_.kernel.empty() || now - facts_at_ > facts_age) {
         facts_ = host_->facts();
         facts_at_ = now;
     }
     snapshot.host = facts_;
     return snapshot;
+}
+
+std::vector<Vm> Collector::silent_vms(const Snapshot& snapshot) const {
+    std::vector<Vm> silent;
+    for (const KvmProcess& process : host_->vm_processes()) {
+        const auto is_known = [&process](const Vm& vm) { return vm.pid == process.pid; };
+        if (process.vcpus.empty() || std::ranges::any_of(snapshot.vms, is_known)) continue;
+        Vm vm = describe_vm(process.pid, identify_on(*host_, process.pid, ""));
+        vm.id = fmt::format("{}.0", process.pid);  // Those with exits are numbered from 1 on.
+        vm.isa = snapshot.host.isa;
+        vm.silent = true;
+        for (const std::uint32_t id : process.vcpus) vm.vcpus.push_back({.id = id, .exits = {}});
+        silent.push_back(std::move(vm));
+    }
+    return silent;
+}
+
+void Collector::look_at_kvm_counts() {
+    program_.look_at_kvm_counts();
+    looked_at_ = std::chrono::steady_clock::now();
 }
 
 void Collector::forget_ended(std::chrono::nanoseconds age) {
@@ -134,6 +162,7 @@ Snapshot Collector::snapshot_of(VmTable::Contents contents) {
 }
 
 void Collector::stop() {
+    look_at_kvm_counts();
     program_.detach();
     stopped_ = std::chrono::steady_clock::now();
 }

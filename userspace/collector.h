@@ -36,8 +36,12 @@ public:
     /// All counts since the start.
     [[nodiscard]] Snapshot snapshot();
     /// The same as an overview (Vm::sums) but for the VM whose id is `in_full`: cheap enough to be
-    /// taken every second on a host of thousands of vCPUs. Host facts may be some seconds old.
+    /// taken every second on a host of thousands of vCPUs. Host facts and what is known of KVM's own
+    /// counts may be some seconds old.
     [[nodiscard]] Snapshot overview(const std::string& in_full);
+    /// VMs that this host has, to judge by its processes, but that are not in a snapshot, as no exit
+    /// of theirs was seen (Vm::silent). Looks into every process.
+    [[nodiscard]] std::vector<Vm> silent_vms(const Snapshot& snapshot) const;
     /// VMs that ended longer than this ago are no longer part of snapshots.
     void forget_ended(std::chrono::nanoseconds age);
     /// Asks the kernel to measure what the BPF programs cost (Cost::run_ns), or no longer.
@@ -51,6 +55,8 @@ public:
 private:
     Collector(const Host& host, BpfProgram program, std::optional<LeafService> leaves);
     void take_up_changes();
+    /// Holds the counts of all vCPUs that are there against KVM's own.
+    void look_at_kvm_counts();
     /// A snapshot with all but what it says of the host.
     Snapshot snapshot_of(VmTable::Contents contents);
 
@@ -60,6 +66,7 @@ private:
     std::uint64_t memory_bytes_;  // All of it is allocated at the start.
     VmTable vms_;
     std::uint64_t seen_changes_ = 0;
+    std::chrono::steady_clock::time_point looked_at_{};
     HostFacts facts_;
     std::chrono::steady_clock::time_point facts_at_{};
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();

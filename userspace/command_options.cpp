@@ -103,7 +103,10 @@ public:
             case Subcommand::live: add_live(); break;
             case Subcommand::dump: add_dump(); break;
             case Subcommand::export_metrics: add_export(); break;
-            case Subcommand::check: add_attach(); break;
+            case Subcommand::check:
+                add_duration();
+                add_attach();
+                break;
             case Subcommand::leaves: add_leaves(); break;
             case Subcommand::reasons: add_reasons(); break;
             case Subcommand::record: add_record(); break;

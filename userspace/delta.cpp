@@ -22,7 +22,11 @@ bool is_nothing(const ExitStats& stats) {
 
 // What a VM or vCPU that was not there before is compared with.
 const Vm no_vm;
-const Vcpu no_vcpu;
+const Vcpu no_vcpu = [] {
+    Vcpu vcpu;
+    vcpu.kvm_exits = 0;
+    return vcpu;
+}();
 
 using VmsById = std::unordered_map<std::string_view, const Vm*>;
 
@@ -77,6 +81,10 @@ Vcpu vcpu_since(const Vcpu& later, const Vcpu& earlier) {
     since.id = later.id;
     since.tid = later.tid;
     since.guest_ns = saturating_subtract(later.guest_ns, earlier.guest_ns);
+    if (later.kvm_exits && earlier.kvm_exits) {
+        since.kvm_exits = saturating_subtract(*later.kvm_exits, *earlier.kvm_exits);
+        since.untraced = saturating_subtract(later.untraced, earlier.untraced);
+    }
     since.exits = list_since(later.exits, earlier.exits);
     return since;
 }
@@ -124,6 +132,13 @@ void add_vcpu(Vm& vm, const Vcpu& next) {
         return;
     }
     vcpu->guest_ns = saturating_add(vcpu->guest_ns, next.guest_ns);
+    if (vcpu->kvm_exits && next.kvm_exits) {
+        vcpu->kvm_exits = saturating_add(*vcpu->kvm_exits, *next.kvm_exits);
+        vcpu->untraced = saturating_add(vcpu->untraced, next.untraced);
+    } else {
+        vcpu->kvm_exits.reset();
+        vcpu->untraced = 0;
+    }
     add_list(vcpu->exits, next.exits);
 }
 

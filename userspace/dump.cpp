@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <iterator>
 #include <thread>
 #include <utility>
 
@@ -18,6 +20,13 @@ namespace exittop {
 namespace {
 
 using namespace std::chrono_literals;
+
+/// All that was counted, and the VMs of which nothing was to count.
+Snapshot with_silent_vms(Collector& collector) {
+    Snapshot snapshot = collector.snapshot();
+    std::ranges::move(collector.silent_vms(snapshot), std::back_inserter(snapshot.vms));
+    return snapshot;
+}
 
 /// Counting that begins when the host is ready for it and ends on one of several causes.
 class Counting {
@@ -66,7 +75,7 @@ private:
                                          "loaded meanwhile"});
         }
         collector->stop();
-        return Counted{collector->snapshot(), status_.value_or(0), interrupted_};
+        return Counted{with_silent_vms(*collector), status_.value_or(0), interrupted_};
     }
 
     const Options& options_;
@@ -94,6 +103,22 @@ CheckLine cost_line(const Snapshot& snapshot) {
             fmt::format("about {:.0f} ns per event, {} events/s: {} of one CPU", run_ns / runs,
                         print_rate(runs / snapshot.duration_s),
                         print_percent(run_ns * 1e-9 / snapshot.duration_s))};
+}
+
+/// Whether what was counted is what KVM counted itself.
+CheckLine kvm_count_check(const std::vector<Vm>& vms) {
+    const KvmCount count = kvm_count(vms);
+    const std::string vcpus = print_number_of(count.known, "vCPU");
+    const std::string others =
+        count.unknown == 0 ? "" : fmt::format("; not known for {} more", count.unknown);
+    if (count.known == 0) return {Finding::note, "counts", "KVM's own count is not known"};
+    if (count.untraced == 0) {
+        return {Finding::ok, "counts", fmt::format("counted = KVM's count for {}{}", vcpus, others)};
+    }
+    return {Finding::note, "counts",
+            fmt::format("KVM counted {} for {}, {} of which it did not trace{}",
+                        print_number_of(count.exits, "exit"), vcpus, group_digits(count.untraced),
+                        others)};
 }
 
 }  // namespace
@@ -130,20 +155,21 @@ std::vector<CheckLine> check_counting(const Host& host, const Options& options) 
                                  print_bytes(collector->program().memory_bytes()),
                                  collector->program().max_vcpus())});
     const auto measured = collector->measure_cost(true);
-    std::this_thread::sleep_for(1s);
-    const Snapshot snapshot = collector->snapshot();
+    std::this_thread::sleep_for(options.duration.value_or(1s));
+    const Snapshot snapshot = with_silent_vms(*collector);
     lines.push_back(measured ? cost_line(snapshot)
                              : CheckLine{Finding::note, "cost", measured.error().text});
     if (snapshot.vms.empty()) {
-        lines.push_back({Finding::note, "VMs", "none exited within a second"});
+        lines.push_back({Finding::note, "VMs", "none exited meanwhile"});
     }
     for (const Vm& vm : snapshot.vms) {
         lines.push_back({Finding::ok, "VM",
                          fmt::format("{} (pid {}, {}, {}, {})", sanitise(vm.name, name_columns),
                                      vm.pid, sanitise(vm.vmm, name_columns),
                                      print_number_of(vm.vcpus.size(), "vCPU"),
-                                     paging_name(vm.paging))});
+                                     vm.silent ? "no exit seen" : paging_name(vm.paging))});
     }
+    if (!snapshot.vms.empty()) lines.push_back(kvm_count_check(snapshot.vms));
     return lines;
 }
 

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <sstream>
+#include <string_view>
 #include <system_error>
 
 #include "files.h"
@@ -73,19 +74,28 @@ bool Host::forbids_modules() const {
     return read_line(root_ / "proc/sys/kernel/modules_disabled") == "1";
 }
 
-std::string Host::vm_processes() const {
-    std::vector<std::string> pids;
+std::vector<KvmProcess> Host::vm_processes() const {
+    constexpr std::string_view vcpu_file = "anon_inode:kvm-vcpu:";  // and its vcpu_id
+    std::vector<KvmProcess> processes;
     for (const std::string& pid : names_in(root_ / "proc")) {
         if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
+        KvmProcess process{static_cast<std::uint32_t>(std::strtoul(pid.c_str(), nullptr, 10)), {}};
+        bool has_vm = false;
         const fs::path folder = root_ / "proc" / pid / "fd";
-        const auto is_vm = [&folder](const std::string& descriptor) {
+        for (const std::string& descriptor : names_in(folder)) {
             std::error_code ignored;
-            return fs::read_symlink(folder / descriptor, ignored) == "anon_inode:kvm-vm";
-        };
-        if (std::ranges::any_of(names_in(folder), is_vm)) pids.push_back(pid);
+            const std::string target = fs::read_symlink(folder / descriptor, ignored).string();
+            has_vm = has_vm || target == "anon_inode:kvm-vm";
+            if (!target.starts_with(vcpu_file)) continue;
+            const char* id = target.c_str() + vcpu_file.size();
+            process.vcpus.push_back(static_cast<std::uint32_t>(std::strtoul(id, nullptr, 10)));
+        }
+        if (!has_vm && process.vcpus.empty()) continue;
+        std::ranges::sort(process.vcpus);
+        processes.push_back(std::move(process));
     }
-    if (pids.empty()) return {};
-    return fmt::format(" (process {})", fmt::join(pids, ", "));
+    std::ranges::sort(processes, {}, &KvmProcess::pid);
+    return processes;
 }
 
 bool Host::has_btf() const { return is_there(root_ / "sys/kernel/btf/vmlinux"); }

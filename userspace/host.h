@@ -13,6 +13,13 @@
 
 namespace exittop {
 
+/// A process that has a VM of KVM's.
+struct KvmProcess {
+    std::uint32_t pid = 0;
+    std::vector<std::uint32_t> vcpus;  ///< KVM's vcpu_id of each vCPU that it made, ascending.
+    bool operator==(const KvmProcess&) const = default;
+};
+
 class Host {
 public:
     explicit Host(std::filesystem::path root = "/") : root_(std::move(root)) {}
@@ -27,8 +34,8 @@ public:
     [[nodiscard]] std::optional<std::uint64_t> module_users(const std::string& name) const;
     /// Whether the kernel was told to load no modules any more.
     [[nodiscard]] bool forbids_modules() const;
-    /// Which processes have a VM, for messages: " (process 12, 34)"; empty if none can be found.
-    [[nodiscard]] std::string vm_processes() const;
+    /// Processes that have a VM, by what they have open: those that this one may look into.
+    [[nodiscard]] std::vector<KvmProcess> vm_processes() const;
     [[nodiscard]] bool has_btf() const;
     /// "none", "integrity", "confidentiality"; empty if the kernel has no lockdown.
     [[nodiscard]] std::string lockdown() const;

@@ -64,6 +64,7 @@ Json vcpu_json(const Vcpu& vcpu, Isa isa, CountDetail detail) {
     for (const ExitStats& stats : vcpu.exits) exits.push_back(exit_json(stats, isa, detail));
     Json object = {{"id", vcpu.id}, {"tid", vcpu.tid}};
     if (detail >= CountDetail::time) object["guest_ns"] = vcpu.guest_ns;
+    object["kvm_exits"] = vcpu.kvm_exits ? Json(*vcpu.kvm_exits) : Json(nullptr);
     object["exits"] = std::move(exits);
     return object;
 }
@@ -84,6 +85,7 @@ Json vm_json(const Vm& vm, CountDetail detail) {
                    {"isa", isa_json(vm.isa)},
                    {"paging", paging_name(vm.paging)},
                    {"ended", vm.ended}};
+    if (vm.silent) object["silent"] = true;
     add_known(object, "vmm_version", vm.vmm_version);
     if (vm.memory_bytes > 0) object["memory_bytes"] = vm.memory_bytes;
     object["vcpus"] = std::move(vcpus);
@@ -200,6 +202,11 @@ public:
     }
 
     [[nodiscard]] bool has(const char* key) const { return json_.contains(key); }
+
+    /// Whether it is there and not null, which stands for what is not known.
+    [[nodiscard]] bool has_value(const char* key) const {
+        return has(key) && !json_.at(key).is_null();
+    }
 
     [[nodiscard]] Node at(const char* key) const {
         if (!json_.is_object()) fail("must be an object");
@@ -342,6 +349,7 @@ Vcpu read_vcpu(const Node& node, CountDetail detail) {
     vcpu.id = node.at("id").number<std::uint32_t>();
     if (node.has("tid")) vcpu.tid = node.at("tid").number<std::uint32_t>();
     if (node.has("guest_ns")) vcpu.guest_ns = node.at("guest_ns").number();
+    if (node.has_value("kvm_exits")) vcpu.kvm_exits = node.at("kvm_exits").number();
     const Node exits = node.at("exits");
     for (const Node& element : exits.elements()) {
         vcpu.exits.push_back(read_exit(element, detail));
@@ -361,6 +369,7 @@ Vm read_vm(const Node& node, CountDetail detail) {
     vm.isa = read_isa(node.at("isa"));
     vm.paging = read_paging(node.at("paging"));
     if (node.has("ended")) vm.ended = node.at("ended").boolean();
+    if (node.has("silent")) vm.silent = node.at("silent").boolean();
     vm.vmm_version = node.text_or_none("vmm_version");
     if (node.has("memory_bytes")) vm.memory_bytes = node.at("memory_bytes").number();
     const Node vcpus = node.at("vcpus");

@@ -127,10 +127,21 @@ private:
         return state_.screen == Screen::vms ? std::string() : state_.vm;
     }
 
+    /// Looked for every ten seconds: it takes a look into every process.
+    const std::vector<Vm>& silent_vms(const Snapshot& snapshot) {
+        if (Clock::now() - silent_at_ >= 10s) {
+            silent_ = collector_->silent_vms(snapshot);
+            silent_at_ = Clock::now();
+        }
+        return silent_;
+    }
+
     void sample() {
         detailed_ = opened_vm();
         if (!state_.keep_ended) collector_->forget_ended(ended_kept);
         Sample taken{collector_->overview(detailed_)};
+        // Not to say that there is no VM where one is of which nothing is seen.
+        if (taken.snapshot.vms.empty()) taken.snapshot.vms = silent_vms(taken.snapshot);
         std::erase_if(taken.snapshot.vms, [this](const Vm& vm) {
             return !matches(vm, options_.pid, options_.vm_glob);
         });
@@ -180,6 +191,8 @@ private:
     State state_;
     std::optional<Collector> collector_;
     Clock::time_point next_ = Clock::now() + poll_interval;
+    std::vector<Vm> silent_;
+    Clock::time_point silent_at_{};
     std::string detailed_;  ///< The VM whose distributions the state has.
     std::uint64_t samples_ = 0;
     bool measuring_ = false;

@@ -41,6 +41,9 @@ constexpr std::array families = {
     MetricFamily{"exittop_vm_exit_time_ratio", "gauge",
                  "Share of the vCPUs' time, halted time left out, that went to exits since the "
                  "last update, 0 to 1."},
+    MetricFamily{"exittop_vm_untraced_exits_total", "counter",
+                 "Exits that KVM counted itself and did not trace, so that they are in no other "
+                 "count; no series where KVM's own count is not known."},
     MetricFamily{"exittop_vm_vcpus", "gauge", "vCPUs of the VM that ran since exittop saw it."},
     MetricFamily{"exittop_vm_info", "gauge",
                  "Who the VM is: the VMM's pid and name, its uuid, isa (vmx, svm), paging (ept, "
@@ -271,6 +274,13 @@ void write_times(Writer& writer, Vms vms) {
     for (const LabelledVm& each : vms) writer.number(each.label, each.vm->exit_ratio);
 }
 
+void write_untraced(Writer& writer, Vms vms) {
+    writer.begin("exittop_vm_untraced_exits_total");
+    for (const LabelledVm& each : vms) {
+        if (each.vm->untraced) writer.count(each.label, *each.vm->untraced);
+    }
+}
+
 void write_vms(Writer& writer, Vms vms) {
     writer.begin("exittop_vm_vcpus");
     for (const LabelledVm& each : vms) writer.count(each.label, each.vm->vcpus);
@@ -355,6 +365,7 @@ std::string prometheus_text(const Snapshot& snapshot, std::span<const VmSeries> 
     Writer writer;
     write_reasons(writer, labelled, snapshot.detail);
     if (snapshot.detail >= CountDetail::time) write_times(writer, labelled);
+    write_untraced(writer, labelled);
     write_vms(writer, labelled);
     if (per_vcpu) write_vcpus(writer, labelled, snapshot.detail);
     write_host(writer, snapshot.host);

@@ -134,6 +134,8 @@ VmSeries series_of(const std::string& label, const Vm& vm, const SeriesOptions& 
         series.guest_ns += vcpu.guest_ns;
     }
     series.vcpus = ids.size();
+    const KvmCount kvm = kvm_count(vm);
+    if (kvm.unknown == 0) series.untraced = kvm.untraced;
 
     std::vector<ExitStats> exits = exits_by_reason(vm);
     const std::uint64_t busy_before = saturating_subtract(memory.exit_ns, memory.halted_ns);
@@ -148,6 +150,7 @@ VmSeries series_of(const std::string& label, const Vm& vm, const SeriesOptions& 
     keep_from_shrinking(series.guest_ns, memory.guest_ns);
     keep_from_shrinking(series.vmm_ns, memory.vmm_ns);
     keep_from_shrinking(series.halted_ns, memory.halted_ns);
+    if (series.untraced) keep_from_shrinking(*series.untraced, memory.untraced);
     series.exit_ratio =
         ratio_of(saturating_subtract(saturating_subtract(exit_ns, series.halted_ns), busy_before),
                  series.guest_ns - guest_before);

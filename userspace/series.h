@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -36,6 +37,7 @@ struct VmSeries {
     std::uint64_t guest_ns = 0;
     std::uint64_t vmm_ns = 0;
     std::uint64_t halted_ns = 0;
+    std::optional<std::uint64_t> untraced;  ///< Exits that KVM counted only itself; none: unknown.
     /// Of the time that the vCPUs wanted to run (in the guest and in exits, halted time left out),
     /// the part that went to exits, since the series were made last.
     double exit_ratio = 0.0;
@@ -55,7 +57,7 @@ struct SeriesOptions {
 struct SeriesMemory {
     struct OfVm {
         std::set<std::pair<GuestLevel, std::uint32_t>> own, other;
-        std::uint64_t exit_ns = 0, guest_ns = 0, vmm_ns = 0, halted_ns = 0;
+        std::uint64_t exit_ns = 0, guest_ns = 0, vmm_ns = 0, halted_ns = 0, untraced = 0;
         std::map<std::uint32_t, std::uint64_t> vcpu_guest_ns;
     };
     std::map<std::string, OfVm> vms;  ///< By Vm::id.

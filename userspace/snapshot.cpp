@@ -49,6 +49,7 @@ Vm without_exits(const Vm& vm) {
     bare.isa = vm.isa;
     bare.paging = vm.paging;
     bare.ended = vm.ended;
+    bare.silent = vm.silent;
     bare.vmm_version = vm.vmm_version;
     bare.memory_bytes = vm.memory_bytes;
     bare.pod = vm.pod;
@@ -79,6 +80,7 @@ const std::vector<LostCause>& lost_causes() {
          &Lost::exit_without_entry},
         {"entry_without_exit", "not counted: exits that KVM did not trace",
          &Lost::entry_without_exit},
+        {"untraced", "not counted: only KVM itself counted them", &Lost::untraced},
         {"program_missed", "not counted: the kernel skipped the program", &Lost::program_missed},
         {"split_missed", "counted and timed; VMM, halted time too low",
          &Lost::split_missed},
@@ -89,6 +91,29 @@ const std::vector<LostCause>& lost_causes() {
 std::uint64_t lost_total(const Lost& lost) {
     std::uint64_t sum = 0;
     for (const LostCause& cause : lost_causes()) sum = saturating_add(sum, lost.*cause.value);
+    return sum;
+}
+
+KvmCount& KvmCount::operator+=(const KvmCount& other) {
+    exits = saturating_add(exits, other.exits);
+    untraced = saturating_add(untraced, other.untraced);
+    known += other.known;
+    unknown += other.unknown;
+    return *this;
+}
+
+KvmCount kvm_count(const Vm& vm) {
+    KvmCount sum;
+    for (const Vcpu& vcpu : vm.vcpus) {
+        sum += vcpu.kvm_exits ? KvmCount{*vcpu.kvm_exits, vcpu.untraced, 1, 0}
+                              : KvmCount{0, 0, 0, 1};
+    }
+    return sum;
+}
+
+KvmCount kvm_count(const std::vector<Vm>& vms) {
+    KvmCount sum;
+    for (const Vm& vm : vms) sum += kvm_count(vm);
     return sum;
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,9 @@ struct Vcpu {
     std::uint32_t tid = 0;  ///< Thread that ran it when it was first seen.
     std::vector<ExitStats> exits;  ///< Ascending by (level, code), no duplicates.
     std::uint64_t guest_ns = 0;    ///< Time in the guest since it was first seen; 0: not known.
+    /// Exits that KVM itself counted in the same time (kvm_vcpu.stat.exits); none: not known.
+    std::optional<std::uint64_t> kvm_exits{};
+    std::uint64_t untraced = 0;    ///< Those of them that it did not trace, so are in no count.
     bool operator==(const Vcpu&) const = default;
 };
 
@@ -61,6 +65,7 @@ struct Vm {
     Isa isa = Isa::unknown;
     Paging paging = Paging::unknown;
     bool ended = false;  ///< It went away while exittop counted.
+    bool silent = false;  ///< It has vCPUs, but no exit of them was seen.
     std::vector<Vcpu> vcpus;  ///< Ascending by id.
     /// Exits that are not among those of the vCPUs above, without their histograms: an overview has
     /// all exits here, and nothing but the time in the guest per vCPU.
@@ -95,6 +100,7 @@ struct Lost {
     std::uint64_t unknown_code = 0;        ///< Counted under a number that has no name.
     std::uint64_t exit_without_entry = 0;  ///< Counted, but its time is not known.
     std::uint64_t entry_without_exit = 0;  ///< An exit that the kernel did not trace.
+    std::uint64_t untraced = 0;            ///< KVM counted them itself and did not trace them.
     std::uint64_t program_missed = 0;      ///< The kernel did not run the program that counts.
     std::uint64_t split_missed = 0;        ///< Nor, here, the one that tells the VMM's time apart.
     bool operator==(const Lost&) const = default;
@@ -134,6 +140,19 @@ struct Snapshot {
     Cost cost;
     bool operator==(const Snapshot&) const = default;
 };
+
+/// KVM's own count of exits beside exittop's, over several vCPUs.
+struct KvmCount {
+    std::uint64_t exits = 0;     ///< KVM's own, where it is known,
+    std::uint64_t untraced = 0;  ///< and those of them that it did not trace.
+    std::size_t known = 0;       ///< vCPUs of which it is known,
+    std::size_t unknown = 0;     ///< and of which it is not.
+
+    KvmCount& operator+=(const KvmCount& other);
+    bool operator==(const KvmCount&) const = default;
+};
+KvmCount kvm_count(const Vm& vm);
+KvmCount kvm_count(const std::vector<Vm>& vms);
 
 /// Adds counts and times, but not the histogram, to those of the same (level, code).
 void add_to_sums(std::vector<ExitStats>& sums, const ExitStats& stats);

@@ -134,6 +134,11 @@ std::string vm_heading(const Vm& vm, const ExitStats& sum, const Snapshot& snaps
 std::string draw_vm(const Vm& vm, const Snapshot& snapshot, const TableOptions& options) {
     std::vector<ExitStats> exits = exits_by_reason(vm);
     std::string out = vm_heading(vm, sum_of(exits), snapshot, options);
+    if (vm.silent) {
+        return out + fmt::format("{:{}}{}\n", "", indent,
+                                 "no exit was seen: its vCPUs do not run, stay in the guest, or "
+                                 "KVM emulates them");
+    }
     if (!options.per_vcpu) {
         return out + draw_reasons(std::move(exits), vm.isa, snapshot, options);
     }
@@ -240,6 +245,34 @@ std::string lost_lines(const Lost& lost, Color color) {
            draw_grid(columns, rows, {80, indent, color});
 }
 
+namespace {
+
+/// What KVM counts without tracing it. AMD: its fast path traced nothing before Linux 6.10.
+const char* untraced_kinds(const std::vector<Vm>& vms) {
+    const bool vmx = std::ranges::any_of(vms, [](const Vm& vm) { return vm.isa == Isa::vmx; });
+    return vmx ? "invalid guest state that it emulates, failed entries"
+               : "its fast path, failed entries";
+}
+
+}  // namespace
+
+std::string kvm_count_line(const std::vector<Vm>& vms) {
+    const KvmCount count = kvm_count(vms);
+    if (count.known == 0) {
+        return count.unknown == 0 ? "" : "KVM's own count of these exits is not known.\n";
+    }
+    std::string line = fmt::format("KVM counted {} itself: ", print_number_of(count.exits, "exit"));
+    line += count.untraced == 0
+                ? "the same"
+                : fmt::format("{} more, which it did not trace: {}", group_digits(count.untraced),
+                              untraced_kinds(vms));
+    if (count.unknown > 0) {
+        line += fmt::format(" (not known for {} of {})", count.unknown,
+                            print_number_of(count.known + count.unknown, "vCPU"));
+    }
+    return line + "\n";
+}
+
 std::string host_line(const HostFacts& host) {
     std::vector<std::string> facts;
     if (!host.name.empty()) facts.push_back(sanitise(host.name, name_columns));
@@ -256,7 +289,7 @@ std::string dump_table(const Snapshot& snapshot, const TableOptions& options) {
         out += "\nNo VM ran on this host meanwhile. `exittop lab` shows this table without one.\n";
     }
     for (const Vm& vm : snapshot.vms) out += "\n" + draw_vm(vm, snapshot, options);
-    return out + "\n" + lost_lines(snapshot.lost, options.color);
+    return out + "\n" + lost_lines(snapshot.lost, options.color) + kvm_count_line(snapshot.vms);
 }
 
 }  // namespace exittop

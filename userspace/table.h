@@ -27,6 +27,10 @@ std::string host_line(const HostFacts& host);
 /// Lines that say what was lost, by cause; one short line if it was nothing.
 std::string lost_lines(const Lost& lost, Color color);
 
+/// What KVM's own count of the same exits says: "KVM counted 1,234 exits itself: the same"; empty
+/// where there is no vCPU.
+std::string kvm_count_line(const std::vector<Vm>& vms);
+
 /// Distribution of exit times: a line per power of two, with a bar; of more of them where there
 /// would be more than `most_lines`.
 std::string histogram_lines(const Histogram& histogram, std::size_t width,

@@ -53,6 +53,14 @@ int run_modprobe(std::vector<std::string> arguments) {
     return 127;
 }
 
+/// Which processes have a VM: " (process 12, 34)"; empty if none can be found.
+std::string users_text(const Host& host) {
+    std::vector<std::uint32_t> pids;
+    for (const KvmProcess& process : host.vm_processes()) pids.push_back(process.pid);
+    if (pids.empty()) return {};
+    return fmt::format(" (process {})", fmt::join(pids, ", "));
+}
+
 }  // namespace
 
 std::expected<VendorModule, Error> VendorModule::find(const Host& host) {
@@ -73,7 +81,7 @@ std::expected<VendorModule, Error> VendorModule::find(const Host& host) {
     }
     if (*users > 0) {
         return failure(fmt::format("{} is in use, a VM runs{}: stop all VMs first", *name,
-                                   host.vm_processes()));
+                                   users_text(host)));
     }
     return VendorModule(host, *name);
 }
@@ -119,7 +127,7 @@ std::expected<void, Error> VendorModule::unload() {
         const bool busy = errno == EWOULDBLOCK || errno == EBUSY;
         if (!busy || std::chrono::steady_clock::now() > deadline) {
             return failure(fmt::format("cannot unload {}: {}", name_,
-                                       busy ? "a VM runs" + host_->vm_processes()
+                                       busy ? "a VM runs" + users_text(*host_)
                                             : std::strerror(errno)));
         }
         std::this_thread::sleep_for(50ms);

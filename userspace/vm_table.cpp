@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -109,6 +110,23 @@ Vcpu read_vcpu(const vcpu_slot& slot) {
     return vcpu;
 }
 
+/// How many more exits KVM counted itself; none where that is not known, or cannot be: its count
+/// went back (somebody reset the statistics), or it re-entered without counting (Linux 5.10).
+std::optional<std::uint64_t> untraced_exits(const vcpu_header& header) {
+    const bool has_ended = load(header.ended_ns) != 0;
+    const s64 more = load(has_ended ? header.kvm_exits_more_at_end : header.kvm_exits_more);
+    if (more < 0) return std::nullopt;
+    return static_cast<std::uint64_t>(more);
+}
+
+/// Notes what is known of KVM's own count of a vCPU, of which `counted` exits have a reason.
+void add_kvm_count(Vcpu& vcpu, const vcpu_slot& slot, std::uint64_t counted) {
+    const auto untraced = untraced_exits(slot.header);
+    if (!untraced) return;
+    vcpu.untraced = *untraced;
+    vcpu.kvm_exits = counted + load(cell_of(slot, EXITTOP_REST_CELL).count) + *untraced;
+}
+
 unsigned cells_in_use(const vcpu_slot& slot) {
     return std::min<unsigned>(load(slot.header.cells), EXITTOP_CELLS);
 }
@@ -150,7 +168,12 @@ Lost read_lost(const vcpu_slot& slot) {
     lost.histogram_full = load(header.histogram_full);
     lost.unknown_isa = load(header.unknown_isa);
     lost.exit_without_entry = load(header.exit_without_entry);
-    lost.entry_without_exit = load(header.entry_without_exit);
+    // Where KVM's own count is known, what entries tell of exits that it did not trace is in there.
+    if (const auto untraced = untraced_exits(header)) {
+        lost.untraced = *untraced;
+    } else {
+        lost.entry_without_exit = load(header.entry_without_exit);
+    }
     return lost;
 }
 
@@ -190,10 +213,26 @@ SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns) {
     std::ranges::sort(contents.vcpu.exits, {}, key_of);
     contents.lost = read_lost(slot);
     contents.lost.unknown_code = unknown_codes(contents.vcpu.exits, isa_of(slot.header));
-    std::uint64_t exits_ns = 0;
-    for (const ExitStats& stats : contents.vcpu.exits) exits_ns += stats.time_ns;
+    std::uint64_t exits_ns = 0, counted = 0;
+    for (const ExitStats& stats : contents.vcpu.exits) {
+        exits_ns += stats.time_ns;
+        counted += stats.count;
+    }
+    add_kvm_count(contents.vcpu, slot, counted);
     contents.vcpu.guest_ns = guest_time(slot.header, exits_ns, now_ns);
     return contents;
+}
+
+Vm describe_vm(std::uint32_t pid, const VmIdentity& identity) {
+    Vm vm;
+    vm.pid = pid;
+    vm.name = identity.name;
+    vm.uuid = identity.uuid;
+    vm.vmm = identity.vmm;
+    vm.vmm_version = identity.version;
+    vm.memory_bytes = identity.memory_bytes;
+    vm.pod = identity.pod;
+    return vm;
 }
 
 bool VmTable::ended_before(const Entry& entry, std::uint64_t ns,
@@ -214,13 +253,7 @@ std::size_t VmTable::entry_of(const vcpu_header& header, std::span<const vcpu_sl
 
     Entry entry;
     const VmIdentity identity = identify_(header.pid, command_of(header));
-    entry.vm.pid = header.pid;
-    entry.vm.name = identity.name;
-    entry.vm.uuid = identity.uuid;
-    entry.vm.vmm = identity.vmm;
-    entry.vm.vmm_version = identity.version;
-    entry.vm.memory_bytes = identity.memory_bytes;
-    entry.vm.pod = identity.pod;
+    entry.vm = describe_vm(header.pid, identity);
     if (header.paging == EXITTOP_PAGING_UNKNOWN) entry.vm.paging = identity.paging;
     entry.vm.id = fmt::format("{}.{}", header.pid, ++vms_of_pid_[header.pid]);
     std::size_t place = entries_.size();
@@ -299,14 +332,16 @@ Vm VmTable::vm_overview(const Entry& entry, std::span<const vcpu_slot> slots, st
     for (const std::uint32_t number : entry.live) {
         const vcpu_slot& slot = slots[number];
         complete(vm, slot.header);
-        std::uint64_t exits_ns = 0;
+        std::uint64_t exits_ns = 0, counted = 0;
         std::size_t nth = 0;
         for_each_cell(slot, [&](unsigned cell) {
             const ExitStats stats = read_counts(slot, cell);
             exits_ns += stats.time_ns;
+            counted += stats.count;
             add_nth(vm.sums, nth++, stats);
         });
         vm.vcpus.push_back(read_vcpu(slot));
+        add_kvm_count(vm.vcpus.back(), slot, counted);
         vm.vcpus.back().guest_ns = guest_time(slot.header, exits_ns, now_ns);
         add_lost(lost, read_lost(slot));
     }
@@ -314,7 +349,8 @@ Vm VmTable::vm_overview(const Entry& entry, std::span<const vcpu_slot> slots, st
     lost.unknown_code += unknown_codes(vm.sums, vm.isa);
     for (const Vcpu& ended : known.vcpus) {  // What these lost is known since they ended.
         for (const ExitStats& stats : ended.exits) add_to_sums(vm.sums, stats);
-        vm.vcpus.push_back({ended.id, ended.tid, {}, ended.guest_ns});
+        vm.vcpus.push_back({ended.id, ended.tid, {}, ended.guest_ns, ended.kvm_exits,
+                            ended.untraced});
     }
     return vm;
 }

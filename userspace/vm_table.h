@@ -27,6 +27,9 @@ struct SlotContents {
 /// With the present clock (CLOCK_MONOTONIC) also the time in the guest is known.
 SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns = 0);
 
+/// A VM of which no more is known than who it is.
+Vm describe_vm(std::uint32_t pid, const VmIdentity& identity);
+
 /// The VMs seen since the start.
 class VmTable {
 public:

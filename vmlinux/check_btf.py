@@ -41,6 +41,7 @@ _RECORDS = {
     "fpu_guest": ("vmlinux", "6.1+"),
     "kvm_vcpu_arch": ("vmlinux", ""),
     "kvm_vcpu": ("vmlinux", ""),
+    "kvm_vcpu_stat": ("vmlinux", ""),
     "pt_regs": ("vmlinux", ""),
     "vmcb_control_area": ("kvm_amd", "6.1+"),
     "vmcb": ("kvm_amd", "6.1+"),

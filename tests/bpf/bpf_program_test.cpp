@@ -43,7 +43,7 @@ TEST_F(Counting, StartsWithNothing) {
         EXPECT_GT(facts.jited_bytes, 0U) << facts.name;
         EXPECT_EQ(facts.splits_time, facts.name == "fpu_raw" || facts.name == "wakeup_raw");
     }
-    EXPECT_EQ(program_->programs().size(), 6U);
+    EXPECT_EQ(program_->programs().size(), 8U);
 }
 
 TEST_F(Counting, NotesWhoAVcpuIs) {

@@ -193,6 +193,8 @@ Snapshot follow(const Snapshot& before) {
         }
         for (Vcpu& vcpu : vm.vcpus) {
             vcpu.guest_ns += up_to(9);
+            vcpu.kvm_exits = vcpu.kvm_exits.value_or(0) + up_to(9);
+            vcpu.untraced += up_to(2);
             exit_some(vcpu.exits);
         }
         exit_some(vm.sums);
@@ -200,6 +202,26 @@ Snapshot follow(const Snapshot& before) {
     }
     std::ranges::sort(after.vms, {}, [](const Vm& vm) { return std::tie(vm.name, vm.id); });
     return after;
+}
+
+TEST(Delta, WhatKvmCountedInBetweenIsKnownWhereBothEndsAre) {
+    const auto with = [](std::optional<std::uint64_t> kvm_exits, std::uint64_t untraced) {
+        Snapshot snapshot = test::make_snapshot();
+        snapshot.vms[0].vcpus[0].kvm_exits = kvm_exits;
+        snapshot.vms[0].vcpus[0].untraced = untraced;
+        return snapshot;
+    };
+    const auto first = [](const Delta& delta) { return delta.interval.vms[0].vcpus[0]; };
+    const Delta known = with(150, 7) - with(100, 4);
+    EXPECT_EQ(first(known).kvm_exits, 50U);
+    EXPECT_EQ(first(known).untraced, 3U);
+    const Delta unknown = with(std::nullopt, 0) - with(100, 4);
+    EXPECT_EQ(first(unknown).kvm_exits, std::nullopt);
+    EXPECT_EQ(first(unknown).untraced, 0U);
+    EXPECT_EQ(first(with(150, 7) - with(std::nullopt, 0)).kvm_exits, std::nullopt);
+    EXPECT_EQ(first(known + known).kvm_exits, 100U);
+    EXPECT_EQ(first(known + unknown).kvm_exits, std::nullopt);
+    EXPECT_EQ(first(unknown + known).kvm_exits, std::nullopt);
 }
 
 TEST(Delta, PartsAddUp) {

@@ -51,18 +51,20 @@ TEST_F(Hosts, AnEmptyOneHasNothing) {
 
 TEST_F(Hosts, WhoUsesAModuleAndHasAVm) {
     EXPECT_FALSE(host().module_users("kvm_amd"));
-    EXPECT_EQ(host().vm_processes(), "");
+    EXPECT_TRUE(host().vm_processes().empty());
     write("sys/module/kvm_amd/refcnt", "2\n");
     EXPECT_EQ(host().module_users("kvm_amd"), 2U);
     for (const auto& [descriptor, target] :
          {std::pair{"proc/12/fd/3", "/dev/kvm"}, std::pair{"proc/34/fd/9", "anon_inode:kvm-vm"},
           std::pair{"proc/34/fd/10", "anon_inode:kvm-vm"},
           std::pair{"proc/self/fd/3", "anon_inode:kvm-vm"},
-          std::pair{"proc/56/fd/1", "anon_inode:kvm-vm"}}) {
+          std::pair{"proc/34/fd/12", "anon_inode:kvm-vcpu:11"},
+          std::pair{"proc/34/fd/13", "anon_inode:kvm-vcpu:2"},
+          std::pair{"proc/156/fd/1", "anon_inode:kvm-vm"}}) {
         fs::create_directories((root_ / descriptor).parent_path());
         fs::create_symlink(target, root_ / descriptor);
     }
-    EXPECT_EQ(host().vm_processes(), " (process 34, 56)");
+    EXPECT_EQ(host().vm_processes(), (std::vector<KvmProcess>{{34, {2, 11}}, {156, {}}}));
 }
 
 TEST_F(Hosts, ThatLoadNoModulesAnyMore) {

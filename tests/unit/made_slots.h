@@ -43,12 +43,15 @@ public:
         header.isa = vcpu.isa;
         header.paging = vcpu.paging;
         header.blocks = EXITTOP_HEADER_BLOCKS;
+        header.kvm_exits_first = 1'000'000;
+        header.kvm_exits_more = EXITTOP_MORE_UNKNOWN;
         vcpu.command.copy(header.command, sizeof header.command);
         state_ = EXITTOP_SLOT_IN_USE;
     }
 
-    void end(std::uint64_t ended_ns) {
+    void end(std::uint64_t ended_ns, std::int64_t kvm_exits_more = EXITTOP_MORE_UNKNOWN) {
         slot_.header.vcpu = 0;
+        slot_.header.kvm_exits_more_at_end = kvm_exits_more;
         slot_.header.ended_ns = ended_ns;
         state_ = EXITTOP_SLOT_ENDED;
     }

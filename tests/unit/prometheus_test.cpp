@@ -56,6 +56,22 @@ TEST(Prometheus, Golden) {
                         text_of(sample(), {.top_reasons = 2}, CountDetail::histogram));
 }
 
+TEST(Prometheus, ExitsThatKvmDidNotTraceAreThereWhereTheyAreKnown) {
+    constexpr std::string_view family = "exittop_vm_untraced_exits_total{";
+    const auto untraced = [&](const Snapshot& snapshot) {
+        std::vector<std::string> found;
+        for (const std::string& line : lines_of(text_of(snapshot))) {
+            if (line.starts_with(family)) found.push_back(line.substr(family.size()));
+        }
+        return found;
+    };
+    Snapshot snapshot = sample();
+    snapshot.vms[0].vcpus[0].untraced = 5;
+    snapshot.vms[0].vcpus[1].untraced = 12;
+    snapshot.vms[1].vcpus[0].kvm_exits.reset();
+    EXPECT_EQ(untraced(snapshot), (std::vector<std::string>{"vm=\"web01\"} 17"}));
+}
+
 TEST(Prometheus, WithoutVms) {
     Snapshot snapshot;
     snapshot.host = sample().host;

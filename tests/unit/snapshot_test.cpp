@@ -32,6 +32,16 @@ TEST(Snapshot, ExitsByReasonMergesVcpusNotLevels) {
     EXPECT_EQ(exits.back().count, 77U);
 }
 
+TEST(KvmCount, SumsWhatIsKnown) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.vms[0].vcpus[0].kvm_exits = 1'000;
+    snapshot.vms[0].vcpus[0].untraced = 17;
+    snapshot.vms[0].vcpus[1].kvm_exits.reset();
+    EXPECT_EQ(kvm_count(snapshot.vms[0]), (KvmCount{1'000, 17, 1, 1}));
+    EXPECT_EQ(kvm_count(snapshot.vms), (KvmCount{1'012, 17, 2, 1}));
+    EXPECT_EQ(kvm_count(std::vector<Vm>{}), KvmCount{});
+}
+
 TEST(Lost, EveryCauseIsNamedOnce) {
     std::set<std::string> names;
     Lost lost;

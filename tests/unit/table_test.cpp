@@ -75,6 +75,26 @@ TEST(Table, LossesCannotBeMissed) {
     EXPECT_EQ(lost_lines({}, Color::on), "lost: nothing\n");
 }
 
+TEST(Table, HoldsTheCountAgainstThatOfKvm) {
+    Vm vm = test::make_web_vm();
+    const auto line = [&vm](std::optional<std::uint64_t> first, std::uint64_t untraced,
+                            std::optional<std::uint64_t> second) {
+        vm.vcpus[0].kvm_exits = first;
+        vm.vcpus[0].untraced = untraced;
+        vm.vcpus[1].kvm_exits = second;
+        return kvm_count_line({vm});
+    };
+    EXPECT_EQ(kvm_count_line({}), "");
+    EXPECT_EQ(line(1'234'000, 0, 567), "KVM counted 1,234,567 exits itself: the same\n");
+    EXPECT_EQ(line(1'234'017, 1'017, 567),
+              "KVM counted 1,234,584 exits itself: 1,017 more, which it did not trace: "
+              "invalid guest state that it emulates, failed entries\n");
+    EXPECT_EQ(line(1'234, 0, std::nullopt),
+              "KVM counted 1,234 exits itself: the same (not known for 1 of 2 vCPUs)\n");
+    EXPECT_EQ(line(std::nullopt, 0, std::nullopt),
+              "KVM's own count of these exits is not known.\n");
+}
+
 TEST(Table, NoVm) {
     Snapshot snapshot = test::make_snapshot();
     snapshot.vms.clear();

@@ -40,7 +40,8 @@ std::vector<ExitStats> without_histograms(std::vector<ExitStats> exits) {
 }
 
 TEST_F(VmOverview, has_the_sums_of_the_full_reading) {
-    slots.at(2).end(5'000);
+    slots.all()[1].header.kvm_exits_more = 6;
+    slots.at(2).end(5'000, 0);
     update();
     const auto full = table.contents(slots.all(), 1'000'000'000);
     const auto overview = table.overview(slots.all(), 1'000'000'000, "20.1");
@@ -50,6 +51,9 @@ TEST_F(VmOverview, has_the_sums_of_the_full_reading) {
     EXPECT_EQ(overview.vms[0].vcpus.size(), 2U);
     EXPECT_EQ(overview.vms[1], full.vms[1]);
     EXPECT_EQ(overview.lost, full.lost);
+    EXPECT_EQ(overview.lost.untraced, 6U);
+    EXPECT_EQ(kvm_count(overview.vms), kvm_count(full.vms));
+    EXPECT_EQ(kvm_count(full.vms).known, 2U);
     EXPECT_EQ(overview.lost.unknown_code, 1U + 2 + 3 + 4);
 }
 

@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -184,6 +185,40 @@ TEST(ReadSlot, PassesOnWhatTheProgramLost) {
     expected.exit_without_entry = 3;
     expected.entry_without_exit = 4;
     EXPECT_EQ(one.read().lost, expected);
+}
+
+TEST(ReadSlot, HoldsTheCountAgainstThatOfKvm) {
+    struct Case {
+        const char* what;
+        std::int64_t more;                     // at the last look, and when the vCPU went
+        std::optional<std::uint64_t> kvm_exits;
+        std::uint64_t untraced, entry_without_exit;
+    };
+    // 3 + 4 exits were counted, 2 of them without a reason, and 5 entries lacked their exit.
+    const Case cases[] = {
+        {"the same", 0, 9, 0, 0},
+        {"some were not traced; the entries tell of the same ones", 8, 17, 8, 0},
+        {"never looked at", EXITTOP_MORE_UNKNOWN, std::nullopt, 0, 5},
+        {"KVM's statistics were reset", -1'000, std::nullopt, 0, 5},
+    };
+    for (const Case& each : cases) {
+        for (const bool ended : {false, true}) {
+            SCOPED_TRACE(std::string(each.what) + (ended ? ", ended" : ""));
+            OneSlot one;
+            one.writer.exits(svm_cpuid, 500, 3);
+            one.writer.exits(svm_hlt, 500, 4);
+            one.writer.cell_at(EXITTOP_REST_CELL).count = 2;
+            vcpu_header& header = one.slots.all()[1].header;
+            header.entry_without_exit = 5;
+            header.kvm_exits_more = ended ? 77 : each.more;
+            if (ended) one.writer.end(9'000, each.more);
+            const SlotContents contents = one.read();
+            EXPECT_EQ(contents.vcpu.kvm_exits, each.kvm_exits);
+            EXPECT_EQ(contents.vcpu.untraced, each.untraced);
+            EXPECT_EQ(contents.lost.untraced, each.untraced);
+            EXPECT_EQ(contents.lost.entry_without_exit, each.entry_without_exit);
+        }
+    }
 }
 
 TEST(ReadSlot, DamagedMemoryDoesNoHarm) {

@@ -74,11 +74,16 @@ struct kvm_vcpu_arch {
 	struct fpu_guest guest_fpu; /* since 5.16 */
 };
 
+struct kvm_vcpu_stat {
+	u64 exits;
+};
+
 struct kvm_vcpu {
 	struct kvm *kvm;
 	struct preempt_notifier preempt_notifier;
 	int vcpu_id;
 	struct kvm_vcpu_arch arch;
+	struct kvm_vcpu_stat stat;
 };
 
 struct vmcb_control_area {
