@@ -25,7 +25,7 @@ enum read_by { READ_BY_CAST, READ_BY_HELPER };
 
 /* Whether BTF says of a program's argument that it is a vCPU, which then is read as such. */
 enum vcpu_type { UNTYPED, TYPED };
-extern void *bpf_rdonly_cast(void *object, u32 btf_id) __ksym __weak;
+extern void *bpf_rdonly_cast(const void *object, u32 btf_id) __ksym __weak;
 
 /*
  * Address of tdp_enabled, kvm.ko's own variable: TDP on or off, as the vendor module that is loaded

@@ -6,8 +6,11 @@
 #ifndef EXITTOP_SLOTS_BPF_H
 #define EXITTOP_SLOTS_BPF_H
 
+/* libbpf has them too, since 1.6. */
+#ifndef likely
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
+#endif
 
 /* Slots that are homes: numbers 0 to homes - 1. And the last slot of all. */
 const volatile u32 homes = 2;

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <linux/capability.h>
 
 #include <algorithm>

@@ -2,6 +2,7 @@
 #include "experiment.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <csignal>
 #include <iostream>

@@ -3,6 +3,7 @@
 
 #include <linux/btf.h>
 
+#include <cstdint>
 #include <cstring>
 
 namespace exittop {

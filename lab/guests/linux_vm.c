@@ -258,17 +258,18 @@ static struct acpi_header table_header(const char *signature, size_t length)
 {
     struct acpi_header header = {
         .length = (uint32_t)length, .revision = 1, .oem = "EXITT", .table = "EXITTOP",
-        .oem_revision = 1, .creator = "XTOP", .creator_revision = 1,
+        .oem_revision = 1, .creator_revision = 1,
     };
+    // These fill their fields: no room for a terminating null byte.
     memcpy(header.signature, signature, sizeof(header.signature));
+    memcpy(header.creator, "XTOP", sizeof(header.creator));
     return header;
 }
 
 static void write_acpi(struct vm *vm)
 {
     struct acpi_tables tables = {
-        .rsdp = {.signature = "RSD PTR ", .oem = "EXITT", .revision = 2,
-                 .length = sizeof(tables.rsdp),
+        .rsdp = {.oem = "EXITT", .revision = 2, .length = sizeof(tables.rsdp),
                  .xsdt = ACPI_AT + offsetof(struct acpi_tables, xsdt)},
         .xsdt = {.header = table_header("XSDT", sizeof(tables.xsdt)),
                  .madt = ACPI_AT + offsetof(struct acpi_tables, madt)},
@@ -278,6 +279,7 @@ static void write_acpi(struct vm *vm)
                  .io_apic = {.type = 1, .length = sizeof(tables.madt.io_apic), .id = 1,
                              .address = 0xfec00000}},
     };
+    memcpy(tables.rsdp.signature, "RSD PTR ", sizeof(tables.rsdp.signature));
     tables.rsdp.checksum = checksum(&tables.rsdp, 20); // the part that revision 1 had
     tables.rsdp.extended_checksum = checksum(&tables.rsdp, sizeof(tables.rsdp));
     tables.xsdt.header.checksum = checksum(&tables.xsdt, sizeof(tables.xsdt));
