@@ -8,13 +8,16 @@
 // that says which, to be joined with what the kernel counted per thread.
 #define _GNU_SOURCE
 #define PROGRAM_NAME "micro_vm"
+#include "halted.h"
 #include "kvm_api.h"
 
 #include <getopt.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,7 +39,7 @@ enum {
 struct options {
     unsigned int vms, vcpus, slow_outs, slow_us, halts, halt_us, start_ms, end_ms;
     uint64_t rounds;
-    bool one_after_another, switch_thread, quiet;
+    bool one_after_another, switch_thread, stuck, quiet;
 };
 
 struct vm;
@@ -47,8 +50,10 @@ struct vcpu {
     int fd;
     struct kvm_run *run;
     pthread_t thread;
+    atomic_int tid; // of the thread that runs it now
     uint64_t rounds_seen;
-    atomic_uint halts_seen; // odd: halted or about to be
+    atomic_uint halts_seen;     // odd: halted or about to be
+    unsigned int halts_checked; // halts_seen when a signal last interrupted it
     atomic_bool done;
 };
 
@@ -68,7 +73,7 @@ static int run_size;
 // r12: rounds, r13: the vCPU's pages, r14: offset in them, r15: CR3, r8: page to flush,
 // r9: slow OUTs, r10: halts, r11: 1 where HLT waits in the kernel and the end must be said.
 // CPUID writes to rax, rbx, rcx, rdx; INVLPG and the CR3 write are real work only for a shadow MMU.
-extern const uint8_t guest_code[], guest_nmi[], guest_code_end[];
+extern const uint8_t guest_code[], guest_halted[], guest_stuck[], guest_nmi[], guest_code_end[];
 __asm__(".pushsection .rodata\n"
         "guest_code:\n"
         "    test %r12, %r12\n"
@@ -100,7 +105,11 @@ __asm__(".pushsection .rodata\n"
         "    jz 5f\n"
         "    out %al, $0x13\n"
         "5:  hlt\n"
+        "guest_halted:\n"
         "    jmp 5b\n"
+        "guest_stuck:\n"
+        "    hlt\n"
+        "    jmp guest_stuck\n"
         "guest_nmi:\n"
         "    iretq\n"
         "guest_code_end:\n"
@@ -115,10 +124,15 @@ static void sleep_us(uint64_t microseconds)
         ;
 }
 
+static uint64_t code_address(const uint8_t *label)
+{
+    return CODE + (uint64_t)(label - guest_code);
+}
+
 static void write_descriptors(uint8_t *memory)
 {
     write_gdt(memory);
-    write_nmi_gate(memory, CODE + (uint64_t)(guest_nmi - guest_code));
+    write_nmi_gate(memory, code_address(guest_nmi));
 }
 
 static void write_memory(struct vm *vm)
@@ -141,7 +155,7 @@ static void populate(const struct vm *vm)
 static void set_registers(const struct vcpu *vcpu)
 {
     struct kvm_regs registers = {
-        .rip = CODE,
+        .rip = code_address(options.stuck ? guest_stuck : guest_code),
         .rflags = 2,
         .rsp = STACKS + (vcpu->id + 1) * PAGE,
         .r8 = FLUSHED,
@@ -161,7 +175,7 @@ static void create_vcpu(struct vm *vm, unsigned int id)
 {
     struct vcpu *vcpu = &vm->vcpus[id];
 
-    *vcpu = (struct vcpu){.vm = vm, .id = id};
+    *vcpu = (struct vcpu){.vm = vm, .id = id, .halts_checked = UINT32_MAX};
     vcpu->fd = IOCTL(vm->fd, KVM_CREATE_VCPU, (unsigned long)id);
     vcpu->run = map_run(vcpu->fd, run_size);
     set_cpuid(kvm_fd, vcpu->fd);
@@ -222,21 +236,51 @@ static void handle_out(struct vcpu *vcpu)
     }
 }
 
+__attribute__((noreturn)) static void fail_halted(const struct vcpu *vcpu, uint64_t rip)
+{
+    fail("vm=%u vcpu=%u: the guest halted with interrupts off at RIP %#llx", vcpu->vm->number,
+         vcpu->id, (unsigned long long)rip);
+}
+
+// Where the interrupt controller is not KVM's, HLT comes here; the guest's last one ends the work.
+static void handle_halt(struct vcpu *vcpu)
+{
+    struct kvm_regs registers;
+
+    IOCTL(vcpu->fd, KVM_GET_REGS, &registers);
+    if (registers.rip != code_address(guest_halted))
+        fail_halted(vcpu, registers.rip);
+    vcpu->done = true;
+}
+
+// After a signal: still in the HLT in which it was at the signal before, no NMI has reached it.
+static void require_progress(struct vcpu *vcpu)
+{
+    unsigned int halts = atomic_load(&vcpu->halts_seen);
+    uint64_t rip;
+
+    if (halts == vcpu->halts_checked && halted_with_interrupts_off(vcpu->fd, &rip))
+        fail_halted(vcpu, rip);
+    vcpu->halts_checked = halts;
+}
+
 // Runs the vCPU until it is done or has seen that many rounds.
 static void run_until(struct vcpu *vcpu, uint64_t rounds)
 {
+    atomic_store(&vcpu->tid, gettid());
     while (!vcpu->done && vcpu->rounds_seen < rounds) {
         if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
-            if (errno == EINTR || errno == EAGAIN)
-                continue;
-            fail("KVM_RUN: %s", strerror(errno));
+            if (errno != EINTR && errno != EAGAIN)
+                fail("KVM_RUN: %s", strerror(errno));
+            require_progress(vcpu);
+            continue;
         }
         switch (vcpu->run->exit_reason) {
         case KVM_EXIT_IO:
             handle_out(vcpu);
             break;
         case KVM_EXIT_HLT:
-            vcpu->done = true;
+            handle_halt(vcpu);
             break;
         case KVM_EXIT_INTR:
             break;
@@ -278,16 +322,34 @@ static bool all_done(const struct vm *vm)
     return true;
 }
 
+static void ignore_signal(int number)
+{
+    (void)number;
+}
+
+// Lets the vCPUs' threads look for a HLT that does not end, which KVM_RUN does not come back from.
+static void interrupt_vcpus(struct vm *vm)
+{
+    for (unsigned int id = 0; id < options.vcpus; id++)
+        if (!vm->vcpus[id].done)
+            syscall(SYS_tgkill, getpid(), atomic_load(&vm->vcpus[id].tid), SIGUSR1);
+}
+
 // Wakes halted vCPUs by NMI, again and again: one that comes too early is lost on the vCPU.
 static void *waker_thread(void *argument)
 {
+    const uint64_t interrupt_us = 3 * 1000000 + 2 * (uint64_t)options.halt_us;
     struct vm *vm = argument;
 
-    while (!all_done(vm)) {
+    for (uint64_t waited_us = 0; !all_done(vm); waited_us += options.halt_us) {
         sleep_us(options.halt_us);
         for (unsigned int id = 0; id < options.vcpus; id++)
             if (atomic_load(&vm->vcpus[id].halts_seen) & 1)
                 send_nmi(vm->fd, id);
+        if (waited_us >= interrupt_us) {
+            interrupt_vcpus(vm);
+            waited_us = 0;
+        }
     }
     return NULL;
 }
@@ -356,6 +418,7 @@ static void usage(FILE *to)
           "  --halt-us N        microseconds until it comes (1000)\n"
           "  --start-ms N       wait before the vCPUs start (0)\n"
           "  --end-ms N         keep the VMs that long after their work (0)\n"
+          "  --stuck            halt where nothing wakes the vCPU, instead of all work\n"
           "  --quiet            no lines about threads\n"
           "  -- ARGV...         look like this command line to other programs\n",
           to);
@@ -379,8 +442,9 @@ static void parse_options(int argc, char **argv)
         {"switch-thread", no_argument, NULL, 't'},   {"slow-outs", required_argument, NULL, 's'},
         {"slow-us", required_argument, NULL, 'u'},   {"halts", required_argument, NULL, 'h'},
         {"halt-us", required_argument, NULL, 'w'},   {"start-ms", required_argument, NULL, 'b'},
-        {"end-ms", required_argument, NULL, 'e'},    {"quiet", no_argument, NULL, 'n'},
-        {"help", no_argument, NULL, '?'},            {NULL, 0, NULL, 0},
+        {"end-ms", required_argument, NULL, 'e'},    {"stuck", no_argument, NULL, 'k'},
+        {"quiet", no_argument, NULL, 'n'},           {"help", no_argument, NULL, '?'},
+        {NULL, 0, NULL, 0},
     };
     unsigned int unused, *target;
     int option;
@@ -399,6 +463,7 @@ static void parse_options(int argc, char **argv)
         case 'r': options.rounds = number_of(optarg); break;
         case 'q': options.one_after_another = true; break;
         case 't': options.switch_thread = true; break;
+        case 'k': options.stuck = true; break;
         case 'n': options.quiet = true; break;
         default:
             usage(stderr);
@@ -454,6 +519,8 @@ int main(int argc, char **argv)
         if (optind < argc)
             become(argc, argv);
     }
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = ignore_signal, .sa_flags = SA_RESTART},
+              NULL);
     kvm_fd = open_kvm();
     run_size = IOCTL(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (options.one_after_another)
