@@ -34,6 +34,8 @@ _STEP = re.compile(r"exittop-lab: step (.*)")
 _STATUS = re.compile(r"exittop-lab: status (\d+)")
 _SPLAT = re.compile(r"WARNING: |BUG: |\bOops\b|Call Trace:|Kernel panic|general protection fault|"
                     r"unable to handle|rcu.*(?:stall|starved)|blocked for more than|UBSAN|KASAN")
+# It goes on after its reason: who it is, when it ended.
+_BOCHS_REASON = re.compile(r"Bochs is exiting with the following message:\s*\n(.*)")
 _LAB_FOLDER = Path(__file__).parent
 
 
@@ -138,9 +140,16 @@ def run_emulator(command: list[str], job: Job, console_file: Path | None = None,
             _end(process)
         if not follow.text:
             said.seek(0)
-            raise LabError(f"{command[0]} did not start the emulated host: "
-                           + _last_line(said.read().decode(errors="replace")))
+            raise did_not_start(process, said.read())
     return follow.text, time.monotonic() - began
+
+
+def did_not_start(process: subprocess.Popen, said: bytes) -> LabError:
+    """The error of an emulator that ended before its host had printed anything."""
+    text = said.decode(errors="replace")
+    reason = _BOCHS_REASON.search(text)
+    return LabError(f"the emulator did not start the emulated host: status {process.returncode}, "
+                    f"it said: {reason[1].strip() if reason else _last_line(text)}")
 
 
 def _die_with_parent() -> None:

@@ -15,12 +15,14 @@ import tempfile
 import termios
 import tty
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import bochs_boot
 import kernel_image
 import kernels
-from emulated_host import Job, Result, build_initramfs, read_result, run_emulator
+from emulated_host import (Job, Result, build_initramfs, did_not_start, read_result,
+                           run_emulator)
 from lab_error import HOST_LACKS, USAGE, LabError
 
 # From 512 MiB on the kernel uses large pages by itself, as a real host would.
@@ -34,17 +36,28 @@ _ARGUMENTS = ("console=ttyS0,115200 quiet panic=-1 mitigations=off nokaslr nopti
               # trace events, which nobody reads here.
               "initcall_blacklist=jent_mod_init,trace_eval_init")
 _BIOS = ("/usr/share/bochs/BIOS-bochs-latest", "/usr/share/bochs/BIOS-bochs-legacy")
+# Where the package vgabios has it; what Bochs would look for by itself is not there on Debian 13.
+_VGA_BIOS = ("/usr/share/vgabios/vgabios.bin", "/usr/share/bochs/VGABIOS-lgpl-latest")
 _START = b"c\n"     # Debian builds Bochs with its debugger, which waits for the word to continue
 
 
-def require() -> tuple[str, str]:
-    """The paths of the emulator and its BIOS; LabError where one is missing."""
-    emulator = shutil.which("bochs-bin") or shutil.which("bochs")
-    bios = next((path for path in _BIOS if Path(path).exists()), None)
-    if not emulator or not bios:
-        raise LabError("the emulator is missing: install the packages bochs and bochsbios",
-                       HOST_LACKS)
-    return emulator, bios
+@dataclass(frozen=True)
+class _Emulator:
+    """Paths of the program and of the images that it starts from."""
+    program: str
+    bios: str
+    vga_bios: str
+
+
+def require() -> _Emulator:
+    """The emulator; LabError where a part of it is missing."""
+    program = shutil.which("bochs-bin") or shutil.which("bochs")
+    bios, vga_bios = (next((path for path in paths if Path(path).exists()), None)
+                      for paths in (_BIOS, _VGA_BIOS))
+    if not program or not bios or not vga_bios:
+        raise LabError("the emulator is missing: install the packages bochs, bochsbios and "
+                       "vgabios", HOST_LACKS)
+    return _Emulator(program, bios, vga_bios)
 
 
 def run(job: Job) -> Result | None:
@@ -70,7 +83,7 @@ def _command(job: Job, folder: Path, *ports: str) -> list[str]:
 
     `ports` say where the serial ports lead.
     """
-    emulator, bios = require()
+    emulator = require()
     memory_mib = job.memory_mib or _MEMORY_MIB
     kernel = kernels.kernel(job.kernel)
     images = bochs_boot.images(kernel_image.vmlinux(kernel.vmlinuz), build_initramfs(job),
@@ -80,7 +93,8 @@ def _command(job: Job, folder: Path, *ports: str) -> list[str]:
     settings = [
         "cpu: model=corei7_haswell_4770, count=1, ips=50000000, reset_on_triple_fault=0",
         f"memory: guest={memory_mib}, host={memory_mib}",
-        f"romimage: file={bios}",
+        f"romimage: file={emulator.bios}",
+        f"vgaromimage: file={emulator.vga_bios}",
         f"optromimage1: file={folder}/rom, address={bochs_boot.ROM_AT:#x}",
         f"optramimage1: file={folder}/memory, address={bochs_boot.MEMORY_AT:#x}",
         *(f"com{number}: enabled=1, {port}" for number, port in enumerate(ports, start=1)),
@@ -91,7 +105,7 @@ def _command(job: Job, folder: Path, *ports: str) -> list[str]:
         "panic: action=fatal", "error: action=ignore", "info: action=ignore",
     ]
     (folder / "bochsrc").write_text("".join(f"{line}\n" for line in settings))
-    return [*_without_network(), emulator, "-q", "-f", str(folder / "bochsrc")]
+    return [*_without_network(), emulator.program, "-q", "-f", str(folder / "bochsrc")]
 
 
 def _without_network() -> list[str]:
@@ -110,11 +124,13 @@ def _attend(job: Job, folder: Path) -> None:
     host_side, emulator_side = os.openpty()
     try:
         command = _command(job, folder, f"mode=term, dev={os.ttyname(emulator_side)}")
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, start_new_session=True) as process:
+        said = folder / "said"
+        with (said.open("wb") as log,
+              subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=log, stderr=log,
+                               start_new_session=True) as process):
             try:
-                process.stdin.write(_START)
-                process.stdin.flush()
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(_START)
                 with _raw_terminal():
                     printed = _connect(process, host_side)
             finally:
@@ -123,7 +139,7 @@ def _attend(job: Job, folder: Path) -> None:
         os.close(host_side)
         os.close(emulator_side)
     if not printed:
-        raise LabError(f"{command[-4]} did not start the emulated host")
+        raise did_not_start(process, said.read_bytes())
 
 
 @contextlib.contextmanager
