@@ -2,7 +2,7 @@
 // exitleaf: in a guest, shows why this VM exits, as `exittop leaves` on its host tells through
 // CPUID.
 //
-// Static, and made of the C library and the table of exit reasons alone, so that it runs wherever
+// Static, and made of the standard libraries and the table of exit reasons alone, so that it runs wherever
 // the guest's kernel runs programs at all; no privilege is needed. What the leaves mean is found
 // out by asking for a reason that no manual defines: only leaves that take a reason refuse it, and
 // which do tells the layouts apart.
@@ -11,14 +11,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <span>
+#include <thread>
 #include <vector>
 
+#include "duration.h"
 #include "exit_reason.h"
 #include "leaf_layout.h"
 #include "reason_tables.h"
@@ -26,6 +29,7 @@
 namespace {
 
 using namespace exittop;
+using namespace std::chrono_literals;
 
 constexpr int host_lacks = 77;
 
@@ -182,7 +186,7 @@ void print_raw(std::uint32_t index) {
 
 struct Options {
     bool json = false;
-    std::optional<double> watch_s;
+    std::optional<std::chrono::nanoseconds> watch;
     std::optional<std::uint32_t> raw;
 };
 
@@ -193,15 +197,22 @@ struct Options {
 
 constexpr const char* help =
     "Why this VM exits, as its host tells through CPUID.\n"
-    "Usage: exitleaf [--json] [--watch SECONDS] [--raw ECX]\n"
+    "Usage: exitleaf [--json] [--watch TIME] [--raw ECX]\n"
     "\n"
-    "  --json           one JSON object a reading\n"
-    "  --watch SECONDS  read again and again until Ctrl-C, and show what is new\n"
-    "  --raw ECX        the registers of the four leaves, for this ECX (0x for hex)\n"
+    "  --json        one JSON object a reading\n"
+    "  --watch TIME  read again and again until Ctrl-C, and show what is new: every 500ms, 5s,\n"
+    "                2m, or so many seconds\n"
+    "  --raw ECX     the registers of the four leaves, for this ECX (0x for hex)\n"
     "\n"
     "Cycles are those of the host's TSC from each exit to the entry after it, all work of the\n"
     "host in between included. Reading causes exits itself: one for each number.\n"
     "Exit status: 0 done; 1 failed; 2 usage; 77 nobody answers.\n";
+
+std::chrono::nanoseconds watch_value(const char* typed) {
+    const auto duration = parse_duration(typed);
+    if (duration && *duration >= 100ms && *duration <= 24h) return *duration;
+    fail(2, "--watch takes a duration from 100ms to 24h, such as 500ms, 5s, 2m, or 5 (seconds)");
+}
 
 Options parse(int argc, char** argv) {
     static const option known[] = {{"json", no_argument, nullptr, 'j'},
@@ -216,10 +227,7 @@ Options parse(int argc, char** argv) {
         switch (found) {
             case 'j': options.json = true; break;
             case 'w':
-                options.watch_s = std::strtod(optarg, &end);
-                if (*end != '\0' || !(*options.watch_s >= 0.1 && *options.watch_s <= 86400)) {
-                    fail(2, "--watch takes seconds from 0.1 to 86400");
-                }
+                options.watch = watch_value(optarg);
                 break;
             case 'r': {
                 const unsigned long long index = std::strtoull(optarg, &end, 0);
@@ -234,7 +242,7 @@ Options parse(int argc, char** argv) {
         }
     }
     if (optind < argc) fail(2, "it takes no arguments; see exitleaf --help");
-    if (options.raw && (options.json || options.watch_s)) fail(2, "--raw goes with nothing else");
+    if (options.raw && (options.json || options.watch)) fail(2, "--raw goes with nothing else");
     return options;
 }
 
@@ -268,12 +276,12 @@ int run(const Options& options) {
         if (options.json) {
             print_json(now, layout);
         } else {
-            if (options.watch_s && isatty(STDOUT_FILENO) == 1) std::fputs("\033[H\033[2J", stdout);
+            if (options.watch && isatty(STDOUT_FILENO) == 1) std::fputs("\033[H\033[2J", stdout);
             print_table(now, before ? &*before : nullptr);
         }
         flush();
-        if (!options.watch_s) return 0;
-        usleep(static_cast<useconds_t>(*options.watch_s * 1e6));
+        if (!options.watch) return 0;
+        std::this_thread::sleep_for(*options.watch);
         before = std::move(now);
     }
 }

@@ -140,7 +140,7 @@ private:
     }
 
     void add_live() {
-        add("-d,--delay", "SECONDS", "From one refresh or interval to the next (1).",
+        add("-d,--delay", "TIME", "From one refresh or interval to the next (1s).",
             [this](const std::string& typed) { options_.delay = delay_value(typed); });
         add("-n,--iterations", "N", "End after so many.", [this](const std::string& typed) {
             options_.iterations = whole_number("--iterations", typed, UINT32_MAX);
@@ -157,7 +157,7 @@ private:
     }
 
     void add_duration() {
-        add("--duration", "SECONDS", "How long to count; decimals are allowed.",
+        add("--duration", "TIME", "How long to count: 500ms, 5s, 2m, 1h, or seconds.",
             [this](const std::string& typed) {
                 options_.duration = duration_value("--duration", typed);
             });
@@ -242,9 +242,9 @@ private:
     void add_export() {
         add("--textfile", "FILE.prom|-", "The file to write; -: print to stdout.",
             [this](const std::string& typed) { options_.textfile = textfile_value(typed); });
-        add("--interval", "SECONDS", "From one update to the next (15).",
+        add("--interval", "TIME", "From one update to the next (15s).",
             [this](const std::string& typed) { options_.interval = interval_value(typed); });
-        add("--duration", "SECONDS", "Count so long, write once, and end.",
+        add("--duration", "TIME", "Count so long, write once, and end.",
             [this](const std::string& typed) {
                 options_.duration = duration_value("--duration", typed);
             });
@@ -320,7 +320,7 @@ private:
     Options& options_;
 };
 
-// The library's "--duration: 1 required SECONDS missing" in plain words, others as they are.
+// The library's "--duration: 1 required TIME missing" in plain words, others as they are.
 std::string library_message(const CLI::ParseError& error) {
     const std::string message = error.what();
     const std::size_t colon = message.find(": ");

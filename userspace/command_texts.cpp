@@ -18,8 +18,8 @@ constexpr std::array texts = {
         "happened in each interval: a table, a line of JSON, or lines of CSV.\n"
         "\n"
         "Examples:\n"
-        "  exittop live --vm 'web*' --delay 5       some VMs, every five seconds\n"
-        "  exittop -b -n 2 -d 0.5                   two tables of half a second each\n"
+        "  exittop live --vm 'web*' --delay 5s      some VMs, every five seconds\n"
+        "  exittop -b -n 2 -d 500ms                 two tables of half a second each\n"
         "  exittop -n 3 --format json > run.jsonl   three lines of JSON\n"},
     CommandText{
         Subcommand::dump, "dump", "Attach, count, print once, detach.",
@@ -28,7 +28,7 @@ constexpr std::array texts = {
         "until Ctrl-C.\n"
         "\n"
         "Examples:\n"
-        "  exittop dump --duration 10               what all VMs did in ten seconds\n"
+        "  exittop dump --duration 10s              what all VMs did in ten seconds\n"
         "  exittop dump --vm 'web*' --histogram     of some VMs, until Ctrl-C\n"
         "  exittop dump --format json -- sleep 5    as JSON, while a command runs\n"},
     CommandText{
@@ -38,8 +38,8 @@ constexpr std::array texts = {
         "the file holds all repetitions, and compare tells differences from noise.\n"
         "\n"
         "Examples:\n"
-        "  exittop record -o before.json --duration 10\n"
-        "  exittop record -o after.json --label tuned --duration 10\n"
+        "  exittop record -o before.json --duration 10s\n"
+        "  exittop record -o after.json --label tuned --duration 10s\n"
         "  exittop record -o sleep.json --repeat 5 -- sleep 1\n"},
     CommandText{
         Subcommand::compare, "compare", "Runs side by side.",
@@ -73,7 +73,7 @@ constexpr std::array texts = {
         "\n"
         "Examples:\n"
         "  exittop export --textfile /var/lib/prometheus/node-exporter/exittop.prom\n"
-        "  exittop export --textfile - --duration 5 --top-reasons 5   print, once\n"},
+        "  exittop export --textfile - --duration 5s --top-reasons 5   print, once\n"},
     CommandText{
         Subcommand::check, "check",
         "What this host offers, what is missing, what to do.",

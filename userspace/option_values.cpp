@@ -2,12 +2,12 @@
 #include "option_values.h"
 
 #include <charconv>
-#include <cmath>
 #include <system_error>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "duration.h"
 #include "fields.h"
 #include "text.h"
 
@@ -16,9 +16,17 @@ namespace exittop {
 namespace {
 
 constexpr std::size_t shown_columns = 60;
-constexpr double longest_seconds = 10.0 * 366 * 86400;
 constexpr std::chrono::milliseconds shortest_delay{100};
 constexpr std::chrono::seconds shortest_interval{1};
+
+// A duration of this length at least.
+std::chrono::nanoseconds at_least(std::chrono::nanoseconds shortest, std::string_view option,
+                                  std::string_view typed) {
+    const auto duration = duration_value(option, typed);
+    if (duration >= shortest) return duration;
+    throw UsageError{fmt::format("{} {} is too short: {} at least", option, in_quotes(typed),
+                                 duration_text(shortest))};
+}
 
 }  // namespace
 
@@ -59,20 +67,16 @@ std::uint32_t whole_number(std::string_view option, std::string_view typed, std:
 
 std::chrono::nanoseconds duration_value(std::string_view option, std::string_view typed) {
     const auto duration = parse_duration(typed);
-    if (!duration) throw UsageError{fmt::format("{} {}", option, duration.error())};
-    return *duration;
+    if (duration) return *duration;
+    throw UsageError{fmt::format("{} {} {}", option, in_quotes(typed), duration.error())};
 }
 
 std::chrono::nanoseconds delay_value(std::string_view typed) {
-    const auto delay = duration_value("--delay", typed);
-    if (delay >= shortest_delay) return delay;
-    throw UsageError{fmt::format("--delay {} is too short: 0.1 at least", in_quotes(typed))};
+    return at_least(shortest_delay, "--delay", typed);
 }
 
 std::chrono::nanoseconds interval_value(std::string_view typed) {
-    const auto interval = duration_value("--interval", typed);
-    if (interval >= shortest_interval) return interval;
-    throw UsageError{fmt::format("--interval {} is too short: 1 at least", in_quotes(typed))};
+    return at_least(shortest_interval, "--interval", typed);
 }
 
 std::string textfile_value(std::string_view typed) {
@@ -80,22 +84,6 @@ std::string textfile_value(std::string_view typed) {
     throw UsageError{fmt::format("--textfile {} does not end in .prom: node_exporter would not "
                                  "read it",
                                  in_quotes(typed))};
-}
-
-std::expected<std::chrono::nanoseconds, std::string> parse_duration(std::string_view text) {
-    const auto wrong = [text](std::string_view what) {
-        return std::unexpected(fmt::format("{} {}", in_quotes(text), what));
-    };
-    double seconds = 0.0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-    if (error == std::errc::result_out_of_range) return wrong("is out of range");
-    if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(seconds)) {
-        return wrong("is no number of seconds");
-    }
-    if (seconds < 0.0) return wrong("is negative");
-    if (seconds < 1e-9) return wrong("is too short: nothing can be counted in no time");
-    if (seconds > longest_seconds) return wrong("is more than ten years");
-    return std::chrono::nanoseconds(std::llround(seconds * 1e9));
 }
 
 }  // namespace exittop

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <expected>
 #include <span>
 #include <string>
 #include <string_view>
@@ -53,9 +52,5 @@ std::chrono::nanoseconds duration_value(std::string_view option, std::string_vie
 std::chrono::nanoseconds delay_value(std::string_view typed);
 std::chrono::nanoseconds interval_value(std::string_view typed);
 std::string textfile_value(std::string_view typed);
-
-/// Seconds as people write them ("10", "0.5"), or what is wrong with the text.
-[[nodiscard]] std::expected<std::chrono::nanoseconds, std::string> parse_duration(
-    std::string_view text);
 
 }  // namespace exittop

@@ -22,6 +22,7 @@ VALUES = {
     "exittop lab --workload ": {"linux", "micro"},
     "exittop du": {"dump"},
     "exittop dump --pid ": set(),
+    "exittop dump --duration ": set(),
     "exittop dump --a/b x": set(),
     "exittop dump oth": set(),
     "exittop dump -- cma": {"cmake"},

@@ -25,7 +25,8 @@ class ExitleafTest(unittest.TestCase):
         self.assertRegex(done.stderr, rf"\Aexitleaf: [^\n]*(?:{said})[^\n]*\n\Z")
 
     def test_says_that_nobody_answers(self):
-        for arguments in ((), ("--json",), ("--watch", "1"), ("--json", "--watch", "1")):
+        for arguments in ((), ("--json",), ("--watch", "1"), ("--watch", "500ms"),
+                          ("--json", "--watch", "24h")):
             with self.subTest(arguments=arguments):
                 self.assert_error(run_program(EXITLEAF, *arguments), LACKING, nobody_answers())
 
@@ -40,7 +41,10 @@ class ExitleafTest(unittest.TestCase):
         for arguments, said in ((["--nonsense"], "unknown option"), (["web1"], "no arguments"),
                                 (["--watch"], "missing value"), (["--watch", "0"], "--watch takes"),
                                 (["--watch", "nan"], "--watch takes"),
-                                (["--watch", "1s"], "--watch takes"),
+                                (["--watch", "1x"], "from 100ms to 24h"),
+                                (["--watch", "99ms"], "--watch takes"),
+                                (["--watch", "25h"], "--watch takes"),
+                                (["--watch", ""], "--watch takes"),
                                 (["--raw", "-1"], "32 bits"), (["--raw", ""], "32 bits"),
                                 (["--raw", "0x100000000"], "32 bits"),
                                 (["--raw", "1", "--json"], "nothing else")):

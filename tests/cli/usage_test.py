@@ -12,7 +12,7 @@ class UsageTest(CommandLineTest):
                 (["dupm"], "did you mean 'exittop dump'"),
                 (["--nonsense"], "live: unexpected '--nonsense'"),
                 (["dump", "--nonsense"], "--nonsense"),
-                (["--delay", "0.01"], "too short: 0.1 at least"),
+                (["--delay", "0.01"], "too short: 100ms at least"),
                 (["live", "-n", "0"], "--iterations '0' is no whole number"),
                 (["-b", "--baseline", "run.json"], "--baseline is for the live view"),
                 (["dump", "\x1b[2J\nx"], r"\\x1b\[2J"),
@@ -45,11 +45,12 @@ class UsageTest(CommandLineTest):
                 self.assert_error(run(*arguments), USAGE, said)
 
     def test_durations_that_are_none(self):
-        for typed, said in (("ten", "no number of seconds"), ("", "no number of seconds"),
-                            ("1s", "no number of seconds"), ("nan", "no number of seconds"),
-                            ("inf", "no number of seconds"), ("-1", "negative"),
-                            ("0", "too short"), ("1e-12", "too short"), ("1e99", "ten years"),
-                            ("1e999", "out of range")):
+        right = "no duration: 500ms, 5s, 2m, 1h, or a number of seconds"
+        for typed, said in (("ten", right), ("", right), ("5x", right), ("5 s", right),
+                            ("nan", right), ("inf", right), ("s", right),
+                            ("-1", "negative"), ("-1s", "negative"), ("0", "too short"),
+                            ("0h", "too short"), ("1e-12", "too short"), ("1e99", "ten years"),
+                            ("87841h", "ten years"), ("1e999", "out of range")):
             with self.subTest(typed=typed):
                 self.assert_error(run("dump", "--duration", typed), USAGE, said)
 

@@ -19,7 +19,7 @@ from emulated_host import Job, Result
 _SCRIPT = r"""
 said() { while ! grep -q "$1" "$2"; do sleep 0.1; done; }
 load_kvm_core
-exittop -b -d 0.5 --format json >/out/intervals.jsonl 2>/out/json.err & json=$!
+exittop -b -d 500ms --format json >/out/intervals.jsonl 2>/out/json.err & json=$!
 exittop live --delay 1 --format csv >/out/intervals.csv 2>/out/csv.err & csv=$!
 said waiting /out/json.err
 sleep 0.5

@@ -46,7 +46,7 @@ mkdir -p /tmp/full /tmp/top /tmp/count
 umask 077
 exittop export --textfile /tmp/full/exittop.prom --interval 1 --histograms --per-vcpu --measure \
     2>/out/full.err & full=$!
-exittop export --textfile /tmp/top/exittop.prom --interval 1 --top-reasons 2 2>/out/top.err & top=$!
+exittop export --textfile /tmp/top/exittop.prom --interval 1s --top-reasons 2 2>/out/top.err & top=$!
 exittop export --textfile /tmp/count/exittop.prom --interval 1 --detail count 2>/out/count.err &
 count=$!
 umask 022

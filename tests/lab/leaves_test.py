@@ -186,6 +186,12 @@ echo "<0>about to ask" >/dev/kmsg
     kill -TERM $watch; wait $watch; status=$?
     /bin/busybox cat /tmp/watch
     echo "END $status"
+    echo "BEGIN rare"
+    /exitleaf --watch 4295 >/tmp/rare & rare=$!     # in microseconds more than 32 bits hold
+    /bin/busybox sleep 1
+    kill -TERM $rare; wait $rare; status=$?
+    /bin/busybox cat /tmp/rare
+    echo "END $status"
 } 2>&1 | /bin/busybox fold -w 500 | while IFS= read -r line; do echo "<0>$line" >/dev/kmsg; done
 /pass forks=0 pings=0 touches=0
 """
@@ -471,8 +477,10 @@ def check_linux(result: Result, vendor: str) -> None:
         raise Mismatch(f"exitleaf read {reading}, between {before} and {exits}")
     over = [code for code, count in exits.items() if count == before[code]]
     check_watch(got["watch"][0])
+    if got["rare"][0].count("REASON ") != 1:
+        raise Mismatch(f"exitleaf read again before its time: {got['rare']}")
     refused = sections(result.text("refused.log"))
-    if [refused[name][1] for name in ("table", "json", "raw", "watch")] != [77] * 4:
+    if [refused[name][1] for name in ("table", "json", "raw", "watch", "rare")] != [77] * 5:
         raise Mismatch(f"exitleaf in a guest that may not read: {refused}")
     print(f"  exitleaf: {reading['exits']} exits of {len(rows)} reasons; {before.total()} before, "
           f"{sum(exits.values())} in the end, for {len(over)} reasons the same\n" + got["table"][0])

@@ -37,7 +37,7 @@ TEST(Options, LiveIsWhatABareCommandMeans) {
 }
 
 TEST(Options, LiveAll) {
-    const Options options = parsed({"-d", "2.5", "-n3", "--sort", "time", "-p", "12", "--vm", "a*",
+    const Options options = parsed({"-d", "2.5s", "-n3", "--sort", "time", "-p", "12", "--vm", "a*",
                                     "--baseline", "run.json", "--ascii", "--color=never",
                                     "--max-vcpus", "64", "--attach", "raw", "--no-wait"});
     EXPECT_EQ(options.command, Subcommand::live);
@@ -56,7 +56,7 @@ TEST(Options, LiveAll) {
 
 TEST(Options, Leaves) {
     const Options options =
-        parsed({"leaves", "--vm", "web*", "--layout", "2022", "--duration", "2"});
+        parsed({"leaves", "--vm", "web*", "--layout", "2022", "--duration", "2s"});
     EXPECT_EQ(options.command, Subcommand::leaves);
     EXPECT_EQ(options.vm_glob, "web*");
     EXPECT_EQ(options.duration, 2s);
@@ -120,11 +120,11 @@ TEST(Options, Export) {
     EXPECT_EQ(defaults.top_reasons, 20U);
     EXPECT_FALSE(defaults.per_vcpu || defaults.measure);
     EXPECT_EQ(defaults.detail, CountDetail::time) << "distributions that nobody asked for";
-    const Options all = parsed({"export", "--textfile", "-", "--interval", "1", "--top-reasons=5",
+    const Options all = parsed({"export", "--textfile", "-", "--interval", "2m", "--top-reasons=5",
                                 "--histograms", "--per-vcpu", "--measure", "--vm", "web*",
                                 "--no-wait", "--max-vcpus", "16"});
     EXPECT_EQ(all.textfile, "-");
-    EXPECT_EQ(all.interval, 1s);
+    EXPECT_EQ(all.interval, 2min);
     EXPECT_EQ(all.top_reasons, 5U);
     EXPECT_TRUE(all.per_vcpu && all.measure && all.no_wait);
     EXPECT_EQ(all.detail, CountDetail::histogram);
@@ -210,9 +210,10 @@ TEST(Options, MistakesAreOneLine) {
         {{"-b", "dump"}, "live: unexpected 'dump'"},
         {{"live", "--"}, "live: unexpected '--'"},
         {{"live", "--duration", "1"}, "live: unexpected '--duration'"},
-        {{"-d", "0.09"}, "--delay '0.09' is too short: 0.1 at least"},
+        {{"-d", "0.09"}, "--delay '0.09' is too short: 100ms at least"},
+        {{"-d", "99ms"}, "--delay '99ms' is too short: 100ms at least"},
         {{"-d", "-1"}, "--delay '-1' is negative"},
-        {{"--delay", "fast"}, "--delay 'fast' is no number of seconds"},
+        {{"--delay", "fast"}, "--delay 'fast' is no duration: 500ms, 5s, 2m, 1h, or a number"},
         {{"-n", "0"}, "--iterations '0' is no whole number"},
         {{"-n", "-3"}, "--iterations '-3' is no whole number"},
         {{"--iterations", "1.5"}, "--iterations '1.5' is no whole number"},
@@ -226,12 +227,15 @@ TEST(Options, MistakesAreOneLine) {
         {{"dump", "--duration", "1", "--", "ls"}, "not both"},
         {{"dump", "--duration"}, "--duration needs a value"},
         {{"dump", "--duration="}, "--duration needs a value"},
-        {{"dump", "--duration", "ten"}, "--duration 'ten' is no number of seconds"},
-        {{"dump", "--duration", "-1"}, "--duration '-1' is negative"},
-        {{"dump", "--duration", "-inf"}, "--duration '-inf' is no number of seconds"},
-        {{"dump", "--duration", "nan"}, "--duration 'nan' is no number of seconds"},
+        {{"dump", "--duration", "ten"}, "--duration 'ten' is no duration"},
+        {{"dump", "--duration", "5x"}, "--duration '5x' is no duration"},
+        {{"dump", "--duration", "\x1b[2J"}, "--duration '\\x1b[2J' is no duration"},
+        {{"dump", "--duration", "-1"}, "--duration '-1' is negative: a duration is more than 0"},
+        {{"dump", "--duration", "-1s"}, "--duration '-1s' is negative"},
+        {{"dump", "--duration", "-inf"}, "--duration '-inf' is no duration"},
+        {{"dump", "--duration", "nan"}, "--duration 'nan' is no duration"},
         {{"dump", "--duration", "0"}, "--duration '0' is too short"},
-        {{"dump", "--duration", "1e9"}, "--duration '1e9' is more than ten years"},
+        {{"dump", "--duration", "1e9"}, "--duration '1e9' is too long: ten years"},
         {{"dump", "--format", "xml"}, "--format 'xml' is none of table, json, csv"},
         {{"--detail", "time"}, "--detail is for dump, export and --batch"},
         {{"dump", "--detail", "all"}, "--detail 'all' is none of count, time, histogram"},
@@ -249,7 +253,7 @@ TEST(Options, MistakesAreOneLine) {
         {{"dump", "--color", "red"}, "is none of auto, always, never"},
         {{"export"}, "export: no --textfile FILE.prom (or -) given; see 'exittop export --help'"},
         {{"export", "--textfile", "x"}, "'x' does not end in .prom"},
-        {{"export", "--textfile", "-", "--interval", "0.5"}, "--interval '0.5' is too short"},
+        {{"export", "--textfile", "-", "--interval", "0.5"}, "--interval '0.5' is too short: 1s at"},
         {{"export", "--textfile", "-", "--interval", "-1"}, "--interval '-1' is negative"},
         {{"export", "--textfile", "-", "--interval", "5", "--duration", "1"}, "not both"},
         {{"export", "--textfile", "-", "--top-reasons", "0"}, "from 1 to 1000"},
