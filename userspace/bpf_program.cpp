@@ -260,30 +260,16 @@ std::uint64_t monotonic_ns() {
 }
 
 Error kernel_error(const std::string& what, int code) {
-    if (code == -EPERM) {
+    if (code == -EPERM && geteuid() != 0) {
         return {ExitStatus::lacking,
                 what + ": not permitted; run as root (or with CAP_BPF and CAP_PERFMON)"};
     }
     std::string text = fmt::format("{}: {}", what, std::strerror(-code));
     if (!first_complaint.empty()) text += fmt::format(" ({})", first_complaint);
-    return {ExitStatus::failed, text};
+    if (code != -EPERM) return {ExitStatus::failed, text};
+    return {ExitStatus::lacking,
+            text + ", though this is root: a container or a security module may forbid it"};
 }
-
-}  // namespace
-
-std::string attach_variant_name(AttachVariant variant) {
-    switch (variant) {
-        case AttachVariant::typed: return "BTF tracepoints, reason by CO-RE and plain loads";
-        case AttachVariant::raw: return "raw tracepoints, reason by CO-RE and plain loads";
-        case AttachVariant::btf: return "BTF tracepoints, reason by CO-RE";
-        case AttachVariant::raw_helper: return "raw tracepoints, reason by CO-RE and a helper";
-        case AttachVariant::raw_reason: return "raw tracepoints, reason passed";
-        case AttachVariant::classic: return "classic tracepoints";
-    }
-    return "unknown";
-}
-
-namespace {
 
 /// The programs for one tracepoint, by how much is counted.
 struct ExitPrograms {
@@ -544,7 +530,7 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
     }
     KernelFacts facts = kernel_facts(vmlinux.get());
     if (leaves) facts.tsc_khz_address = kernel_symbol("tsc_khz");
-    Error error{ExitStatus::failed, "no way to attach to kvm_exit on this kernel"};
+    std::vector<FailedAttach> failed;
     for (const AttachVariant variant : variants_to_try(facts, choice)) {
         first_complaint.clear();
         auto state = std::make_unique<State>();
@@ -555,9 +541,9 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
         auto done = state->open(facts);
         if (done) done = state->attach();
         if (done) return BpfProgram(std::move(state));
-        error = done.error();
+        failed.push_back({variant, done.error()});
     }
-    return std::unexpected(error);
+    return std::unexpected(attach_error(failed));
 }
 
 std::expected<BpfProgram, Error> BpfProgram::load_detached(std::uint32_t max_vcpus) {

@@ -11,23 +11,13 @@
 #include <string>
 #include <vector>
 
+#include "attach_variant.h"
 #include "error.h"
 #include "exittop_abi.h"
 #include "leaf_layout.h"
 #include "options.h"
 
 namespace exittop {
-
-/// How the program is attached to kvm_exit and kvm_entry. In the order of preference.
-enum class AttachVariant {
-    typed,       ///< BTF-typed exit, reason by CO-RE, plain loads (6.2 and later; CAP_SYS_ADMIN).
-    raw,         ///< Raw tracepoints, reason by CO-RE, plain loads (6.2 and later, for all others).
-    btf,         ///< BTF-typed tracepoints, reason by CO-RE (5.16 to 6.1; takes CAP_SYS_ADMIN).
-    raw_helper,  ///< Raw tracepoints, reason by CO-RE and a helper (5.16 to 6.1, for all others).
-    raw_reason,  ///< Raw tracepoints that pass the reason (up to 5.15).
-    classic,     ///< Classic tracepoints with their fixed records: where BTF does not help.
-};
-std::string attach_variant_name(AttachVariant variant);
 
 /// One program of the object as the kernel sees it.
 struct ProgramFacts {

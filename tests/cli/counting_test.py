@@ -21,8 +21,14 @@ LINES = {
     "json": "exittop dump --format json --duration 0.5 --per-vcpu",
     "csv": "exittop dump --format csv --duration 0.5",
     "no wait": "exittop dump --no-wait --duration 0.3",
-    "classic": "exittop dump --attach classic --duration 0.5",
+    "classic": "exittop dump --attach classic --duration 500ms",
     "check": "exittop check",
+    # Without BTF of the modules there are two ways: one is for older kernels, the other is hidden.
+    "no way": "mkdir /tmp/btf && cp /sys/kernel/btf/vmlinux /tmp/btf && "
+              "mount --bind /tmp/btf /sys/kernel/btf && "
+              "for dir in tracing debug; do mount -t tmpfs none /sys/kernel/$dir; done; "
+              "exittop dump; status=$?; umount /sys/kernel/btf /sys/kernel/tracing "
+              "/sys/kernel/debug; exit $status",
     "record": "exittop record -o /out/run.json --label mine --note 'a note' -- sleep 0.5",
     "record again": "exittop record -o /out/run.json --duration 0.3",
     "record over": "exittop record -o /tmp/new.json --duration 0.2 && exittop record --force "
@@ -119,6 +125,12 @@ class CountingTest(unittest.TestCase):
             self.assertEqual(self.done[name].status, 0, self.done[name].stderr)
             self.assertIn("VM web1", self.done[name].stdout)
             self.assertIn("lost: nothing", self.done[name].stdout)
+
+    def test_all_ways_that_failed_are_told(self):
+        self.assert_fails("no way", 1,
+                          "cannot attach to kvm_exit: raw_tp_reason: cannot attach raw_tp/kvm_exit: "
+                          "Invalid argument[^;]*; classic: cannot attach tp/kvm/kvm_exit: No such")
+        self.assertEqual(self.done["no way"].stderr.count("\n"), 1)
 
     def test_a_full_table_is_told(self):
         done = self.done["few"]

@@ -3,6 +3,7 @@
 program under test sees."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -10,6 +11,11 @@ import unittest
 
 from command_line import (EXITTOP, FAILED, LACKING, CommandLineTest, has_vendor_module, needs_root,
                           run, run_as_nobody, run_program)
+
+
+# A host that has a vendor's module, but no tracepoints that can be found.
+_NO_TRACEFS = ("mount -t tmpfs none /sys/module; mkdir /sys/module/kvm /sys/module/kvm_amd; "
+               "mount -t tmpfs none /sys/kernel/tracing; mount -t tmpfs none /sys/kernel/debug")
 
 
 def run_after_mounts(mounts: str, *arguments: str):
@@ -41,6 +47,16 @@ class HostTest(CommandLineTest):
                   "echo 'none integrity [confidentiality]' >/sys/kernel/security/lockdown")
         self.assert_error(run_after_mounts(mounts, "dump"), LACKING, "lockdown=integrity")
         self.assert_check(mounts, "lockdown")
+
+    def test_no_way_to_attach(self):
+        # Classic tracepoints are found through tracefs.
+        done = run_after_mounts(_NO_TRACEFS, "dump", "--attach", "classic")
+        self.assertIn(done.returncode, (FAILED, LACKING))
+        self.assert_error(done, done.returncode, "cannot attach to kvm_exit: classic: cannot ")
+        error = done.stderr.removeprefix("exittop: ")
+        check = run_after_mounts(_NO_TRACEFS, "check", "--attach", "classic")
+        self.assertEqual((check.returncode, check.stderr), (LACKING, ""))
+        self.assertRegex(check.stdout, rf"(?m)^MISSING +attach +{re.escape(error)}")
 
     def assert_check(self, mounts: str, subject: str) -> None:
         """`check` marks the same subject, and only the first column says so."""

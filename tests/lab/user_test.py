@@ -34,6 +34,13 @@ for less in $UNIT_LESS; do
     as_user "$less" exittop dump --duration 0.1 >/out/less 2>&1
     echo "$less $? $(cat /out/less)" >>/out/less.txt
 done
+# Without BTF of the modules there are two ways: one is for older kernels, the other takes a right.
+mkdir /tmp/btf
+cp /sys/kernel/btf/vmlinux /tmp/btf
+mount --bind /tmp/btf /sys/kernel/btf
+as_user "$UNIT_CAPABILITIES" exittop dump --duration 100ms >/out/no-way.txt 2>&1
+echo $? >>/out/no-way.txt
+umount /sys/kernel/btf
 guests() {
     micro_vm --rounds 300 --end-ms 500 -- qemu-system-x86_64 -name "$1"
     micro_vm --vms 2 --vcpus 2 --rounds 200 --end-ms 500 -- qemu-system-x86_64 -name "$1"
@@ -74,6 +81,11 @@ def check(result: Result, kernel: str, vendor: str) -> None:
     # Tasks may be preempted within tracepoints since 7.0; it costs only the split of the time.
     if losses := lost(run, {"split_missed"} if kernel.startswith("7.") else frozenset()):
         raise Mismatch(f"lost {losses}")
+    no_way = result.text("no-way.txt")
+    if not re.fullmatch(r"exittop: cannot attach to kvm_exit: raw_tp_reason: cannot attach "
+                        r"raw_tp/kvm_exit: [^;\n]*; classic: cannot attach [^\n]*: not permitted; "
+                        r"[^\n]*\n77\n", no_way):
+        raise Mismatch(f"where no way works exittop says: {no_way}")
     nested = {"intel": "ept", "amd": "npt"}[vendor]
     for vm in run["vms"]:
         want = nested if vm["name"] == "nested" else "shadow"

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The ways to attach to kvm_exit and kvm_entry: what they are called, and what is said where none
+// of them works.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "error.h"
+
+namespace exittop {
+
+/// How the program is attached to kvm_exit and kvm_entry. In the order of preference.
+enum class AttachVariant {
+    typed,       ///< BTF-typed exit, reason by CO-RE, plain loads (6.2 and later; CAP_SYS_ADMIN).
+    raw,         ///< Raw tracepoints, reason by CO-RE, plain loads (6.2 and later, for all others).
+    btf,         ///< BTF-typed tracepoints, reason by CO-RE (5.16 to 6.1; takes CAP_SYS_ADMIN).
+    raw_helper,  ///< Raw tracepoints, reason by CO-RE and a helper (5.16 to 6.1, for all others).
+    raw_reason,  ///< Raw tracepoints that pass the reason (up to 5.15).
+    classic,     ///< Classic tracepoints with their fixed records: where BTF does not help.
+};
+
+/// In words, for people: "raw tracepoints, reason passed".
+std::string attach_variant_name(AttachVariant variant);
+/// For JSON, metrics and messages, a contract with scripts: "raw_tp_reason". exittop(8) lists them.
+std::string attach_variant_id(AttachVariant variant);
+
+/// A way that was tried in vain, and why.
+struct FailedAttach {
+    AttachVariant variant;
+    Error error;
+};
+
+/// The error of a start for which no way worked: all that was tried, each with its reason. It is
+/// one of a lacking host where any way lacked a right, as that may be all that it takes.
+Error attach_error(std::span<const FailedAttach> attempts);
+
+}  // namespace exittop
