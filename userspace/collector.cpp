@@ -141,6 +141,7 @@ Snapshot Collector::snapshot_of(VmTable::Contents contents) {
     snapshot.taken_at = utc_now();
     snapshot.duration_s = running_time().count();
     snapshot.detail = program_.detail();
+    snapshot.attach = attach_variant_id(program_.variant());
     snapshot.vms = std::move(contents.vms);
     snapshot.lost = contents.lost;
     snapshot.lost.table_full = program_.memory().table_full;

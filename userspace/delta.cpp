@@ -187,6 +187,7 @@ Delta operator-(const Snapshot& later, const Snapshot& earlier) {
     interval.duration_s = std::max(0.0, later.duration_s - earlier.duration_s);
     interval.host = later.host;
     interval.detail = later.detail;
+    interval.attach = later.attach;
     interval.lost = lost_since(later.lost, earlier.lost);
     interval.cost = cost_since(later.cost, earlier.cost);
 
@@ -212,6 +213,7 @@ Delta& Delta::operator+=(const Delta& next) {
     interval.duration_s += next.interval.duration_s;
     interval.host = next.interval.host;
     interval.detail = next.interval.detail;
+    interval.attach = next.interval.attach;
     for (const LostCause& cause : lost_causes()) {
         interval.lost.*cause.value =
             saturating_add(interval.lost.*cause.value, next.interval.lost.*cause.value);

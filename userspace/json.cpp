@@ -127,6 +127,7 @@ void add_snapshot(Json& object, const Snapshot& snapshot) {
     object["taken_at"] = snapshot.taken_at;
     object["duration_s"] = snapshot.duration_s;
     if (snapshot.detail < CountDetail::histogram) object["detail"] = detail_name(snapshot.detail);
+    add_known(object, "attach", snapshot.attach);
     object["host"] = host_json(snapshot.host);
     object["vms"] = std::move(vms);
     object["lost"] = lost_json(snapshot.lost);
@@ -420,6 +421,7 @@ Snapshot read_snapshot(const Node& node) {
     snapshot.taken_at = node.at("taken_at").text();
     snapshot.duration_s = node.at("duration_s").seconds();
     if (node.has("detail")) snapshot.detail = read_detail(node.at("detail"));
+    snapshot.attach = node.text_or_none("attach");
     snapshot.host = read_host(node.at("host"));
     const Node vms = node.at("vms");
     std::set<std::string> ids;

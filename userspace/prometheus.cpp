@@ -58,6 +58,8 @@ constexpr std::array families = {
                  "The host's kernel and CPU, its isa (vmx, svm), and the paging of new VMs."},
     MetricFamily{"exittop_host_parameter_info", "gauge",
                  "Parameters of the kvm modules that change what exits cost."},
+    MetricFamily{"exittop_attach_info", "gauge",
+                 "Which kind of tracepoint exittop attached to; see exittop(8)."},
     MetricFamily{"exittop_slots_used", "gauge", "vCPUs that have a place in exittop's table."},
     MetricFamily{"exittop_slots_limit", "gauge",
                  "vCPUs there is room for (--max-vcpus); exits of more are lost as table_full."},
@@ -334,6 +336,13 @@ void write_host(Writer& writer, const HostFacts& host) {
     }
 }
 
+// Nothing, as long as exittop waits.
+void write_attach(Writer& writer, const std::string& attach) {
+    if (attach.empty()) return;
+    writer.begin("exittop_attach_info");
+    writer.count(fmt::format("attach=\"{}\"", foreign(attach)), 1);
+}
+
 void write_cost(Writer& writer, const Cost& cost) {
     writer.only_count("exittop_slots_used", cost.vcpus_used);
     writer.only_count("exittop_slots_limit", cost.vcpus_limit);
@@ -369,6 +378,7 @@ std::string prometheus_text(const Snapshot& snapshot, std::span<const VmSeries> 
     write_vms(writer, labelled);
     if (per_vcpu) write_vcpus(writer, labelled, snapshot.detail);
     write_host(writer, snapshot.host);
+    write_attach(writer, snapshot.attach);
     write_cost(writer, snapshot.cost);
     write_own(writer, snapshot.lost, facts);
     return std::move(writer.out);

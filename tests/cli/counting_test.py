@@ -22,6 +22,7 @@ LINES = {
     "csv": "exittop dump --format csv --duration 0.5",
     "no wait": "exittop dump --no-wait --duration 0.3",
     "classic": "exittop dump --attach classic --duration 500ms",
+    "metrics": "exittop export --textfile - --duration 300ms --attach classic",
     "check": "exittop check",
     # Without BTF of the modules there are two ways: one is for older kernels, the other is hidden.
     "no way": "mkdir /tmp/btf && cp /sys/kernel/btf/vmlinux /tmp/btf && "
@@ -71,7 +72,7 @@ class CountingTest(unittest.TestCase):
 
     def test_json_names_what_it_counted(self):
         run = json.loads(self.done["json"].stdout)
-        self.assertEqual(run["schema"], "exittop/1")
+        self.assertEqual((run["schema"], run["attach"]), ("exittop/1", "tp_btf_helper"))
         (vm,) = run["vms"]
         self.assertEqual((vm["name"], vm["isa"], vm["paging"]), ("web1", "svm", "npt"))
         self.assertEqual(len(vm["vcpus"]), 2)
@@ -125,6 +126,11 @@ class CountingTest(unittest.TestCase):
             self.assertEqual(self.done[name].status, 0, self.done[name].stderr)
             self.assertIn("VM web1", self.done[name].stdout)
             self.assertIn("lost: nothing", self.done[name].stdout)
+
+    def test_metrics_tell_the_way_that_was_taken(self):
+        done = self.done["metrics"]
+        self.assertEqual(done.status, 0, done.stderr)
+        self.assertIn('\nexittop_attach_info{attach="classic"} 1\n', done.stdout)
 
     def test_all_ways_that_failed_are_told(self):
         self.assert_fails("no way", 1,

@@ -146,10 +146,16 @@ def check_split(run: dict) -> None:
 
 def check_attach(result: Result, kernel: str) -> None:
     """The way to attach is the one for this kernel, and the verifier's figures are on record."""
-    want = {"5.10": "reason passed", "6.1": "BTF tracepoints"}.get(kernel, "plain loads")
+    want, said = {"5.10": ("raw_tp_reason", "reason passed"),
+                  "6.1": ("tp_btf_helper", "BTF tracepoints")}.get(kernel,
+                                                                   ("tp_btf", "plain loads"))
+    ways = {name: json.loads(result.text(f"{name}.json")).get("attach")
+            for name in ("session", "many", "classic")}
+    if ways != {"session": want, "many": want, "classic": "classic"}:
+        raise Mismatch(f"attached by {ways}, not by {want}")
     text = result.text("check-loaded.txt")
-    if want not in text:
-        raise Mismatch(f"exittop check does not say '{want}':\n{text}")
+    if said not in text:
+        raise Mismatch(f"exittop check does not say '{said}':\n{text}")
     for line in text.splitlines():
         if "instructions verified" in line:
             print("    " + " ".join(line.split()[2:]))

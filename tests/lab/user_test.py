@@ -86,6 +86,9 @@ def check(result: Result, kernel: str, vendor: str) -> None:
                         r"raw_tp/kvm_exit: [^;\n]*; classic: cannot attach [^\n]*: not permitted; "
                         r"[^\n]*\n77\n", no_way):
         raise Mismatch(f"where no way works exittop says: {no_way}")
+    want = "raw_tp_helper" if kernel == "6.1" else "raw_tp"
+    if run["attach"] != want:
+        raise Mismatch(f"attached by {run['attach']}, not by {want}")
     nested = {"intel": "ept", "amd": "npt"}[vendor]
     for vm in run["vms"]:
         want = nested if vm["name"] == "nested" else "shadow"

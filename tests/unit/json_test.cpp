@@ -67,6 +67,22 @@ TEST(Json, RunsAreReadBack) {
     EXPECT_LT(json.find("\"vms\""), json.find("\"repeats\""));
 }
 
+TEST(Json, TheWayOfAttachingIsKnownOrNot) {
+    Snapshot snapshot = plain_snapshot();
+    const std::string json = to_json(snapshot);
+    const auto renamed = from_json(replaced(json, R"("attach":"tp_btf")", R"("attach":"newer")"));
+    ASSERT_TRUE(renamed) << renamed.error();
+    EXPECT_EQ(renamed->repeats[0].attach, "newer");
+    const auto older = from_json(replaced(json, R"("attach":"tp_btf",)", ""));
+    ASSERT_TRUE(older) << older.error();
+    snapshot.attach = "";
+    EXPECT_EQ(*older, plain_run(snapshot));
+    EXPECT_EQ(to_json(snapshot).find("\"attach\""), std::string::npos);
+    const auto wrong = from_json(replaced(json, R"("attach":"tp_btf")", R"("attach":1)"));
+    ASSERT_FALSE(wrong);
+    EXPECT_EQ(wrong.error(), "attach: must be a string");
+}
+
 TEST(Json, WhatWasNotCountedIsNotThere) {
     Snapshot snapshot = test::make_snapshot();
     snapshot.detail = CountDetail::time;

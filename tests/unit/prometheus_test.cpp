@@ -82,6 +82,7 @@ TEST(Prometheus, WithoutVms) {
     const std::string text = prometheus_text(snapshot, vms, waiting);
     EXPECT_NE(text.find("\nexittop_counting 0\n"), std::string::npos);
     EXPECT_EQ(text.find("{vm="), std::string::npos);
+    EXPECT_EQ(text.find("exittop_attach_info"), std::string::npos);
 }
 
 TEST(Prometheus, CountsAndTimesAreExact) {

@@ -76,6 +76,7 @@ inline Snapshot make_snapshot() {
     Snapshot snapshot;
     snapshot.taken_at = "2026-03-01T12:00:00Z";
     snapshot.duration_s = 10.0;
+    snapshot.attach = "tp_btf";
     snapshot.host = {"6.1.0-18-cloud-amd64", "Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz", Isa::vmx,
                      Paging::ept, {{"kvm_intel.ept", "Y"}, {"kvm_intel.nested", "Y"}}, "kvm03"};
     snapshot.vms = {make_web_vm(), make_ended_vm()};
