@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstddef>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <fstream>
@@ -39,6 +40,12 @@ namespace {
 /// What libbpf complained about first: it becomes part of the error, if there is one.
 std::string first_complaint;
 
+bool shows_log = false;  ///< show_libbpf_log()
+
+/// BPF_LOG_LEVEL1 and BPF_LOG_STATS of the kernel's bpf_verifier.h: of a program that is refused
+/// the way to where it is wrong, of all of them what it took to verify them.
+constexpr std::uint32_t verifier_log = 1 | 4;
+
 /// Of the verifier's log the line that says why: the last before its statistics. Of other messages
 /// all.
 std::string essence(const std::string& message) {
@@ -54,13 +61,15 @@ std::string essence(const std::string& message) {
 }
 
 int keep_complaint(libbpf_print_level level, const char* format, va_list arguments) {
-    if (level != LIBBPF_WARN) return 0;
+    if (level != LIBBPF_WARN && !shows_log) return 0;
     va_list again;
     va_copy(again, arguments);
     const int length = std::vsnprintf(nullptr, 0, format, arguments);
     std::string message(static_cast<std::size_t>(std::max(length, 0)), '\0');
     std::vsnprintf(message.data(), message.size() + 1, format, again);
     va_end(again);
+    if (shows_log) std::fputs(message.c_str(), stderr);
+    if (level != LIBBPF_WARN) return length;
     const bool verifier = message.find("\nprocessed ") != std::string::npos;
     if (first_complaint.empty() || verifier) first_complaint = essence(message);
     return length;
@@ -271,6 +280,12 @@ Error kernel_error(const std::string& what, int code) {
             text + ", though this is root: a container or a security module may forbid it"};
 }
 
+}  // namespace
+
+void show_libbpf_log() { shows_log = true; }
+
+namespace {
+
 /// The programs for one tracepoint, by how much is counted.
 struct ExitPrograms {
     bpf_program* timed;
@@ -361,7 +376,8 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
 }
 
 std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
-    LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = facts.types.c_str());
+    LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = facts.types.c_str(),
+                .kernel_log_level = shows_log ? verifier_log : 0);
     skeleton.reset(exittop_bpf__open_opts(&options));
     if (!skeleton) return std::unexpected(kernel_error("cannot open the BPF object", -errno));
     // A kernel without bpf_rdonly_cast() has libbpf look for it in the modules' BTF. That is one
@@ -533,6 +549,7 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
     std::vector<FailedAttach> failed;
     for (const AttachVariant variant : variants_to_try(facts, choice)) {
         first_complaint.clear();
+        if (shows_log) report(fmt::format("trying {}", attach_variant_id(variant)));
         auto state = std::make_unique<State>();
         state->variant = variant;
         state->max_vcpus = max_vcpus;

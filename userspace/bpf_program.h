@@ -19,6 +19,10 @@
 
 namespace exittop {
 
+/// From now on all that libbpf and the verifier say goes to stderr. It is for the whole process, as
+/// libbpf's own setting is.
+void show_libbpf_log();
+
 /// One program of the object as the kernel sees it.
 struct ProgramFacts {
     std::string name;

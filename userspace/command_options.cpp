@@ -137,6 +137,7 @@ private:
             [this](const std::string& typed) {
                 options_.max_vcpus = whole_number("--max-vcpus", typed, EXITTOP_MAX_SLOTS);
             });
+        app_.add_flag("--debug", options_.debug, "Print libbpf's and the verifier's log.");
     }
 
     void add_live() {

@@ -13,6 +13,7 @@
 #include <filesystem>
 
 #include "batch.h"
+#include "bpf_program.h"
 #include "check.h"
 #include "collector.h"
 #include "compare.h"
@@ -83,7 +84,14 @@ std::expected<void, Error> require_counting(const Host& host, const Options& opt
 Done run_live_or_batch(const Options& options) {
     const Host host;
     if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
-    if (!options.batch && isatty(STDOUT_FILENO) == 1) return run_live(host, options);
+    if (!options.batch && isatty(STDOUT_FILENO) == 1) {
+        if (options.debug && isatty(STDERR_FILENO) == 1) {
+            return std::unexpected(Error{ExitStatus::usage,
+                                         "--debug would write into the live view: send its log "
+                                         "elsewhere (2>FILE), or use --batch"});
+        }
+        return run_live(host, options);
+    }
     if (!options.baseline.empty()) {
         return std::unexpected(Error{ExitStatus::usage,
                                      "--baseline is for the live view, and stdout is no terminal"});
@@ -316,6 +324,7 @@ Done run_command(const Options& options) {
 }  // namespace
 
 int run(const Options& options) {
+    if (options.debug) show_libbpf_log();
     const Done done = run_command(options);
     if (done) return *done;
     report(done.error().text);

@@ -72,6 +72,8 @@ struct Options {
     bool no_wait = false;
     /// Whatever counts, check: which tracepoints to use; automatic decides by the kernel's BTF.
     AttachChoice attach = AttachChoice::automatic;
+    /// Whatever counts, check: print all that libbpf and the kernel's verifier say.
+    bool debug = false;
     /// Where it prints: colour; automatic: on terminals, unless NO_COLOR is set.
     ColorMode color = ColorMode::automatic;
     /// leaves: what each leaf means; the layout named "2021".

@@ -2,6 +2,7 @@
 """What the command line promises where there is something to count, in an emulated host."""
 
 import json
+import re
 import unittest
 
 import emulated
@@ -24,6 +25,7 @@ LINES = {
     "classic": "exittop dump --attach classic --duration 500ms",
     "metrics": "exittop export --textfile - --duration 300ms --attach classic",
     "check": "exittop check",
+    "debug": "exittop check --debug",
     # Without BTF of the modules there are two ways: one is for older kernels, the other is hidden.
     "no way": "mkdir /tmp/btf && cp /sys/kernel/btf/vmlinux /tmp/btf && "
               "mount --bind /tmp/btf /sys/kernel/btf && "
@@ -137,6 +139,18 @@ class CountingTest(unittest.TestCase):
                           "cannot attach to kvm_exit: raw_tp_reason: cannot attach raw_tp/kvm_exit: "
                           "Invalid argument[^;]*; classic: cannot attach tp/kvm/kvm_exit: No such")
         self.assertEqual(self.done["no way"].stderr.count("\n"), 1)
+
+    def test_debug_shows_the_verifiers_log(self):
+        done = self.done["debug"]
+        self.assertEqual(done.status, 0, done.stdout)
+        programs = re.findall(r"program +(\w+): (\d+) instructions verified", done.stdout)
+        self.assertGreater(len(programs), 4)
+        self.assertIn("exittop: trying tp_btf_helper\n", done.stderr)
+        for name, instructions in programs:
+            log = done.stderr.split(f"prog '{name}': -- BEGIN PROG LOAD LOG --\n")[1]
+            log = log.split("-- END PROG LOAD LOG --\n")[0]
+            self.assertRegex(log, rf"(?m)^processed {instructions} insns ")
+        self.assertNotIn("libbpf: ", self.done["check"].stderr)
 
     def test_a_full_table_is_told(self):
         done = self.done["few"]

@@ -58,6 +58,15 @@ class HostTest(CommandLineTest):
         self.assertEqual((check.returncode, check.stderr), (LACKING, ""))
         self.assertRegex(check.stdout, rf"(?m)^MISSING +attach +{re.escape(error)}")
 
+    def test_debug_prints_the_log(self):
+        done = run_after_mounts(_NO_TRACEFS, "dump", "--attach", "classic", "--debug")
+        self.assertEqual(done.stdout, "")
+        *log, error = done.stderr.splitlines()
+        self.assertRegex(error, "^exittop: cannot attach to kvm_exit: classic: ")
+        self.assertIn("exittop: trying classic", log)
+        self.assertRegex("\n".join(log), r"(?m)^libbpf: prog 'exit_classic': -- BEGIN PROG LOAD LOG "
+                                         r"--\n(?:.*\n)*?processed \d+ insns .*\n-- END ")
+
     def assert_check(self, mounts: str, subject: str) -> None:
         """`check` marks the same subject, and only the first column says so."""
         done = run_after_mounts(mounts, "check")

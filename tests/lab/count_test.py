@@ -82,7 +82,8 @@ END
 exittop dump --attach classic --format json -- /bin/busybox sh /tmp/classic.sh \
     >/out/classic.json 2>/out/classic.err || exit 1
 load_kvm 1
-exittop check >/out/check-loaded.txt 2>&1
+exittop check --debug >/out/check-loaded.txt 2>/tmp/check.log
+grep '^processed ' /tmp/check.log >/out/verifier.txt
 """
 
 
@@ -156,9 +157,14 @@ def check_attach(result: Result, kernel: str) -> None:
     text = result.text("check-loaded.txt")
     if said not in text:
         raise Mismatch(f"exittop check does not say '{said}':\n{text}")
-    for line in text.splitlines():
-        if "instructions verified" in line:
-            print("    " + " ".join(line.split()[2:]))
+    programs = [" ".join(line.split()[2:]) for line in text.splitlines()
+                if "instructions verified" in line]
+    log = result.text("verifier.txt").splitlines()
+    if not programs or len(log) != len(programs):
+        raise Mismatch(f"exittop check --debug shows the verifier's figures of {len(log)} programs, "
+                       f"not of {len(programs)}")
+    for line in programs:
+        print("    " + line)
 
 
 def check(result: Result, kernel: str, vendor: str) -> None:

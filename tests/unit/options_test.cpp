@@ -152,6 +152,13 @@ TEST(Options, LabArgumentsAreLeftAlone) {
 
 TEST(Options, OtherCommands) {
     EXPECT_EQ(parsed({"check", "--attach", "raw"}).attach, AttachChoice::raw);
+    EXPECT_FALSE(parsed({"check"}).debug);
+    for (const Words& words : {Words{"check"}, {"-b"}, {"dump"}, {"record", "-o", "a"},
+                               {"export", "--textfile", "-"}, {"leaves", "--vm", "*"}}) {
+        Words with_debug = words;
+        with_debug.push_back("--debug");
+        EXPECT_TRUE(parsed(with_debug).debug) << words.front();
+    }
     EXPECT_FALSE(parsed({"reasons"}).isa);
     const Options reasons = parsed({"reasons", "0x30", "--isa", "vmx", "--format", "csv"});
     EXPECT_EQ(reasons.reason, "0x30");
@@ -262,6 +269,7 @@ TEST(Options, MistakesAreOneLine) {
         {{"export", "--textfile", "-", "--histograms", "--detail", "count"},
          "export: --histograms needs more than --detail count"},
         {{"check", "x"}, "check: unexpected 'x'"},
+        {{"reasons", "--debug"}, "reasons: unexpected '--debug'"},
         {{"check", "--"}, "check: unexpected '--'"},
         {{"reasons", "a", "b"}, "reasons: unexpected 'b'"},
         {{"reasons", "--isa", "arm"}, "--isa 'arm' is none of vmx, svm"},
