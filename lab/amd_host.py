@@ -15,6 +15,11 @@ from lab_error import HOST_LACKS, LabError
 # Without cmpxchg16b: QEMU 7.2 emulates it with wrong flags where the flags were not yet computed,
 # and an interrupt right after it then brings the emulated kernel down, about once in ten boots.
 _PROCESSOR = "EPYC,-cx16"
+# For a kernel whose KVM refuses to load without. QEMU's emulation has the feature but does not say
+# so; to make it say so takes an option that also forces on all else of an EPYC, of which this is
+# what the emulation lacks.
+_CONSTANT_TSC = (",+invtsc,x-force-features=on,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,"
+                 "-3dnowprefetch,-osvw,-topoext,-nrip-save,-xsavec")
 _ARGUMENTS = "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable cryptomgr.notests"
 
 
@@ -33,7 +38,7 @@ def run(job: Job) -> Result | None:
     with tempfile.TemporaryDirectory(prefix="exittop-lab-") as folder:
         initramfs, transfer = Path(folder) / "initramfs", Path(folder) / "transfer"
         initramfs.write_bytes(build_initramfs(job))
-        command = [qemu, *_machine(job), "-kernel", str(kernel.vmlinuz),
+        command = [qemu, *_machine(job, kernel), "-kernel", str(kernel.vmlinuz),
                    "-initrd", str(initramfs),
                    "-append", f"{_ARGUMENTS} {job.kernel_arguments}".strip()]
         if job.interactive:
@@ -45,9 +50,10 @@ def run(job: Job) -> Result | None:
         return read_result(console, transfer.read_bytes() if transfer.exists() else b"", wall_s)
 
 
-def _machine(job: Job) -> list[str]:
+def _machine(job: Job, kernel: kernels.Kernel) -> list[str]:
+    processor = _PROCESSOR + (_CONSTANT_TSC if kernel.wants_constant_tsc else "")
     # One thread for all emulated CPUs: with a thread each, some boots with two CPUs hang.
-    options = ["-accel", "tcg,thread=single,tb-size=512", "-machine", "q35", "-cpu", _PROCESSOR,
+    options = ["-accel", "tcg,thread=single,tb-size=512", "-machine", "q35", "-cpu", processor,
                "-smp", str(job.cpus), "-m", f"{job.memory_mib or 1024}M", "-nodefaults",
                "-no-user-config", "-display", "none", "-monitor", "none", "-no-reboot"]
     if job.icount:

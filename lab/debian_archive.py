@@ -5,6 +5,7 @@ apt runs with a configuration, lists and caches of its own, and learns the mirro
 machine's own sources, so the system's packages stay as they are.
 """
 
+import fcntl
 import os
 import re
 import subprocess
@@ -33,12 +34,15 @@ class Archive:
                     "Acquire::Languages": "none", "APT::Architecture": "amd64",
                     "Acquire::Retries": "2", "Acquire::http::Timeout": "30",
                     "APT::Update::Error-Mode": "any", "APT::Sandbox::User": "root"}
+        self._lock = state / "lock"
         self._options = [word for key, value in settings.items()
                          for word in ("-o", f"{key}={value}")]
         self.run(["apt-get", "-q", "update"])
 
     def run(self, command: list[str], cwd: Path | None = None) -> str:
-        return run([command[0], *self._options, *command[1:]], cwd)
+        with self._lock.open("w") as lock:      # apt would fail where another one is at work
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return run([command[0], *self._options, *command[1:]], cwd)
 
     def show(self, *names: str) -> list[dict[str, str]]:
         """The fields of the newest version of each package; nothing for one that there is not."""

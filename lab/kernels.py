@@ -23,14 +23,13 @@ from elf_file import section
 from lab_error import HOST_LACKS, USAGE, LabError
 
 _LIST = json.loads((Path(__file__).parent / "kernels.json").read_text())
-# The parts a kernel comes in; since 6.19 image, binary and modules are packages of their own.
-_PART = re.compile(r"linux-(?:image|binary|modules)-\d\S*" + re.escape(_LIST["flavour"]))
 
 
 @dataclass(frozen=True)
 class Kernel:
     """An unpacked kernel. `modules` is its lib/modules/RELEASE folder."""
-    version: str
+    version: str        # as kernels.json calls it: its series, and its flavour where it is another
+    series: str
     release: str
     suite: str
     vmlinuz: Path
@@ -38,6 +37,7 @@ class Kernel:
     module_btf: bool
     vendors: tuple[str, ...]
     package_version: str
+    wants_constant_tsc: bool        # else its KVM does not load
     replaced: dict[str, Path] = field(default_factory=dict)     # modules that stand in for its own
 
 
@@ -105,11 +105,13 @@ def module_bytes(of: Kernel, name: str) -> bytes:
 
 def _describe(version: str, entry: dict, folder: Path) -> Kernel:
     facts = json.loads((folder / "kernel.json").read_text())
-    return Kernel(version=version, release=facts["release"], suite=facts["suite"],
+    return Kernel(version=version, series=_packages(version, entry).series,
+                  release=facts["release"], suite=facts["suite"],
                   vmlinuz=folder / "vmlinuz", modules=folder / "modules" / facts["release"],
                   module_btf=entry["module_btf"], vendors=tuple(entry["vendors"]),
                   # "linux-image-RELEASE_VERSION_amd64.deb"
-                  package_version=facts["packages"][-1].split("_")[1])
+                  package_version=facts["packages"][-1].split("_")[1],
+                  wants_constant_tsc=entry.get("wants_constant_tsc", False))
 
 
 def _fetch(version: str, entry: dict, folder: Path, progress: Callable[[str], None]) -> None:
@@ -120,7 +122,8 @@ def _fetch(version: str, entry: dict, folder: Path, progress: Callable[[str], No
             progress(f"getting kernel {version} from {source['suite']}")
             try:
                 apt = archive(source["suite"])
-                parts = apt.download(_parts(apt, version), Path(temporary) / "debs")
+                parts = apt.download(_parts(apt, _packages(version, entry)),
+                                     Path(temporary) / "debs")
                 fresh = _unpack(parts, source, Path(temporary))
             except LabError as error:
                 problem = problem or error
@@ -153,9 +156,35 @@ def _unpack(debs: list[Path], source: dict, temporary: Path) -> Path:
     return fresh
 
 
-def _parts(apt: Archive, version: str) -> dict[str, str]:
-    """Names and versions of the packages that the newest kernel of `version` is made of."""
-    newest = _newest(apt, version)
+@dataclass(frozen=True)
+class _Packages:
+    """How Debian names the packages of a series ("6.12") and flavour ("cloud-amd64", "amd64")."""
+    series: str
+    flavour: str
+
+    def image(self) -> re.Pattern:
+        return re.compile(rf"linux-image-{re.escape(self.series)}\.{self._rest()}")
+
+    def part(self) -> re.Pattern:
+        """What a kernel comes in: since 6.19 image, binary and modules are packages each."""
+        return re.compile(rf"linux-(?:image|binary|modules)-\d+\.{self._rest()}")
+
+    def newest(self) -> str:
+        """The package that depends on the suite's newest image."""
+        return f"linux-image-{self.flavour}"
+
+    def _rest(self) -> str:
+        """The release behind its first number: 1.0-50-amd64, 12.48+deb13-amd64."""
+        return rf"\d[^-]*(?:-\d+)?-{re.escape(self.flavour)}"
+
+
+def _packages(version: str, entry: dict) -> _Packages:
+    return _Packages(entry.get("series", version), entry.get("flavour", _LIST["flavour"]))
+
+
+def _parts(apt: Archive, packages: _Packages) -> dict[str, str]:
+    """Names and versions of the packages that the newest kernel is made of."""
+    newest = _newest(apt, packages)
     found, queue = {}, [newest]
     while queue:
         facts = apt.show(queue.pop())
@@ -164,28 +193,28 @@ def _parts(apt: Archive, version: str) -> dict[str, str]:
             # The first of several alternatives is the signed one; the others are not needed.
             wanted = (d.split("|")[0].split()[0]
                       for d in package.get("Depends", "").split(","))
-            queue += [d for d in wanted if _PART.fullmatch(d) and d not in found]
+            queue += [d for d in wanted if packages.part().fullmatch(d) and d not in found]
     return found
 
 
-def _newest(apt: Archive, version: str) -> str:
-    """The image of that version with the highest package version, else the suite's newest.
+def _newest(apt: Archive, packages: _Packages) -> str:
+    """The image of that series with the highest package version, else the suite's newest.
 
     A suite's kernel moves on (sid above all): then the newest it has is what we test.
     """
-    pattern = rf"^linux-image-{re.escape(version)}\.[0-9].*{re.escape(_LIST['flavour'])}$"
     names = apt.run(["apt-cache", "pkgnames", "linux-image-"]).split()
     best = None
-    for package in apt.show(*(n for n in names if re.match(pattern, n))):
+    for package in apt.show(*(n for n in names if packages.image().fullmatch(n))):
         if best is None or newer(package["Version"], best["Version"]):
             best = package
     if best:
         return best["Package"]
-    for meta in apt.show(_LIST["package"]):
+    for meta in apt.show(packages.newest()):
         for word in re.split(r"[\s,|]+", meta.get("Depends", "")):
-            if _PART.fullmatch(word):
+            if packages.part().fullmatch(word):
                 return word
-    raise LabError(f"the suite {apt.suite} has no kernel {version}", HOST_LACKS)
+    raise LabError(f"the suite {apt.suite} has no kernel {packages.series} of flavour "
+                   f"{packages.flavour}", HOST_LACKS)
 
 
 def _write_whole(path: Path, data: bytes) -> None:

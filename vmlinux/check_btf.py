@@ -94,16 +94,16 @@ _FUNCTIONS = [
 ]
 
 
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
+def _number(series: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in series.split("."))
 
 
-def _applies(kernel_range: str, version: str) -> bool:
+def _applies(kernel_range: str, series: str) -> bool:
     if kernel_range.endswith("+"):
-        return _number(version) >= _number(kernel_range[:-1])
+        return _number(series) >= _number(kernel_range[:-1])
     low, _, high = kernel_range.partition("-")
-    return ((not low or _number(version) >= _number(low)) and
-            (not high or _number(version) <= _number(high)))
+    return ((not low or _number(series) >= _number(low)) and
+            (not high or _number(series) <= _number(high)))
 
 
 # ----- BTF, as described in the kernel's Documentation/bpf/btf.rst. -------------------------------
@@ -270,6 +270,7 @@ def _without_flavour(name: str) -> str:
 class KernelBtf:
     """The BTF of one kernel: vmlinux, and the modules that have any."""
     version: str
+    series: str
     release: str
     parts: dict[str, Btf] = field(default_factory=dict)
 
@@ -290,7 +291,7 @@ class KernelBtf:
 
 def load(version: str) -> KernelBtf:
     kernel = kernels.kernel(version)
-    result = KernelBtf(version, kernel.release)
+    result = KernelBtf(version, kernel.series, kernel.release)
     base = Btf(kernels.btf(kernel, "vmlinux").read_bytes())
     result.parts["vmlinux"] = base
     if kernel.module_btf:
@@ -332,7 +333,7 @@ class Check:
         homes = {}
         for kernel in self._kernels:
             found = kernel.record(real)
-            wanted = f"in {part}" if _applies(kernel_range, kernel.version) else "nothing"
+            wanted = f"in {part}" if _applies(kernel_range, kernel.series) else "nothing"
             self._hold(f"{kind} {name}", kernel, f"in {found[0]}" if found else "nothing", wanted)
             if found:
                 homes[kernel.version] = found[0]
@@ -347,7 +348,7 @@ class Check:
         for kernel in self._kernels:
             member = kernel.member(part, one.path)
             self._hold(one.path, kernel, member is not None,
-                       _applies(kernel_range, kernel.version))
+                       _applies(kernel_range, kernel.series))
             if member:
                 seen[kernel.version] = self._hold_type(one, kernel, member)
         self._show(f"  .{one.name}", sorted(set(seen.values())), seen)
@@ -355,7 +356,7 @@ class Check:
     def _hold_type(self, one: HeaderField, kernel: KernelBtf, member: Member) -> str:
         text = _KIND_NAMES.get(member.kind, f"kind {member.kind}")
         before, other = _POINTERS_BEFORE.get(one.path, ("", ""))
-        is_other = bool(before) and _applies(before, kernel.version)
+        is_other = bool(before) and _applies(before, kernel.series)
         if is_other or one.type.endswith("*"):
             target = other if is_other else one.type.rstrip("* ").split()[-1]
             if target == "void":    # what has no name: a function, too
@@ -364,7 +365,7 @@ class Check:
             return f"-> {member.points_to}"
         if one.type in _SCALARS:
             size = next((size for kernel_range, size in _SIZES.get(one.path, {}).items()
-                         if _applies(kernel_range, kernel.version)), _SCALARS[one.type])
+                         if _applies(kernel_range, kernel.series)), _SCALARS[one.type])
             self._hold(f"{one.path} is a", kernel, (text, member.size), ("integer", size))
             return f"{text} of {member.size}"
         self._hold(f"{one.path} is a", kernel, f"{text} {member.type_name}", one.type)
@@ -379,7 +380,7 @@ class Check:
         for part, path, kernel_range, wanted in _OFFSETS:
             for kernel in self._kernels:
                 member = kernel.member(part, path)
-                applies = _applies(kernel_range, kernel.version)
+                applies = _applies(kernel_range, kernel.series)
                 value = wanted
                 if applies and isinstance(wanted, str):
                     before, behind = wanted.split(" + ")
@@ -394,14 +395,14 @@ class Check:
                 btf = kernel.parts.get("kvm")
                 self._hold(f"arguments of the tracepoint {name}", kernel,
                            btf and btf.tracepoint_arguments(name),
-                           wanted if _applies(kernel_range, kernel.version) else None)
+                           wanted if _applies(kernel_range, kernel.series) else None)
             print(f"{'tracepoint ' + name:<34} {wanted} arguments, kernels {kernel_range}")
         for part, name, kernel_range, wanted in _FUNCTIONS:
             for kernel in self._kernels:
                 btf = kernel.parts.get(part)
                 found = btf and btf.named(_FUNC, name)
                 self._hold(f"function {name} in {part}", kernel, bool(found),
-                           _applies(kernel_range, kernel.version))
+                           _applies(kernel_range, kernel.series))
                 if found and wanted:
                     self._hold(f"first argument of {name}", kernel, btf.first_parameter(found),
                                wanted)
