@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Exits of L2 are told from those of L1: for a guest that runs a guest of its own by SVM.
+"""Exits of L2 are told from those of L1: for a guest that runs a guest of its own by SVM or VMX.
 
 The kernel's own count of kvm_nested_vmexit, which has every exit of L2, is held against exittop's
 exits of level 2; what its count of kvm_exit has beyond that, against those of level 1. In three
@@ -9,9 +9,10 @@ modes: nested paging in both, in the host alone, in neither.
 import json
 import sys
 from collections import Counter
+from dataclasses import dataclass
 
 import harness
-from counts import Mismatch, guest_threads, lost
+from counts import INTERRUPTS, Mismatch, guest_threads, lost
 
 import kernel_counts
 import workloads
@@ -28,7 +29,7 @@ nested() {
 . /lab/shell.sh
 kernel_counts_start
 kernel_counts_start kvm_nested_vmexit
-nested_vm --rounds $ROUNDS $2 >/out/$1.guests
+nested_$ISA --rounds $ROUNDS $2 >/out/$1.guests
 status=\$?
 kernel_counts_stop /out/$1.counts
 kernel_counts_stop /out/$1.nested kvm_nested_vmexit
@@ -40,16 +41,43 @@ load_kvm 1 nested=1 && nested both --nested-paging && nested host && reload_kvm 
     nested none
 """
 
-# (level, code) of what nested_vm executes, so often; page faults and interrupts are not in it.
-_CPUID, _HLT, _IO, _MSR, _VMRUN, _VMMCALL = 0x72, 0x78, 0x7b, 0x7c, 0x80, 0x81
-_EXPECTED = {
-    (1, _CPUID): _ROUNDS + 1, (1, _VMRUN): _ROUNDS + 1, (1, _MSR): 3, (1, _IO): 1, (1, _HLT): 1,
-    (2, _CPUID): 2 * _ROUNDS, (2, _IO): _ROUNDS, (2, _MSR): _ROUNDS, (2, _VMMCALL): _ROUNDS,
-    (2, _HLT): 1,
-}
-# What is there besides: interrupts, and the page faults of the mode.
-_INTERRUPTS = {0x60, 0x61, 0x62}
-_PAGE_FAULT = {"both": 0x400, "host": 0x400, "none": 0x4e}
+
+@dataclass(frozen=True)
+class Vendor:
+    """What the guests of one vendor do, and how that shows."""
+    isa: int
+    name: str
+    # How often what the guest program executes exits, by (level, code).
+    expected: dict[tuple[int, int], int]
+    # What is there besides: the code of page faults by mode, interrupts, and of some instructions
+    # of the hypervisor those that the processor does not execute by itself.
+    page_fault: dict[str, int]
+    others: frozenset[int] = frozenset()
+
+
+def svm() -> Vendor:
+    cpuid, hlt, io, msr, vmrun, vmmcall = 0x72, 0x78, 0x7b, 0x7c, 0x80, 0x81
+    return Vendor(isa=2, name="svm", expected={
+        (1, cpuid): _ROUNDS + 1, (1, vmrun): _ROUNDS + 1, (1, msr): 3, (1, io): 1, (1, hlt): 1,
+        (2, cpuid): 2 * _ROUNDS, (2, io): _ROUNDS, (2, msr): _ROUNDS, (2, vmmcall): _ROUNDS,
+        (2, hlt): 1,
+    }, page_fault={"both": 0x400, "host": 0x400, "none": 0x4e})
+
+
+def vmx() -> Vendor:
+    cpuid, hlt, vmcall, vmclear, vmlaunch, vmptrld, vmread = 10, 12, 18, 19, 20, 21, 23
+    vmresume, vmwrite, vmxon, cr_access, io, msr_read, msr_write = 24, 25, 27, 28, 30, 31, 32
+    # Three exits of each round of L2 are for L1, and the HLT; at each L1 executes a CPUID.
+    return Vendor(isa=1, name="vmx", expected={
+        (1, cr_access): 1, (1, msr_write): 1, (1, vmxon): 1, (1, vmclear): 1, (1, vmptrld): 1,
+        (1, vmlaunch): 1, (1, vmresume): 3 * _ROUNDS, (1, cpuid): 3 * _ROUNDS + 1, (1, io): 1,
+        (1, hlt): 1,
+        (2, cpuid): 2 * _ROUNDS, (2, io): _ROUNDS, (2, msr_read): _ROUNDS, (2, vmcall): _ROUNDS,
+        (2, hlt): 1,
+    }, page_fault={"both": 48, "host": 48, "none": 0}, others=frozenset({vmread, vmwrite}))
+
+
+_VENDORS = {"amd": svm, "intel": vmx}
 
 
 def exittop_levels(run: dict, tid: int) -> Counter:
@@ -75,7 +103,7 @@ def kernel_levels(all_exits: str, nested_exits: str, tid: int) -> Counter:
     return +result
 
 
-def check_mode(result: Result, mode: str) -> None:
+def check_mode(result: Result, mode: str, vendor: Vendor) -> None:
     run = json.loads(result.text(f"{mode}.json"))
     (tid,) = guest_threads(result.text(f"{mode}.guests"))
     ours = exittop_levels(run, tid)
@@ -84,11 +112,12 @@ def check_mode(result: Result, mode: str) -> None:
         if ours[level, code] != theirs[level, code]:
             raise Mismatch(f"{mode}: level {level} code {code:#x}: kernel {theirs[level, code]}, "
                            f"exittop {ours[level, code]}")
-    wrong = {key: ours[key] for key, count in _EXPECTED.items() if ours[key] != count}
+    wrong = {key: ours[key] for key, count in vendor.expected.items() if ours[key] != count}
     if wrong:
         raise Mismatch(f"{mode}: {wrong} by (level, code), not what the guests executed")
-    others = {code for _, code in set(ours) - set(_EXPECTED)} - _INTERRUPTS
-    if others != {_PAGE_FAULT[mode]} or not ours[2, _PAGE_FAULT[mode]]:
+    others = {code for _, code in set(ours) - set(vendor.expected)}
+    page_fault = vendor.page_fault[mode]
+    if others - INTERRUPTS[vendor.isa] - vendor.others != {page_fault} or not ours[2, page_fault]:
         raise Mismatch(f"{mode}: unexpected codes {others}, or no page faults of L2")
     # Since 7.0 a task may be preempted within a tracepoint; that costs the split of time alone.
     if losses := lost(run, {"split_missed"}):
@@ -98,18 +127,19 @@ def check_mode(result: Result, mode: str) -> None:
           f"{len(ours)} counts equal")
 
 
-def check(result: Result) -> None:
+def check(result: Result, vendor: Vendor) -> None:
     for mode in _MODES:
-        check_mode(result, mode)
+        check_mode(result, mode, vendor)
 
 
 def main() -> int:
     options = harness.options()
-    programs = workloads.guest_programs(options.guests, "nested_vm", "trace_counts")
-    job = Job(kernel=options.kernel, vendor="amd", timeout_s=300,
-              script=f"ROUNDS={_ROUNDS}\n{_SCRIPT}",
+    vendor = _VENDORS[options.vendor]()
+    programs = workloads.guest_programs(options.guests, f"nested_{vendor.name}", "trace_counts")
+    job = Job(kernel=options.kernel, vendor=options.vendor, timeout_s=300,
+              script=f"ROUNDS={_ROUNDS} ISA={vendor.name}\n{_SCRIPT}",
               programs={"/bin/exittop": options.exittop, **programs})
-    return harness.run(job, check)
+    return harness.run(job, lambda result: check(result, vendor))
 
 
 if __name__ == "__main__":
