@@ -5,7 +5,7 @@
 build_packages=(g++=g++ clang=clang llvm=llvm-strip cmake=cmake ninja-build=ninja
     pkg-config=pkg-config bpftool=bpftool
     libbpf-dev libsystemd-dev libncurses-dev libcli11-dev libfmt-dev nlohmann-json3-dev)
-lab_packages=(python3=python3 busybox-static zstd=zstd)
+lab_packages=(python3=python3 busybox-static zstd=zstd lz4=lz4)
 amd_lab_packages=(qemu-system-x86=qemu-system-x86_64)
 intel_lab_packages=(bochs=bochs-bin bochsbios vgabios)
 test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=python3
@@ -15,6 +15,9 @@ test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=pyt
 # To build KVM's modules with the patches of kernel/: lab/patched_kvm.py.
 kvm_patch_packages=(gcc=gcc make=make patch=patch perl=perl xz-utils=xz dwarves=pahole)
 browser_packages=(chromium=chromium)
+# The preset clang, and the compilers that the BPF program is tried with: those of Debian 12.
+clang_packages=(clang-19=clang++-19)
+bpf_clang_packages=(clang-14=clang-14 clang-19=clang-19)
 # What the benchmark tests/bench/overhead compares exittop with.
 rival_packages=(linux-perf=perf bpftrace=bpftrace)
 
@@ -75,6 +78,7 @@ ensure_packages() {
     export DEBIAN_FRONTEND=noninteractive
     apt-get -q update </dev/null >&2 || say "apt-get update failed; trying with the old lists"
     mapfile -t names < <(names_for_apt "${missing[@]}")
+    ((${#names[@]})) || return 0
     apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 install "${names[@]}" \
         </dev/null >&2 || fail 77 "apt-get could not install: ${names[*]}"
 }

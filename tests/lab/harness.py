@@ -23,6 +23,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--exittop", type=Path, required=True)
     parser.add_argument("--guests", type=Path, required=True)
     parser.add_argument("--exitleaf", type=Path)
+    parser.add_argument("--clang", action="append", default=[], metavar="VERSION=EXITTOP")
     return parser.parse_args()
 
 
