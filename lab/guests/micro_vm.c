@@ -5,7 +5,9 @@
 // and a write to one of 1024 pages; then HLT. So the number of exits is known: one CPUID, OUT (and
 // without nested paging INVLPG and CR3 write) per round, one HLT, one page fault per page first
 // touched. Every vCPU has a thread of its own; for each thread that ran one a line is printed
-// that says which, to be joined with what the kernel counted per thread.
+// that says which, to be joined with what the kernel counted per thread; how many rounds the vCPU
+// has made; and how often it was met on another CPU than the round before. SIGTERM ends the work
+// earlier.
 #define _GNU_SOURCE
 #define PROGRAM_NAME "micro_vm"
 #include "halted.h"
@@ -13,6 +15,7 @@
 
 #include <getopt.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -37,7 +40,8 @@ enum {
 };
 
 struct options {
-    unsigned int vms, vcpus, slow_outs, slow_us, halts, halt_us, start_ms, end_ms;
+    unsigned int vms, vcpus, slow_outs, slow_us, halts, halt_us, move_us, start_ms, end_ms;
+    unsigned int vary_rounds;
     uint64_t rounds;
     bool one_after_another, switch_thread, stuck, quiet;
 };
@@ -52,6 +56,8 @@ struct vcpu {
     pthread_t thread;
     atomic_int tid; // of the thread that runs it now
     uint64_t rounds_seen;
+    int cpu; // of the last round
+    unsigned int moves_seen;
     atomic_uint halts_seen;     // odd: halted or about to be
     unsigned int halts_checked; // halts_seen when a signal last interrupted it
     atomic_bool done;
@@ -62,6 +68,7 @@ struct vm {
     int fd;
     uint8_t *memory;
     size_t memory_size;
+    pthread_t mover;
     struct vcpu vcpus[MAX_VCPUS];
 };
 
@@ -69,6 +76,7 @@ static struct options options = {.vms = 1, .vcpus = 1, .rounds = 2000, .slow_us 
                                  .halt_us = 1000};
 static int kvm_fd;
 static int run_size;
+static volatile sig_atomic_t ending; // vCPUs are done at their next exit to this program
 
 // r12: rounds, r13: the vCPU's pages, r14: offset in them, r15: CR3, r8: page to flush,
 // r9: slow OUTs, r10: halts, r11: 1 where HLT waits in the kernel and the end must be said.
@@ -142,10 +150,16 @@ static void write_memory(struct vm *vm)
     memcpy(vm->memory + CODE, guest_code, (size_t)(guest_code_end - guest_code));
 }
 
+static uint64_t rounds_of(const struct vm *vm)
+{
+    return options.rounds + (options.vary_rounds ? vm->number % options.vary_rounds : 0);
+}
+
 // The pages that will be touched, so that each costs the guest one fault, not one more for copying.
 static void populate(const struct vm *vm)
 {
-    uint64_t used = options.rounds * PAGE < TOUCHED_SIZE ? options.rounds * PAGE : TOUCHED_SIZE;
+    uint64_t rounds = rounds_of(vm);
+    uint64_t used = rounds * PAGE < TOUCHED_SIZE ? rounds * PAGE : TOUCHED_SIZE;
 
     for (unsigned int id = 0; id < options.vcpus; id++)
         for (uint64_t offset = 0; offset < used; offset += PAGE)
@@ -162,7 +176,7 @@ static void set_registers(const struct vcpu *vcpu)
         .r9 = options.slow_outs,
         .r10 = options.halts,
         .r11 = options.halts != 0,
-        .r12 = options.rounds,
+        .r12 = rounds_of(vcpu->vm),
         .r13 = TOUCHED + (uint64_t)vcpu->id * TOUCHED_SIZE,
         .r15 = PML4,
     };
@@ -175,7 +189,7 @@ static void create_vcpu(struct vm *vm, unsigned int id)
 {
     struct vcpu *vcpu = &vm->vcpus[id];
 
-    *vcpu = (struct vcpu){.vm = vm, .id = id, .halts_checked = UINT32_MAX};
+    *vcpu = (struct vcpu){.vm = vm, .id = id, .cpu = -1, .halts_checked = UINT32_MAX};
     vcpu->fd = IOCTL(vm->fd, KVM_CREATE_VCPU, (unsigned long)id);
     vcpu->run = map_run(vcpu->fd, run_size);
     set_cpuid(kvm_fd, vcpu->fd);
@@ -216,11 +230,20 @@ static void destroy_vm(struct vm *vm)
     free(vm);
 }
 
+static void see_round(struct vcpu *vcpu)
+{
+    int cpu = sched_getcpu();
+
+    vcpu->rounds_seen++;
+    vcpu->moves_seen += vcpu->cpu >= 0 && vcpu->cpu != cpu;
+    vcpu->cpu = cpu;
+}
+
 static void handle_out(struct vcpu *vcpu)
 {
     switch (vcpu->run->io.port) {
     case PORT_ROUND:
-        vcpu->rounds_seen++;
+        see_round(vcpu);
         break;
     case PORT_SLOW:
         sleep_us(options.slow_us);
@@ -269,6 +292,10 @@ static void run_until(struct vcpu *vcpu, uint64_t rounds)
 {
     atomic_store(&vcpu->tid, gettid());
     while (!vcpu->done && vcpu->rounds_seen < rounds) {
+        if (ending) {
+            vcpu->done = true;
+            break;
+        }
         if (ioctl(vcpu->fd, KVM_RUN, 0) < 0) {
             if (errno != EINTR && errno != EAGAIN)
                 fail("KVM_RUN: %s", strerror(errno));
@@ -291,7 +318,9 @@ static void run_until(struct vcpu *vcpu, uint64_t rounds)
         }
     }
     if (!options.quiet)
-        printf("vm=%u vcpu=%u tid=%d pid=%d\n", vcpu->vm->number, vcpu->id, gettid(), getpid());
+        printf("vm=%u vcpu=%u tid=%d pid=%d rounds=%llu moves=%u\n", vcpu->vm->number, vcpu->id,
+               atomic_load(&vcpu->tid), getpid(), (unsigned long long)vcpu->rounds_seen,
+               vcpu->moves_seen);
 }
 
 static void *second_half(void *argument)
@@ -305,7 +334,7 @@ static void *vcpu_thread(void *argument)
     struct vcpu *vcpu = argument;
     pthread_t other;
 
-    run_until(vcpu, options.switch_thread ? options.rounds / 2 : UINT64_MAX);
+    run_until(vcpu, options.switch_thread ? rounds_of(vcpu->vm) / 2 : UINT64_MAX);
     if (vcpu->done)
         return NULL;
     if (pthread_create(&other, NULL, second_half, vcpu))
@@ -325,6 +354,12 @@ static bool all_done(const struct vm *vm)
 static void ignore_signal(int number)
 {
     (void)number;
+}
+
+static void end_work(int number)
+{
+    (void)number;
+    ending = 1;
 }
 
 // Lets the vCPUs' threads look for a HLT that does not end, which KVM_RUN does not come back from.
@@ -354,11 +389,36 @@ static void *waker_thread(void *argument)
     return NULL;
 }
 
+// Moves the vCPUs' threads from CPU to CPU, whatever they are at.
+static void *mover_thread(void *argument)
+{
+    struct vm *vm = argument;
+    unsigned int cpus = (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
+
+    for (unsigned int turn = vm->number; !all_done(vm); turn++) {
+        for (unsigned int id = 0; id < options.vcpus; id++) {
+            cpu_set_t only;
+            pid_t tid;
+
+            CPU_ZERO(&only);
+            CPU_SET((turn + id) % cpus, &only);
+            // A thread that has not begun or has ended cannot be moved.
+            tid = atomic_load(&vm->vcpus[id].tid);
+            if (tid && !vm->vcpus[id].done)
+                sched_setaffinity(tid, sizeof(only), &only);
+        }
+        sleep_us(options.move_us);
+    }
+    return NULL;
+}
+
 static void start(struct vm *vm)
 {
     for (unsigned int id = 0; id < options.vcpus; id++)
         if (pthread_create(&vm->vcpus[id].thread, NULL, vcpu_thread, &vm->vcpus[id]))
             fail("cannot start a thread");
+    if (options.move_us && pthread_create(&vm->mover, NULL, mover_thread, vm))
+        fail("cannot start a thread");
 }
 
 static void finish(struct vm *vm)
@@ -371,6 +431,8 @@ static void finish(struct vm *vm)
         pthread_join(vm->vcpus[id].thread, NULL);
     if (options.halts)
         pthread_join(waker, NULL);
+    if (options.move_us)
+        pthread_join(vm->mover, NULL);
 }
 
 static void run_one_after_another(void)
@@ -410,8 +472,10 @@ static void usage(FILE *to)
           "  --vms N            VMs in this process (1)\n"
           "  --vcpus N          vCPUs of each, a thread each (1)\n"
           "  --rounds N         rounds of work of each vCPU (2000)\n"
+          "  --vary-rounds N    VM number K makes K modulo N rounds more (0: none)\n"
           "  --sequential       one VM after another instead of all at once\n"
           "  --switch-thread    each vCPU moves to another thread half-way\n"
+          "  --move-us N        microseconds until a vCPU is moved to the next CPU (0: never)\n"
           "  --slow-outs N      OUTs that sleep here, after the rounds (0)\n"
           "  --slow-us N        microseconds of each such sleep (1000)\n"
           "  --halts N          HLTs that wait in the kernel until an NMI comes (0)\n"
@@ -444,6 +508,7 @@ static void parse_options(int argc, char **argv)
         {"halt-us", required_argument, NULL, 'w'},   {"start-ms", required_argument, NULL, 'b'},
         {"end-ms", required_argument, NULL, 'e'},    {"stuck", no_argument, NULL, 'k'},
         {"quiet", no_argument, NULL, 'n'},           {"help", no_argument, NULL, '?'},
+        {"move-us", required_argument, NULL, 'm'},   {"vary-rounds", required_argument, NULL, 'y'},
         {NULL, 0, NULL, 0},
     };
     unsigned int unused, *target;
@@ -460,6 +525,8 @@ static void parse_options(int argc, char **argv)
         case 'w': target = &options.halt_us; break;
         case 'b': target = &options.start_ms; break;
         case 'e': target = &options.end_ms; break;
+        case 'm': target = &options.move_us; break;
+        case 'y': target = &options.vary_rounds; break;
         case 'r': options.rounds = number_of(optarg); break;
         case 'q': options.one_after_another = true; break;
         case 't': options.switch_thread = true; break;
@@ -521,6 +588,7 @@ int main(int argc, char **argv)
     }
     sigaction(SIGUSR1, &(struct sigaction){.sa_handler = ignore_signal, .sa_flags = SA_RESTART},
               NULL);
+    sigaction(SIGTERM, &(struct sigaction){.sa_handler = end_work, .sa_flags = SA_RESTART}, NULL);
     kvm_fd = open_kvm();
     run_size = IOCTL(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (options.one_after_another)

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 
 import harness
-from counts import INTERRUPTS, Mismatch, compare, lost
+from counts import INTERRUPTS, Mismatch, add_up, compare, lost
 
 import workloads
 from emulated_host import Job, Result
@@ -51,27 +51,6 @@ exittop -b -d 60 </dev/null 2>/out/stopped.err & stopped=$!
 said counting /out/stopped.err
 kill -TERM $stopped; wait $stopped; echo $? >/out/stopped.status
 """
-
-
-def add_up(intervals: list[dict]) -> dict:
-    """One run from its intervals: exits of the same VM, vCPU and reason added."""
-    vms: dict[str, dict] = {}
-    losses: Counter = Counter()
-    for interval in intervals:
-        losses.update(interval["lost"])
-        for vm in interval["vms"]:
-            whole = vms.setdefault(vm["id"], {"id": vm["id"], "pid": vm["pid"],
-                                              "name": vm["name"], "exits": {}})
-            for vcpu in vm["vcpus"]:
-                exits = whole["exits"].setdefault((vcpu["id"], vcpu["tid"]), Counter())
-                for stats in vcpu["exits"]:
-                    exits[stats["code"]] += stats["count"]
-    for vm in vms.values():
-        vm["vcpus"] = [{"id": number, "tid": tid,
-                        "exits": [{"code": code, "count": count}
-                                  for code, count in exits.items()]}
-                       for (number, tid), exits in vm.pop("exits").items()]
-    return {"vms": list(vms.values()), "lost": losses}
 
 
 def check_intervals(intervals: list[dict], seconds: float) -> None:

@@ -13,7 +13,7 @@ import json
 import sys
 
 import harness
-from counts import Mismatch, compare, lost
+from counts import Mismatch, check_kvm_count, compare, lost
 
 import workloads
 from emulated_host import Job, Result
@@ -178,7 +178,7 @@ def check(result: Result, kernel: str, vendor: str) -> None:
         if losses := lost(run, may_lose):
             raise Mismatch(f"{name}: lost {losses}")
         check_times(run)
-        print(f"  {name}: {said}")
+        print(f"  {name}: {said}; {check_kvm_count(run)}")
     session = json.loads(result.text("session.json"))
     check_names(session)
     check_paging(session, vendor)

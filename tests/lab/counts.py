@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Holds a run of exittop against the kernel's own count of the same exits."""
 
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -35,6 +36,21 @@ def guest_threads(text: str) -> dict[int, GuestVcpu]:
             threads[int(words["tid"])] = GuestVcpu(int(words["pid"]), int(words["vm"]),
                                                    int(words["vcpu"]))
     return threads
+
+
+@dataclass(frozen=True)
+class GuestRounds:
+    """What a vCPU's thread of micro_vm said at its end."""
+    vcpu: GuestVcpu
+    rounds: int     # of work that the vCPU had made: a CPUID and an OUT each
+    moves: int      # how often it was met on another CPU than the round before
+
+
+def guest_rounds(text: str) -> list[GuestRounds]:
+    """From the lines of guest_threads, which micro_vm ends with "rounds=200 moves=3"."""
+    found = re.findall(r"vm=(\d+) vcpu=(\d+) tid=\d+ pid=(\d+) rounds=(\d+) moves=(\d+)", text)
+    return [GuestRounds(GuestVcpu(pid, vm, vcpu), rounds, moves)
+            for vm, vcpu, pid, rounds, moves in (map(int, row) for row in found)]
 
 
 def kernel_by_vcpu(counts: dict[kernel_counts.ExitKey, int],
@@ -98,6 +114,43 @@ def compare(run: dict, kernel_text: str, guests_text: str, isa: int) -> str:
     return f"{exits} exits of {cells} reasons, {len(theirs)} vCPUs, {vms} VMs equal"
 
 
+def add_up(intervals: list[dict]) -> dict:
+    """One run from its intervals: exits of the same VM, vCPU and reason added."""
+    vms: dict[str, dict] = {}
+    losses: Counter = Counter()
+    for interval in intervals:
+        losses.update(interval["lost"])
+        for vm in interval["vms"]:
+            whole = vms.setdefault(vm["id"], {"id": vm["id"], "pid": vm["pid"],
+                                              "name": vm["name"], "exits": {}})
+            for vcpu in vm["vcpus"]:
+                exits = whole["exits"].setdefault((vcpu["id"], vcpu["tid"]), Counter())
+                for stats in vcpu["exits"]:
+                    exits[stats["code"]] += stats["count"]
+    for vm in vms.values():
+        vm["vcpus"] = [{"id": number, "tid": tid,
+                        "exits": [{"code": code, "count": count}
+                                  for code, count in exits.items()]}
+                       for (number, tid), exits in vm.pop("exits").items()]
+    return {"vms": list(vms.values()), "lost": losses}
+
+
 def lost(run: dict, but: set[str] = frozenset()) -> dict[str, int]:
     """The causes of loss that a run names, those in `but` left out."""
     return {cause: count for cause, count in run["lost"].items() if count and cause not in but}
+
+
+def check_kvm_count(run: dict, must_know: bool = True) -> str:
+    """KVM's own count of each vCPU's exits is the sum of its counts by reason. Of vCPUs that have
+    ended or stand still: a running one may be in between. Says how many vCPUs it is known of."""
+    known = 0
+    for vm in run["vms"]:
+        for vcpu in vm["vcpus"]:
+            counted = sum(stats["count"] for stats in vcpu["exits"])
+            if vcpu["kvm_exits"] is None and not must_know:
+                continue
+            if vcpu["kvm_exits"] != counted:
+                raise Mismatch(f"VM {vm['name']}, vCPU {vcpu['id']}: KVM itself counted "
+                               f"{vcpu['kvm_exits']} exits, exittop {counted}")
+            known += 1
+    return f"KVM's own count the same for {known} vCPUs"

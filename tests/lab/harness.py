@@ -16,10 +16,11 @@ from lab_error import LabError
 
 
 def options() -> argparse.Namespace:
-    """--kernel, --vendor, and where the programs under test are."""
+    """--kernel, --vendor, --cpus, and where the programs under test are."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--kernel", default=kernels.default_version(), choices=kernels.versions())
     parser.add_argument("--vendor", default="amd", choices=("amd", "intel"))
+    parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("--exittop", type=Path, required=True)
     parser.add_argument("--guests", type=Path, required=True)
     parser.add_argument("--exitleaf", type=Path)

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import harness
-from counts import INTERRUPTS, Mismatch, guest_threads, lost
+from counts import INTERRUPTS, Mismatch, check_kvm_count, guest_threads, lost
 
 import kernel_counts
 import workloads
@@ -124,7 +124,7 @@ def check_mode(result: Result, mode: str, vendor: Vendor) -> None:
         raise Mismatch(f"{mode}: lost {losses}")
     sums = {level: sum(ours[key] for key in ours if key[0] == level) for level in (1, 2)}
     print(f"  nested paging {mode}: {sums[1]} exits of L1 and {sums[2]} of L2, "
-          f"{len(ours)} counts equal")
+          f"{len(ours)} counts equal; {check_kvm_count(run)}")
 
 
 def check(result: Result, vendor: Vendor) -> None:
@@ -136,7 +136,7 @@ def main() -> int:
     options = harness.options()
     vendor = _VENDORS[options.vendor]()
     programs = workloads.guest_programs(options.guests, f"nested_{vendor.name}", "trace_counts")
-    job = Job(kernel=options.kernel, vendor=options.vendor, timeout_s=300,
+    job = Job(kernel=options.kernel, vendor=options.vendor, timeout_s=900,
               script=f"ROUNDS={_ROUNDS} ISA={vendor.name}\n{_SCRIPT}",
               programs={"/bin/exittop": options.exittop, **programs})
     return harness.run(job, lambda result: check(result, vendor))
