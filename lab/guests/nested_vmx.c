@@ -143,14 +143,18 @@ __asm__(".pushsection .rodata\n"
 
 static uint64_t read_msr(int vcpu_fd, uint32_t index)
 {
-    struct {
-        struct kvm_msrs header;
-        struct kvm_msr_entry entry;
-    } msr = {.header = {.nmsrs = 1}, .entry = {.index = index}};
+    struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + sizeof(msrs->entries[0]));
+    uint64_t value;
 
-    if (IOCTL(vcpu_fd, KVM_GET_MSRS, &msr) != 1)
+    if (!msrs)
+        fail("out of memory");
+    msrs->nmsrs = 1;
+    msrs->entries[0].index = index;
+    if (IOCTL(vcpu_fd, KVM_GET_MSRS, msrs) != 1)
         fail("MSR 0x%x cannot be read: is kvm_intel loaded with nested=1?", index);
-    return msr.entry.data;
+    value = msrs->entries[0].data;
+    free(msrs);
+    return value;
 }
 
 // What is wanted and what must be: the MSR's low half has the bits that must be 1, its high half
