@@ -213,6 +213,59 @@ TEST_F(Counting, FollowsTheGuestLevelOfTheVcpu) {
     EXPECT_EQ(levels.size(), 2U) << "the words all say the same";
 }
 
+/// KVM's own count beside the slot's: stat.exits of a made-up vCPU is a word of the kernel's code,
+/// which never changes, so that KVM counts nothing more than at the first exit.
+class KvmCounts : public DetachedProgram {
+protected:
+    void SetUp() override {
+        const auto layout = vcpu_layout();
+        const std::uint64_t code = kernel_function("find_task_by_vpid");
+        if (!layout || code == 0) GTEST_SKIP() << "this kernel shows no struct kvm_vcpu or address";
+        load(16);
+        vcpu_ = code - layout->exits;
+    }
+    /// What a look at a vCPU says after so many exits of it.
+    std::int64_t more_after(int exits, exittop_count_order order) {
+        for (int i = 0; i < exits; ++i) exit_and_entry(vcpu_, 0x72);
+        program_->memory().count_order = order;
+        program_->look_at_kvm_counts();
+        const std::int64_t more = slot(vcpu_).header.kvm_exits_more;
+        const std::uint32_t number = number_of(vcpu_);
+        EXPECT_TRUE(forget_vcpu(vcpu_));
+        program_->release_slot(number);
+        return more;
+    }
+
+    std::uint64_t vcpu_ = 0;
+};
+
+TEST_F(KvmCounts, AreNotKnownBeforeTheOrderIs) {
+    exit_and_entry(vcpu_, 0x72);
+    EXPECT_EQ(slot(vcpu_).header.kvm_exits_more, EXITTOP_MORE_UNKNOWN);
+    EXPECT_NE(slot(vcpu_).header.kvm_exits_first, EXITTOP_KVM_EXITS_UNKNOWN);
+    EXPECT_EQ(more_after(1, EXITTOP_ORDER_UNKNOWN), EXITTOP_MORE_UNKNOWN);
+}
+
+TEST_F(KvmCounts, TheFirstExitIsAmongThemWhereKvmCountsFirst) {
+    EXPECT_EQ(more_after(1, EXITTOP_COUNTED_FIRST), 0);
+}
+
+TEST_F(KvmCounts, AnExitThatKvmIsAboutToCountIsNoDifference) {
+    EXPECT_EQ(more_after(1, EXITTOP_TRACED_FIRST), 0);
+}
+
+TEST_F(KvmCounts, FewerThanExittopsAreUnknown) {
+    EXPECT_LT(more_after(3, EXITTOP_COUNTED_FIRST), 0);
+    EXPECT_LT(more_after(3, EXITTOP_TRACED_FIRST), 0);
+}
+
+TEST_F(KvmCounts, OfAVcpuThatCannotBeReadAreUnknown) {
+    vcpu_ = vcpu_a;
+    exit_and_entry(vcpu_, 0x72);
+    EXPECT_EQ(slot(vcpu_).header.kvm_exits_first, EXITTOP_KVM_EXITS_UNKNOWN);
+    EXPECT_EQ(more_after(1, EXITTOP_COUNTED_FIRST), EXITTOP_MORE_UNKNOWN);
+}
+
 /// Number of a vCPU's home, by the low half of its address, where there is room for so many vCPUs.
 std::uint64_t home_of(std::uint32_t low, std::uint64_t max_vcpus) {
     return std::uint64_t{low * 0x9e3779b1U} * (max_vcpus + 1) >> 32;

@@ -58,9 +58,11 @@ std::optional<VcpuLayout> vcpu_layout() {
     const auto kvm = offset_of(types.get(), "kvm_vcpu", "kvm");
     const auto arch = offset_of(types.get(), "kvm_vcpu", "arch");
     const auto hflags = offset_of(types.get(), "kvm_vcpu_arch", "hflags");
-    if (!kvm || !arch || !hflags) return std::nullopt;
+    const auto stat = offset_of(types.get(), "kvm_vcpu", "stat");
+    const auto exits = offset_of(types.get(), "kvm_vcpu_stat", "exits");
+    if (!kvm || !arch || !hflags || !stat || !exits) return std::nullopt;
     const bool since_6_4 = offset_of(types.get(), "kvm_x86_ops", "is_vnmi_pending").has_value();
-    return VcpuLayout{*kvm, *arch + *hflags, since_6_4 ? 1U << 0 : 1U << 5};
+    return VcpuLayout{*kvm, *arch + *hflags, *stat + *exits, since_6_4 ? 1U << 0 : 1U << 5};
 }
 
 std::uint64_t kernel_function(const std::string& name) {

@@ -18,6 +18,7 @@ bool forget_vcpu(std::uint64_t vcpu);
 struct VcpuLayout {
     std::uint64_t kvm = 0;
     std::uint64_t hflags = 0;
+    std::uint64_t exits = 0;       ///< stat.exits
     std::uint64_t guest_mask = 0;  ///< HF_GUEST_MASK in hflags: bit 0 since Linux 6.4, else bit 5.
 };
 std::optional<VcpuLayout> vcpu_layout();
