@@ -49,6 +49,7 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	header->code_at = exit_code_address(vcpu, isa);
 	header->unknown_isa = isa != KVM_ISA_SVM && isa != KVM_ISA_VMX;
 	header->blocks = EXITTOP_HEADER_BLOCKS;
+	header->is_new = vcpu_is_new();
 	header->kvm_exits_first = kvm_exits_of(vcpu);
 	header->kvm_exits_more = EXITTOP_MORE_UNKNOWN;
 	if (tdp_enabled_address) {

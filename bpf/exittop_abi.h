@@ -117,7 +117,7 @@ struct vcpu_header {
 	u64 code_at; /* address of its exit code; 0 if not known */
 	u32 isa;
 	u16 cell;    /* offset in the slot of the cell of the exit being handled */
-	u16 reserved_cell;
+	u16 is_new;  /* KVM has counted its exits for no longer than we have; bpf/kvm_count.bpf.h */
 	u64 reserved_hot[4];
 
 	/* Written when the vCPU is first seen, and when it goes. */

@@ -38,18 +38,32 @@ static __always_inline u64 exits_counted(struct vcpu_slot *slot)
 }
 
 /*
- * How many more exits KVM counted than exittop since the slot was made. Negative: not known. Where
- * KVM counts first, the exit that made the slot was in its count already.
+ * Whether the vCPU that exits is no older than exittop's counting, to judge by its process: then
+ * KVM's count from its beginning is of the same exits, those before the first that was traced
+ * included. Where exits went uncounted for want of a slot, some may have been this vCPU's.
+ */
+static __always_inline bool vcpu_is_new(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return !memory.table_full &&
+	       BPF_CORE_READ(task, group_leader, start_time) > memory.armed_ns;
+}
+
+/*
+ * How many more exits KVM counted than exittop since the slot was made, or the vCPU. Negative: not
+ * known. Where KVM counts first, the exit that made the slot was in its count already.
  */
 static __always_inline s64 kvm_exits_more(struct vcpu_slot *slot, u64 vcpu)
 {
 	u64 first = slot->header.kvm_exits_first;
 	u64 now = kvm_exits_of(vcpu);
+	u64 before = slot->header.is_new ? 0 : first - (memory.count_order == EXITTOP_COUNTED_FIRST);
 
 	if (!memory.count_order || first == EXITTOP_KVM_EXITS_UNKNOWN ||
 	    now == EXITTOP_KVM_EXITS_UNKNOWN)
 		return EXITTOP_MORE_UNKNOWN;
-	return now - first + (memory.count_order == EXITTOP_COUNTED_FIRST) - exits_counted(slot);
+	return now - before - exits_counted(slot);
 }
 
 /*

@@ -115,7 +115,7 @@ std::vector<Vm> Collector::silent_vms(const Snapshot& snapshot) const {
     for (const KvmProcess& process : host_->vm_processes()) {
         const auto is_known = [&process](const Vm& vm) { return vm.pid == process.pid; };
         if (process.vcpus.empty() || std::ranges::any_of(snapshot.vms, is_known)) continue;
-        Vm vm = describe_vm(process.pid, identify_on(*host_, process.pid, ""));
+        Vm vm = describe_vm(process.pid, identify_on(*host_, process.pid, process.command));
         vm.id = fmt::format("{}.0", process.pid);  // Those with exits are numbered from 1 on.
         vm.isa = snapshot.host.isa;
         vm.silent = true;

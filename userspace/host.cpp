@@ -80,7 +80,8 @@ std::vector<KvmProcess> Host::vm_processes() const {
     std::vector<KvmProcess> processes;
     for (const std::string& pid : names_in(root_ / "proc")) {
         if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
-        KvmProcess process{static_cast<std::uint32_t>(std::strtoul(pid.c_str(), nullptr, 10)), {}};
+        KvmProcess process;
+        process.pid = static_cast<std::uint32_t>(std::strtoul(pid.c_str(), nullptr, 10));
         bool has_vm = false;
         const fs::path folder = root_ / "proc" / pid / "fd";
         for (const std::string& descriptor : names_in(folder)) {
@@ -92,6 +93,7 @@ std::vector<KvmProcess> Host::vm_processes() const {
             process.vcpus.push_back(static_cast<std::uint32_t>(std::strtoul(id, nullptr, 10)));
         }
         if (!has_vm && process.vcpus.empty()) continue;
+        process.command = read_line(root_ / "proc" / pid / "comm").value_or("");
         std::ranges::sort(process.vcpus);
         processes.push_back(std::move(process));
     }

@@ -16,6 +16,7 @@ namespace exittop {
 /// A process that has a VM of KVM's.
 struct KvmProcess {
     std::uint32_t pid = 0;
+    std::string command;               ///< As the kernel calls it: 15 bytes of its name.
     std::vector<std::uint32_t> vcpus;  ///< KVM's vcpu_id of each vCPU that it made, ascending.
     bool operator==(const KvmProcess&) const = default;
 };

@@ -30,16 +30,16 @@ exittop dump -- /bin/busybox sh /tmp/both.sh >/out/both.txt 2>>/out/both.err || 
 step "a guest of which nothing is traced"
 emulated_vm 5 emulated 1000000 >/tmp/silent-guest.txt & guest=$!
 while ! [ -s /tmp/silent-guest.txt ]; do sleep 0.1; done
-exittop dump --duration 1 >/out/silent.txt 2>/out/silent.err || exit 1
-exittop dump --duration 1 --format json >/out/silent.json 2>>/out/silent.err || exit 1
-exittop check --duration 0.5 >/out/silent-check.txt
+exittop dump --duration 0.2 >/out/silent.txt 2>/out/silent.err || exit 1
+exittop dump --duration 0.2 --format json >/out/silent.json 2>>/out/silent.err || exit 1
+exittop check --duration 0.2 >/out/silent-check.txt
 kill $guest
 
 step "held against KVM while one runs"
 micro_vm --rounds 100000000 >/dev/null & guest=$!
-exittop check --duration 2 >/out/check.txt
-emulated_vm {_OUTS} native 3000 >/dev/null &
-exittop export --textfile - --duration 2 >/out/exported.prom 2>/out/export.err || exit 1
+exittop check --duration 0.5 >/out/check.txt
+emulated_vm {_OUTS} native 1500 >/dev/null &
+exittop export --textfile - --duration 0.5 >/out/exported.prom 2>/out/export.err || exit 1
 kill $guest
 """
 

@@ -64,7 +64,9 @@ TEST_F(Hosts, WhoUsesAModuleAndHasAVm) {
         fs::create_directories((root_ / descriptor).parent_path());
         fs::create_symlink(target, root_ / descriptor);
     }
-    EXPECT_EQ(host().vm_processes(), (std::vector<KvmProcess>{{34, {2, 11}}, {156, {}}}));
+    write("proc/34/comm", "qemu-system-x86\n");
+    EXPECT_EQ(host().vm_processes(),
+              (std::vector<KvmProcess>{{34, "qemu-system-x86", {2, 11}}, {156, "", {}}}));
 }
 
 TEST_F(Hosts, ThatLoadNoModulesAnyMore) {

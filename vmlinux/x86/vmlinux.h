@@ -60,6 +60,8 @@ struct preempt_notifier {
 };
 
 struct task_struct {
+	struct task_struct *group_leader;
+	u64 start_time;
 	struct hlist_head preempt_notifiers;
 };
 
