@@ -8,6 +8,7 @@ from typing import NamedTuple
 from lab_error import LabError
 
 _ROW = re.compile(r"\{\s*(.*?)\s*\}\s*hitcount:\s*(\d+)")
+_WAIT_ROW = re.compile(r"\{\s*common_pid:\s*(\d+)\s*\}\s*hitcount:\s*\d+\s+ns:\s*(\d+)")
 _ISA = re.compile(r"^isa: (\d)", re.MULTILINE)
 _TOTAL = re.compile(r"^\s*(Hits|Entries|Dropped):\s*(\d+)", re.MULTILINE)
 
@@ -20,25 +21,38 @@ class ExitKey(NamedTuple):
     reason: int
 
 
-def parse(text: str) -> dict[ExitKey, int]:
-    """The counts; LabError where the kernel itself lost some: then nothing can be compared."""
+def _hits(text: str) -> int:
+    """All it counted; LabError where the kernel itself lost some: then nothing can be compared."""
     totals = {name: int(number) for name, number in _TOTAL.findall(text)}
     if "Hits" not in totals or "Dropped" not in totals:
         raise LabError("the kernel's own count is incomplete: it has no totals")
     if totals["Dropped"]:
-        raise LabError(f"the kernel's own count lost {totals['Dropped']} exits")
+        raise LabError(f"the kernel's own count lost {totals['Dropped']} events")
+    return totals["Hits"]
+
+
+def parse(text: str) -> dict[ExitKey, int]:
+    """The counts of exits."""
+    hits = _hits(text)
     host_isa = _ISA.search(text)
     counts: dict[ExitKey, int] = {}
-    for keys, hits in _ROW.findall(text):
+    for keys, number in _ROW.findall(text):
         field = dict(re.findall(r"(\w+):\s*(-?\w+)", keys))
         key = ExitKey(int(field["common_pid"]), int(field["vcpu_id"]),
                       int(host_isa[1] if host_isa else field["isa"]),
                       int(field["exit_reason"], 0) & 0xffffffff)
-        counts[key] = counts.get(key, 0) + int(hits)
-    if sum(counts.values()) != totals["Hits"]:
-        raise LabError(f"the kernel counted {totals['Hits']} exits but lists "
-                       f"{sum(counts.values())}")
+        counts[key] = counts.get(key, 0) + int(number)
+    if sum(counts.values()) != hits:
+        raise LabError(f"the kernel counted {hits} exits but lists {sum(counts.values())}")
     return counts
+
+
+def parse_waits(text: str) -> dict[int, int]:
+    """Nanoseconds that the vCPU of each thread waited in HLT."""
+    waits = {int(tid): int(ns) for tid, ns in _WAIT_ROW.findall(text)}
+    if _hits(text) and not waits:
+        raise LabError("the kernel's own times of waits cannot be read")
+    return waits
 
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ KVM_EVENTS=/sys/kernel/tracing/events/kvm
 # A histogram has three keys at most: the isa, which is one for the whole host, is added below.
 KEYS='hist:keys=common_pid,vcpu_id,exit_reason:size=8192'
 
+WAITS=$KVM_EVENTS/kvm_vcpu_wakeup
+WAIT_KEYS='hist:keys=common_pid:vals=ns:size=8192'
+
 # From here on every exit counts: kernel_counts_start [EVENT]
 kernel_counts_start() {
     event=${1:-kvm_exit}
@@ -44,4 +47,16 @@ kernel_counts_stop() {
         /guests/trace_counts "$event" >"$1"
         rmdir "$buffer"
     fi
+}
+
+# How long the vCPU of each thread waited in HLT, where the kernel has histograms, until
+# kernel_waits_stop FILE.
+kernel_waits_start() {
+    [ ! -e "$WAITS/hist" ] || echo "$WAIT_KEYS" >"$WAITS/trigger"
+}
+
+kernel_waits_stop() {
+    [ -e "$WAITS/hist" ] || return 0
+    cat "$WAITS/hist" >"$1"
+    echo "!$WAIT_KEYS" >"$WAITS/trigger"
 }
