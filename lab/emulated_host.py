@@ -53,7 +53,7 @@ class Job:
     memory_mib: int | None = None                   # None: what the emulator needs at least
     icount: bool = False                            # virtual time counts instructions (amd)
     kernel_arguments: str = ""
-    timeout_s: float = 240
+    timeout_s: float = 600                          # on a busy machine a boot takes minutes
     interactive: bool = False                       # a shell on this terminal instead of the script
     on_step: Callable[[str], None] | None = None    # told each step's text
 

@@ -108,6 +108,8 @@ def _count(options: argparse.Namespace, vendor: str, folder: Path, progress: Pro
         _compare(options.exittop, [path])
     page = _page(options, vendor)
     _compare(options.exittop, [*paths, "--html", page] if page else paths)
+    if page:
+        print(f"exittop lab: wrote '{page}'", file=sys.stderr)
     if fault:
         print(f"{fault}\n", flush=True)
 

@@ -54,7 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cpus", type=int, default=1)
     parser.add_argument("--memory", type=int, default=None, metavar="MIB")
     parser.add_argument("--icount", action="store_true")
-    parser.add_argument("--timeout", type=float, default=240)
+    parser.add_argument("--timeout", type=float, default=Job.timeout_s)
     parser.add_argument("--out", type=Path, help="folder for the files the job left in /out")
     return parser.parse_args()
 
