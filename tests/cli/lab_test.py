@@ -21,6 +21,9 @@ import lab  # noqa: E402
 from lab_error import LabError  # noqa: E402
 
 
+_SECONDS = 600      # the first gets the kernel; and the machine may be busy
+
+
 def write_script(path: Path, text: str) -> None:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
@@ -36,7 +39,7 @@ class LabTest(CommandLineTest):
         """exittop lab where this emulator, whatever it is told, runs with these arguments."""
         write_script(self.folder / emulator, f"exec {shutil.which(emulator)} {arguments}")
         path = f"{self.folder}:{os.environ['PATH']}"
-        done = run("lab", *words, env=dict(os.environ, PATH=path))
+        done = run("lab", *words, env=dict(os.environ, PATH=path), timeout=_SECONDS)
         done.stderr = "".join(f"{line}\n" for line in done.stderr.splitlines()
                               if not line.startswith("exittop lab: "))     # its progress
         return done
@@ -53,7 +56,8 @@ class LabTest(CommandLineTest):
     def test_mute_emulator(self):
         """One that is killed says nothing, and that is told."""
         write_script(self.folder / "qemu-system-x86_64", "kill -9 $$")
-        done = run("lab", "amd", env=dict(os.environ, PATH=f"{self.folder}:{os.environ['PATH']}"))
+        done = run("lab", "amd", env=dict(os.environ, PATH=f"{self.folder}:{os.environ['PATH']}"),
+                   timeout=_SECONDS)
         self.assertIn("did not start the emulated host: status -9, it said: nothing", done.stderr)
 
     def test_failed_guest(self):
@@ -61,7 +65,7 @@ class LabTest(CommandLineTest):
         shutil.copytree(BUILD / "lab/guests", guests)
         (guests / "linux_vm").unlink()
         write_script(guests / "linux_vm", "echo linux_vm: it broke at once >&2; exit 1")
-        done = run("lab", "amd", "--guests", str(guests), timeout=300)
+        done = run("lab", "amd", "--guests", str(guests), timeout=_SECONDS)
         self.assertEqual(done.returncode, FAILED)
         self.assertEqual(done.stderr.splitlines()[-1], "exittop: counting in the emulated amd host "
                          "failed: linux_vm: it broke at once")
