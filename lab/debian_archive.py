@@ -27,7 +27,7 @@ class Archive:
             (state / needed).mkdir(parents=True, exist_ok=True)
         signed_by = next((f" signed-by={k}" for k in _KEYRINGS if Path(k).exists()), "")
         (state / "sources.list").write_text(
-            f"deb [arch=amd64{signed_by}] {_mirror(source['archive'])} {self.suite} main\n")
+            f"deb [arch=amd64{signed_by}] {mirror(source['archive'])} {self.suite} main\n")
         settings = {"Dir::Etc::SourceList": state / "sources.list",
                     "Dir::Etc::SourceParts": "/dev/null", "Dir::State::Lists": state / "lists",
                     "Dir::State::Status": "/dev/null", "Dir::Cache": state / "cache",
@@ -78,7 +78,7 @@ def _system_sources() -> list[tuple[str, str]]:
                                run(["apt-get", "update", "--print-uris"]), re.MULTILINE)
 
 
-def _mirror(archive: str) -> str:
+def mirror(archive: str) -> str:
     """The address of Debian's archive that this machine uses itself."""
     named = os.environ.get(f"EXITTOP_DEBIAN_{archive.upper()}")
     if named:

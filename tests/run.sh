@@ -1,28 +1,44 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs the tests, all or a part, with ctest underneath:
-#     tests/run.sh [all|unit|cli|bpf|bench|lab|leaves]...
-# unit: the lower half, once as released and once under ASan and UBSan; no root needed
-# cli:  the command line, its documented examples, starting and installing
-# bpf:  the BPF program through test runs (root)
-# bench: what exittop itself costs on made-up input, printed
-# lab:  real KVM in emulated hosts, one kernel after the other
-# leaves: what the lab has no time for on modules with the patches of kernel/; not in all
+#     tests/run.sh [all|unit|cli|bpf|bench|lab|distro|sid|leaves]...
+# In brackets: minutes on two cores that a part may take, what it downloads and builds included.
+# all (40): unit, cli, bpf, bench, lab and distro
+# unit:   the lower half, once as released and once under ASan and UBSan; no root needed
+# cli:    the command line, its documented examples, starting and installing
+# bpf:    the BPF program through test runs (root)
+# bench:  what exittop itself costs on made-up input, printed
+# lab:    real KVM in emulated hosts, one kernel after the other
+# distro: README's first command, the units and the package in a bare Debian 12 and 13; the package
+#         of 12 on 13; all of it built by clang++-19 (root)
+# Not in all:
+# sid:    as distro, in Debian's sid; what fails there is only told (root)
+# leaves: what the lab has no time for on modules with the patches of kernel/
 # Missing packages are installed first (root). 77: a part could not run here.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 top=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 source "$top/cmake/packages.sh"
 
+if [[ ${1-} == --help || ${1-} == -h ]]; then
+    sed -n '3,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"
+    exit 0
+fi
+
+all_parts=(unit cli bpf bench lab distro)
+other_parts=(sid leaves)
+needing_root=(bpf distro sid)
 unit_targets=(exittop_unit exittop_live_unit exittop_report_unit)
 (($#)) || set -- all
 parts=()
 for part in "$@"; do
-    case $part in
-        all) parts+=(unit cli bpf bench lab) ;;
-        unit | cli | bpf | bench | lab | leaves) parts+=("$part") ;;
-        *) fail 2 "no part of the tests is '$part': all, unit, cli, bpf, bench, lab, leaves" ;;
-    esac
+    if [[ $part == all ]]; then
+        parts+=("${all_parts[@]}")
+    elif [[ " ${all_parts[*]} ${other_parts[*]} " == *" $part "* ]]; then
+        parts+=("$part")
+    else
+        fail 2 "no part of the tests is '$part': choose of all ${all_parts[*]} ${other_parts[*]}"
+    fi
 done
 has_part() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 
@@ -32,13 +48,23 @@ if has_part cli || has_part lab || has_part leaves; then
         "${kvm_patch_packages[@]}")
 fi
 has_part cli && wanted+=("${browser_packages[@]}")
+has_part distro && wanted+=("${clang_packages[@]}")
 ensure_packages yes "${wanted[@]}"
+# Where there is no such clang the tests say so themselves.
+has_part lab && ((EUID == 0)) && ensure_packages yes "${bpf_clang_packages[@]}"
 
 result=0
-if has_part bpf && ((EUID)); then
-    parts=("${parts[@]/bpf/}")
-    say "the bpf tests need root: not run"
-    result=77
+if ((EUID)); then
+    possible=()
+    for part in "${parts[@]}"; do
+        if [[ " ${needing_root[*]} " == *" $part "* ]]; then
+            say "the $part tests need root: not run"
+            result=77
+        else
+            possible+=("$part")
+        fi
+    done
+    parts=("${possible[@]}")
 fi
 
 # run_parts PRESET LABEL...: two at a time, since an emulated host keeps a core busy.
@@ -55,10 +81,12 @@ if has_part unit; then
     bash "$top/cmake/build.sh" dev ON "${unit_targets[@]}"
     run_parts dev unit
 fi
-read -ra parts <<<"${parts[*]}"
 if ((${#parts[@]})); then
     [[ ${parts[*]} == unit ]] && targets=("${unit_targets[@]}") || targets=()
-    bash "$top/cmake/build.sh" release ON "${targets[@]}"
-    run_parts release "${parts[@]}"
+    bash "$top/cmake/build.sh" ci ON "${targets[@]}"
+    rm -f "$top"/build/ci/distro/*.txt
+    run_parts ci "${parts[@]}"
+    # What was found in each Debian, also where it failed nothing.
+    cat "$top"/build/ci/distro/*.txt 2>/dev/null || true
 fi
 exit "$result"

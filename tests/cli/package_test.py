@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The Debian package: what lintian says of it, what it brings to a clean Debian and takes away.
 
-The clean root is made once by debootstrap, from the archive that apt has here, and kept in the
-user's cache as an archive, with systemd and what else the package asks for in it.
+The clean Debian is a bare root of this machine's suite, with all that the package depends on.
 """
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
 
-from command_line import BUILD, needs_root, run, run_program
+from command_line import BUILD, SOURCE, needs_root, run, run_program
 
-SUITE = "bookworm"
+sys.path.insert(0, str(SOURCE / "tests/distro"))
+
+from debian_root import DebianRoot, host_suite  # noqa: E402
+
 # For a unit that can be enabled; the rest is what the package itself depends on.
 WITH = ("systemd", "bash-completion")
 # What any installation changes: the package manager's own records, caches and logs.
@@ -30,49 +32,6 @@ BROUGHT = {"usr/sbin/exittop", "usr/share/man/man8/exittop.8.gz",
            "usr/share/zsh/vendor-completions/_exittop",
            "usr/share/fish/vendor_completions.d/exittop.fish",
            f"{LAB}lab.py", "usr/libexec/exittop/guests/micro_vm"}
-
-
-def archive() -> str:
-    """Where this machine has its packages of the suite from."""
-    done = run_program("apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)",
-                       "Created-By: Packages")
-    for line in done.stdout.splitlines():
-        address, _, name = line.partition(" ")
-        if name == SUITE:
-            return address
-    raise AssertionError(f"apt has no archive of {SUITE} here")
-
-
-def cached_root(depends: list[str]) -> Path:
-    """A tar of a minimal Debian in which nothing is missing but the package."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    kept = Path(base) / "exittop/debian" / f"{SUITE}.tar"
-    wanted = "\n".join(sorted({*WITH, *depends}))
-    note = kept.with_suffix(".packages")
-
-    def is_current() -> bool:
-        return kept.exists() and note.exists() and note.read_text() == wanted
-
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with open(kept.with_suffix(".lock"), "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not is_current():
-            _make_root(kept, wanted)
-            note.write_text(wanted)
-    return kept
-
-
-def _make_root(kept: Path, wanted: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="exittop-debian-") as folder:
-        done = run_program("debootstrap", "--variant=minbase",
-                           f"--include={','.join(wanted.split())}", SUITE, folder, archive(),
-                           timeout=600)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-        os.chmod(folder, 0o755)
-        done = run_program("tar", "-C", folder, "--exclude=./var/cache/apt/archives/*.deb", "-cf",
-                           kept.with_suffix(".new"), ".")
-        assert done.returncode == 0, done.stderr    # A tar that is cut would be kept for ever.
-    kept.with_suffix(".new").rename(kept)
 
 
 def make_package(folder: Path) -> Path:
@@ -116,32 +75,34 @@ class PackageTest(unittest.TestCase):
 
     @needs_root
     def test_comes_and_goes_in_a_clean_debian(self):
-        root = self.folder / "root"
-        root.mkdir()
-        subprocess.run(["tar", "-C", root, "-xf", cached_root(depends_of(self.deb))], check=True)
-        before = self.files(root)
-        shutil.copy(self.deb, root / "tmp/exittop.deb")
-        self.inside(root, "dpkg", "--install", "/tmp/exittop.deb")
-        brought = self.files(root) - before
-        self.assertLessEqual(BROUGHT, brought)
-        strays = {name for name in brought
-                  if not re.search("exittop|exitleaf", name) and not (root / name).is_dir()}
-        self.assertEqual(strays, set())
-        self.assert_works(root)
-        self.inside(root, "systemctl", "enable", "exittop.service")
-        self.inside(root, "exittop", "lab", "--help", missing_ok=True)   # no Python there: says so
-        self.inside(root, "dpkg", "--remove", "exittop")
-        self.assertEqual(self.files(root) - before, set())
-        self.assertEqual(before - self.files(root), set())
-        self.inside(root, "dpkg", "--purge", "exittop")
-        self.assertEqual(list((root / "var/lib/dpkg/info").glob("exittop.*")), [])
+        with DebianRoot(host_suite()) as root:
+            done = root.install(*WITH, *depends_of(self.deb))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            before = self.files(root.path)
+            shutil.copy(self.deb, root.path / "tmp/exittop.deb")
+            self.inside(root, "dpkg", "--install", "/tmp/exittop.deb")
+            brought = self.files(root.path) - before
+            self.assertLessEqual(BROUGHT, brought)
+            strays = {name for name in brought if not re.search("exittop|exitleaf", name)
+                      and not (root.path / name).is_dir()}
+            self.assertEqual(strays, set())
+            self.assert_works(root)
+            self.inside(root, "systemctl", "enable", "exittop.service")
+            # There is no Python: it says so.
+            self.inside(root, "exittop", "lab", "--help", missing_ok=True)
+            self.inside(root, "dpkg", "--remove", "exittop")
+            self.assertEqual(self.files(root.path) - before, set())
+            self.assertEqual(before - self.files(root.path), set())
+            self.inside(root, "dpkg", "--purge", "exittop")
+            self.assertEqual(list((root.path / "var/lib/dpkg/info").glob("exittop.*")), [])
 
-    def assert_works(self, root: Path) -> None:
+    def assert_works(self, root: DebianRoot) -> None:
         self.assertIn("exittop 0.", self.inside(root, "exittop", "--version"))
         self.assertIn("HLT", self.inside(root, "exittop", "reasons", "HLT"))
         state = self.inside(root, "systemctl", "is-enabled", "exittop.service", missing_ok=True)
         self.assertEqual(state.strip(), "disabled")
-        page = run_program("man", "--local-file", root / "usr/share/man/man8/exittop.8.gz")
+        page = run_program("man", "--local-file",
+                           root.path / "usr/share/man/man8/exittop.8.gz")
         self.assertIn("EXITTOP(8)", page.stdout)
         offered = self.inside(root, "bash", "-ic", ". /usr/share/bash-completion/bash_completion; "
                               "_completion_loader exittop; complete -p exittop")
@@ -157,11 +118,9 @@ class PackageTest(unittest.TestCase):
                       if not NOT_OURS.match(str(inside / name))}
         return names
 
-    def inside(self, root: Path, *command: str, missing_ok: bool = False) -> str:
+    def inside(self, root: DebianRoot, *command: str, missing_ok: bool = False) -> str:
         """What a command prints in the clean root, in which no service is ever started."""
-        done = run_program("chroot", root, *command,
-                           env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
-                                "DEBIAN_FRONTEND": "noninteractive"})
+        done = root.run(*command, timeout=120)
         if not missing_ok:
             self.assertEqual(done.returncode, 0, f"{command}: {done.stdout}{done.stderr}")
         return done.stdout

@@ -4,33 +4,23 @@
 import os
 import pwd
 import shutil
+import sys
 import time
 import unittest
 from pathlib import Path
 
 from command_line import LACKING, SOURCE, CommandLineTest, public_folder, run_program
 
-PARTS = ("CMakeLists.txt", "CMakePresets.json", "exittop.sh", "bpf", "cmake", "deploy", "guest",
-         "kernel", "lab", "tests", "userspace", "vmlinux")
+sys.path.insert(0, str(SOURCE / "tests/distro"))
+
+from debian_root import copy_checkout  # noqa: E402
+
 # An apt that knows all packages but two, and says what it was asked to do.
 FEIGNED = {
     "dpkg-query": "exit 0",
     "apt-get": 'echo "apt-get $*" >&2; [ "${APT_FAILS-}" != yes ]',
     "apt-cache": 'case $2 in bpftool|lost-dev) ;; *) echo "  Candidate: 1.0" ;; esac',
 }
-
-
-def copy_checkout(folder: str) -> Path:
-    """A clean clone, as far as building goes; its owner is root."""
-    copy = Path(folder) / "a checkout"
-    copy.mkdir()
-    for part in PARTS:
-        source = SOURCE / part
-        if source.is_dir():
-            shutil.copytree(source, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, copy / part)
-    return copy
 
 
 class StartTest(CommandLineTest):
@@ -40,7 +30,8 @@ class StartTest(CommandLineTest):
     def setUpClass(cls):
         cls.folder = public_folder()
         cls.addClassCleanup(cls.folder.cleanup)
-        cls.copy = copy_checkout(cls.folder.name)
+        cls.copy = Path(cls.folder.name) / "a checkout"
+        copy_checkout(cls.copy)
         cls.script = cls.copy / "exittop.sh"
         if os.geteuid() == 0:
             run_program("chown", "-R", "nobody", cls.copy)

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One Debian from bare to proven: README's first command, the units, its package, all in there.
+
+usage: distro_test.py SUITE FOLDER [--only-warn]
+
+What was found goes into FOLDER/SUITE.txt, for tests/run.sh to show, and the package into FOLDER,
+for upgrade_test.py. With --only-warn a failure is one in that text alone.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from debian_root import CHECKOUT, DebianRoot
+
+_UNIT_TARGETS = "exittop_unit exittop_live_unit exittop_report_unit"
+# A package is made with them: cmake/DebianPackage.cmake.
+_FOR_CPACK = ("dpkg-dev", "file")
+_TOTALS = re.compile(r"^total +([\d,]+) +([\d,]+) ", re.MULTILINE)
+
+
+class Failure(Exception):
+    """What a step was to do and did not."""
+
+
+def succeed(root: DebianRoot, what: str, script: str) -> str:
+    """What a script prints that is run in the checkout there."""
+    done = root.run("bash", "-c", f"cd {CHECKOUT} && {script}", timeout=1800)
+    if done.returncode:
+        print(done.stdout[-10000:], done.stderr[-10000:], sep="\n")
+        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+        raise Failure(f"{what} ended with status {done.returncode}: {''.join(last)}")
+    return done.stdout
+
+
+def require_counts(text: str, hosts: int) -> str:
+    """Holds what `exittop lab` printed of so many hosts: with nested paging and without, exits of
+    both and more without, none lost."""
+    totals = [tuple(int(number.replace(",", "")) for number in pair)
+              for pair in _TOTALS.findall(text)]
+    if len(totals) != hosts or not all(0 < nested < shadow for nested, shadow in totals):
+        print(text)
+        raise Failure(f"the lab's totals are {totals}, not those of {hosts} hosts that count")
+    # A table of each run and one of both.
+    losses = re.findall(r"^lost: (.*)$", text, re.MULTILINE)
+    if losses != ["nothing"] * (3 * hosts):
+        print(text)
+        raise Failure(f"in the tables of {hosts} hosts is lost: {losses}")
+    return "; ".join(f"{nested:,} -> {shadow:,}" for nested, shadow in totals)
+
+
+def readme(root: DebianRoot, _: Path) -> str:
+    """README's first command, as root."""
+    return require_counts(succeed(root, "exittop.sh lab", "./exittop.sh lab"), 2)
+
+
+def units(root: DebianRoot, _: Path) -> str:
+    done = root.install("libgtest-dev", "libgmock-dev", "librapidcheck-dev")
+    if done.returncode:
+        raise Failure(f"apt-get install: {done.stderr[-1000:]}")
+    text = succeed(root, "the unit tests",
+                   f"bash cmake/build.sh release ON {_UNIT_TARGETS} && ctest --test-dir "
+                   "build/release -L unit --no-tests=error --output-on-failure")
+    return next(line for line in text.splitlines() if "tests passed" in line)
+
+
+def package(root: DebianRoot, folder: Path) -> str:
+    """The package of what was built counts right in the lab that it brings along."""
+    done = root.install(*_FOR_CPACK)
+    if done.returncode:
+        raise Failure(f"apt-get install: {done.stderr[-1000:]}")
+    succeed(root, "cpack", "cd build/release && cpack -B /root/packages")
+    (deb,) = (root.path / "root/packages").glob("*.deb")
+    done = root.install(f"/root/packages/{deb.name}")
+    if done.returncode:
+        raise Failure(f"apt-get install of its own package: {done.stderr[-1000:]}")
+    shutil.copyfile(deb, folder / f"{root.suite}.deb")
+    shutil.rmtree(root.path / CHECKOUT.lstrip("/"))
+    done = root.run("exittop", "lab", "amd", timeout=900)
+    if done.returncode:
+        raise Failure(f"exittop lab amd: {done.stderr[-1000:]}")
+    return require_counts(done.stdout, 1)
+
+
+def run(suite: str, folder: Path, say: Callable[[str], None]) -> None:
+    with DebianRoot(suite) as root:
+        root.add_checkout()
+        for name, step in (("README's first command", readme), ("the units", units),
+                           ("its package, installed, in the lab", package)):
+            began = time.monotonic()
+            said = step(root, folder)
+            say(f"{name}: {said} ({time.monotonic() - began:.0f} s)")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("suite")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only-warn", action="store_true")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with open(options.folder / f"{options.suite}.txt", "w", encoding="utf-8") as file:
+
+        def say(text: str) -> None:
+            for out in (sys.stdout, file):
+                print(f"{options.suite}: {text}", file=out, flush=True)
+
+        try:
+            run(options.suite, options.folder, say)
+        except (Failure, AssertionError, subprocess.TimeoutExpired) as error:
+            say(f"{'WARNING' if options.only_warn else 'FAILED'}: {error}")
+            return 0 if options.only_warn else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
