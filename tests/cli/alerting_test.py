@@ -116,7 +116,7 @@ class ScaleTest(unittest.TestCase):
 
     @staticmethod
     def series_of_a_vm(reasons: int, histograms: bool = False, vcpus: int = 0) -> int:
-        return 2 * reasons + 6 + histograms * 20 * reasons + vcpus * (2 * reasons + 1)
+        return 2 * reasons + 7 + histograms * 20 * reasons + vcpus * (2 * reasons + 1)
 
     def test_formula_is_that_of_the_file(self):
         for sample, histograms in (("export", False), ("export_histograms", True)):

@@ -39,9 +39,15 @@ def program(name: str) -> Path:
     return folder / "root/usr/bin" / name
 
 
+def _packages() -> tuple[str, ...]:
+    """From Debian 13 on promtool is a package of its own."""
+    done = subprocess.run(["apt-cache", "show", "promtool"], check=False, capture_output=True)
+    return PACKAGES if done.returncode else (*PACKAGES, "promtool")
+
+
 def _fetch(folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        subprocess.run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *PACKAGES],
+        subprocess.run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *_packages()],
                        cwd=temporary, check=True, stdout=subprocess.DEVNULL)
         for deb in Path(temporary).glob("*.deb"):
             subprocess.run(["dpkg", "-x", deb, Path(temporary) / "root"], check=True)
