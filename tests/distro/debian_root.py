@@ -30,12 +30,13 @@ CHECKOUT = "/root/exittop"      # where a root has its copy of this checkout
 _ARCHIVES = "var/cache/apt/archives"
 # Sid is another one every day; an old root of it would be upgraded by halves.
 _SID_KEPT_S = 7 * 24 * 3600
-# Arguments: the root, the cached kernels, the command. Process 1 of its own PID namespace: all that
-# it started ends with it.
+# Arguments: the root, the cached kernels, the command. The root is a mount of its own, as what
+# unshares mounts in there expects.
 _ENTER = """
 set -e
 root=$1 kernels=$2
 shift 2
+mount --bind "$root" "$root"
 mount --rbind /dev "$root/dev"
 mount --rbind /sys "$root/sys"
 mount -t proc proc "$root/proc"
@@ -77,13 +78,16 @@ class DebianRoot:
     def __exit__(self, *error) -> None:
         self._cleanup.close()
 
-    def run(self, *command, timeout: float = 1200, **more) -> subprocess.CompletedProcess:
-        """What a command does in there: its status, and stdout and stderr as text."""
+    def run(self, *command, timeout: float | None = 1200, own_pids: bool = True,
+            **more) -> subprocess.CompletedProcess:
+        """What a command does in there: its status, and stdout and stderr as text. All that it
+        starts ends with it, unless it wants the machine's pids, which are those that BPF tells."""
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
                        "DEBIAN_FRONTEND": "noninteractive", "TERM": "dumb"}
         proxies = {name: value for name, value in os.environ.items() if name.endswith("_proxy")}
+        pids = ("--pid", "--fork", "--kill-child") if own_pids else ()
         enter = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private",
-                 "--pid", "--fork", "--kill-child", "bash", "-c", _ENTER, "bash")
+                 *pids, "bash", "-c", _ENTER, "bash")
         settings = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
                     "stderr": subprocess.PIPE, "text": True, "check": False}
         try:
@@ -187,7 +191,7 @@ def main() -> int:
     with DebianRoot(suite) as root:
         root.add_checkout()
         return root.run("sh", "-c", f'cd {CHECKOUT} && exec "$@"', "sh", *command, timeout=None,
-                        stdout=None, stderr=None).returncode
+                        own_pids=False, stdout=None, stderr=None).returncode
 
 
 if __name__ == "__main__":
