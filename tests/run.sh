@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs the tests, all or a part, with ctest underneath:
-#     tests/run.sh [all|unit|cli|bpf|bench|lab|distro|sid|leaves]...
+#     tests/run.sh [all|unit|cli|bpf|bench|lab|distro|sid|leaves|matrix]...
 # In brackets: minutes on two cores that a part may take, what it downloads and builds included.
 # all (40): unit, cli, bpf, bench, lab and distro
 # unit:   the lower half, once as released and once under ASan and UBSan; no root needed
@@ -14,6 +14,8 @@
 # Not in all:
 # sid:    as distro, in Debian's sid; what fails there is only told (root)
 # leaves: what the lab has no time for on modules with the patches of kernel/
+# matrix: several CPUs, thousands of VMs, attaching to VMs, L2, on the kernels that the lab has no
+#         time for
 # Missing packages are installed first (root). 77: a part could not run here.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
@@ -26,7 +28,7 @@ if [[ ${1-} == --help || ${1-} == -h ]]; then
 fi
 
 all_parts=(unit cli bpf bench lab distro)
-other_parts=(sid leaves)
+other_parts=(sid leaves matrix)
 needing_root=(bpf distro sid)
 unit_targets=(exittop_unit exittop_live_unit exittop_report_unit)
 (($#)) || set -- all
@@ -43,7 +45,7 @@ done
 has_part() { [[ " ${parts[*]} " == *" $1 "* ]]; }
 
 wanted=("${build_packages[@]}" "${test_packages[@]}")
-if has_part cli || has_part lab || has_part leaves; then
+if has_part cli || has_part lab || has_part leaves || has_part matrix; then
     wanted+=("${lab_packages[@]}" "${amd_lab_packages[@]}" "${intel_lab_packages[@]}"
         "${kvm_patch_packages[@]}")
 fi
