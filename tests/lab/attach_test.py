@@ -60,6 +60,7 @@ for way in auto classic; do
     resume
     sleep 0.3
 done
+exittop check --duration 500ms >/out/check.txt
 kill -TERM $guests
 for pid in $guests; do wait $pid || exit 1; done
 """
@@ -99,6 +100,8 @@ def check(result: Result, kernel: str, vendor: str) -> None:
         for vcpu, counter in ours.items():
             cpuids[vcpu] += counter[_CPUID[vendor]]
         print(f"  {way}: {said}; {check_kvm_count(run)}")
+    if "counted = KVM's count for 7 vCPUs" not in result.text("check.txt"):
+        raise Mismatch(f"check while they run says:\n{result.text('check.txt')}")
     # The last line of a vCPU says what it did in all; the windows are in the midst of that.
     whole = {seen.vcpu: seen.rounds for seen in guest_rounds(guests)}
     outside = {vcpu: rounds - cpuids[vcpu] for vcpu, rounds in whole.items()}

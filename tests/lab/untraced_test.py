@@ -35,12 +35,11 @@ exittop dump --duration 0.2 --format json >/out/silent.json 2>>/out/silent.err |
 exittop check --duration 0.2 >/out/silent-check.txt
 kill $guest
 
-step "held against KVM while one runs"
-micro_vm --rounds 100000000 >/dev/null & guest=$!
-exittop check --duration 0.5 >/out/check.txt
-emulated_vm {_OUTS} native 1500 >/dev/null &
-exittop export --textfile - --duration 0.5 >/out/exported.prom 2>/out/export.err || exit 1
-kill $guest
+step "in the metrics"
+exittop export --textfile - --duration 1 >/out/exported.prom 2>/out/export.err & export=$!
+while ! grep -q counting /out/export.err; do sleep 0.1; done
+emulated_vm {_OUTS} >/dev/null
+wait $export
 """
 
 
@@ -77,20 +76,17 @@ def check_silent(result: Result) -> None:
         raise Mismatch(f"nor does check:\n{result.text('silent-check.txt')}")
 
 
-def check_running(result: Result) -> None:
-    text = result.text("check.txt")
-    if not re.search(r"^ok +counts +counted = KVM's count for 1 vCPU$", text, re.MULTILINE):
-        raise Mismatch(f"check does not hold its count against KVM's:\n{text}")
+def check_metrics(result: Result) -> None:
     exported = dict(re.findall(r'^exittop_vm_untraced_exits_total\{vm="(\w+?)-\d+"\} (\d+)$',
                                result.text("exported.prom"), re.MULTILINE))
-    if exported.get("micro_vm") != "0" or not int(exported.get("emulated_vm", 0)) >= _OUTS:
+    if not int(exported.get("emulated_vm", 0)) >= _OUTS:
         raise Mismatch(f"exittop_vm_untraced_exits_total: {exported}")
 
 
 def check(result: Result) -> None:
     check_both(result)
     check_silent(result)
-    check_running(result)
+    check_metrics(result)
 
 
 def main() -> int:
