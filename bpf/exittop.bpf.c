@@ -424,6 +424,17 @@ int destroy_fpu(u64 *ctx)
 }
 
 /*
+ * The same once more. Where tasks may be preempted within it (Linux 7), the kernel skips a program
+ * for others on that CPU, and a slot that is left behind takes the exits of the next vCPU at that
+ * address: only if both are skipped is a vCPU's end missed. Whichever comes second finds no slot.
+ */
+SEC("fentry/fpu_free_guest_fpstate")
+int destroy_fpu_again(u64 *ctx)
+{
+	return handle_destroy(ctx[0] - bpf_core_field_offset(struct kvm_vcpu, arch.guest_fpu));
+}
+
+/*
  * Before that. A kprobe is a perf event, which Debian's perf_event_paranoid=3 keeps for those with
  * CAP_SYS_ADMIN. Its first argument is the vCPU since Linux 5.7.
  */
