@@ -73,15 +73,41 @@ std::vector<std::string> words_for_library(std::span<const char* const> argument
     return words;
 }
 
+// The whole text of a subcommand's help: the library lays it out in another way in each version.
 class HelpFormat : public CLI::Formatter {
 public:
-    explicit HelpFormat(std::string usage) : usage_(std::move(usage)) { column_width(29); }
+    explicit HelpFormat(std::string usage) : usage_(std::move(usage)) {}
 
-    std::string make_usage(const CLI::App*, std::string) const override {
-        return "Usage: " + usage_ + "\n";
+    std::string make_help(const CLI::App* app, std::string, CLI::AppFormatMode) const override {
+        std::string text = fmt::format("{}\nUsage: {}\n", app->get_description(), usage_);
+        text += section("Positionals", app->get_options([](const CLI::Option* option) {
+            return option->get_positional();
+        }));
+        text += section("Options", app->get_options([](const CLI::Option* option) {
+            return !option->get_positional();
+        }));
+        const std::string footer = app->get_footer();
+        return footer.empty() ? text : fmt::format("{}\n{}\n", text, footer);
     }
 
 private:
+    static std::string section(const char* heading,
+                               const std::vector<const CLI::Option*>& options) {
+        constexpr std::size_t description_column = 29;
+        if (options.empty()) return {};
+        std::string text = fmt::format("\n{}:\n", heading);
+        for (const CLI::Option* option : options) {
+            const std::string names = option->get_name(option->get_positional(), true);
+            const std::string type = option->get_type_name();
+            std::string line = fmt::format("  {}{}{}", names, type.empty() ? "" : " ", type);
+            if (line.size() >= description_column) line += '\n';
+            const std::size_t start = line.ends_with('\n') ? 0 : line.size();
+            line.append(description_column - start, ' ');
+            text += line + option->get_description() + '\n';
+        }
+        return text;
+    }
+
     std::string usage_;
 };
 
