@@ -452,7 +452,7 @@ def check_linux(result: Result, vendor: str) -> None:
     got = sections(result.text("linux.log"))
     terminated = 128 + signal.SIGTERM
     if {name: status for name, (_, status) in got.items()} != {
-            "table": 0, "json": 0, "raw": 0, "watch": terminated}:
+            "table": 0, "json": 0, "raw": 0, "watch": terminated, "rare": terminated}:
         raise Mismatch(f"exitleaf in a guest: {got or result.text('linux.log')[-500:]}")
     reading = json.loads(got["json"][0].replace("\n", ""))
     run = json.loads(result.text("linux.json"))
