@@ -14,11 +14,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cli"))
+for folder in ("cli", "distro"):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / folder))
 
 import harness
 from counts import Mismatch
-from package_test import cached_root, control_field, depends_of, make_package
+from debian_root import DebianRoot, host_suite
+from package_test import WITH, control_field, depends_of, make_package
 
 import workloads
 from emulated_host import Job, Result
@@ -75,18 +77,16 @@ touch done
 
 def debian_with(package: Path, folder: Path) -> Path:
     """A tar of the minimal Debian in which the package is installed, without what nobody reads."""
-    root = folder / "root"
-    root.mkdir()
-    subprocess.run(["tar", "-C", root, "-xf", cached_root(depends_of(package))], check=True)
-    (root / "tmp/exittop.deb").write_bytes(package.read_bytes())
-    subprocess.run(["chroot", root, "dpkg", "--install", "/tmp/exittop.deb"], check=True,
-                   stdout=subprocess.DEVNULL, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-    drop_in = root / "etc/systemd/system/exittop.service.d/test.conf"
-    drop_in.parent.mkdir(parents=True)
-    drop_in.write_text('[Service]\nEnvironment="EXITTOP_OPTIONS=--interval 1"\n')
     tar = folder / "debian.tar"
-    subprocess.run(["tar", "-C", root, *(f"--exclude=./{name}" for name in _LEFT_OUT), "-cf", tar,
-                    "."], check=True)
+    with DebianRoot(host_suite()) as root:
+        root.install(*WITH, *depends_of(package)).check_returncode()
+        (root.path / "tmp/exittop.deb").write_bytes(package.read_bytes())
+        root.run("dpkg", "--install", "/tmp/exittop.deb").check_returncode()
+        drop_in = root.path / "etc/systemd/system/exittop.service.d/test.conf"
+        drop_in.parent.mkdir(parents=True)
+        drop_in.write_text('[Service]\nEnvironment="EXITTOP_OPTIONS=--interval 1"\n')
+        subprocess.run(["tar", "-C", root.path, *(f"--exclude=./{name}" for name in _LEFT_OUT),
+                        "-cf", tar, "."], check=True)
     return tar
 
 
