@@ -128,7 +128,7 @@ static void sleep_us(uint64_t microseconds)
     struct timespec time = {.tv_sec = (time_t)(microseconds / 1000000),
                             .tv_nsec = (long)(microseconds % 1000000) * 1000};
 
-    while (nanosleep(&time, &time) && errno == EINTR)
+    while (!ending && nanosleep(&time, &time) && errno == EINTR)
         ;
 }
 
