@@ -2,18 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs the tests, all or a part, with ctest underneath:
 #     tests/run.sh [all|unit|cli|bpf|bench|lab|distro|sid|leaves|matrix]...
-# In brackets: minutes on two cores that a part may take, what it downloads and builds included.
-# ctest's label summary at the end tells what each took, of which two tests ran at a time.
-# all (40)
-# unit (5):    the lower half, once as released and once under ASan and UBSan; no root needed
-# cli (8):     the command line, its documented examples, starting and installing
+# In brackets: minutes that a part took on two cores, with its downloads in the cache; to build for
+# the parts behind unit took 5 more. ctest's label summary at the end tells what each test took.
+# all (52)
+# unit (6):    the lower half, once as released and once under ASan and UBSan; no root needed
+# cli (7):     the command line, its documented examples, starting and installing
 # bpf (1):     the BPF program through test runs (root)
 # bench (1):   what exittop itself costs on made-up input, printed
-# lab (12):    real KVM in emulated hosts, one kernel after the other
-# distro (13): README's first command, the units and the package in a bare Debian 12 and 13; the
+# lab (21):    real KVM in emulated hosts, one kernel after the other
+# distro (14): README's first command, the units and the package in a bare Debian 12 and 13; the
 #              package of 12 on 13; all of it built by clang++-19 (root)
 # Not in all:
-# sid (8): as distro, in Debian's sid; what fails there is only told (root)
+# sid:    as distro, in Debian's sid; what fails there is only told (root)
 # leaves: what the lab has no time for on modules with the patches of kernel/
 # matrix: several CPUs, thousands of VMs, attaching to VMs, L2, on the kernels that the lab has no
 #         time for
