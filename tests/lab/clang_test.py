@@ -62,14 +62,15 @@ def figures(check_text: str) -> dict[str, str]:
     return {program: f"{verified:>6} {size:>6}" for program, verified, size in found}
 
 
-def check(result: Result, versions: list[str]) -> None:
+def check(result: Result, versions: list[str], kernel: str) -> None:
+    # Since 7.0 a task may be preempted within a tracepoint; that costs the split of time alone.
+    may_lose = {"split_missed"} if kernel.startswith("7.") else set()
     of_program: dict[str, dict[str, str]] = {}
     for version in versions:
         run = json.loads(result.text(f"{version}.json"))
         said = compare(run, result.text(f"{version}.counts"), result.text(f"{version}.guests"),
                        _SVM)
-        # Since 7.0 a task may be preempted within a tracepoint; that costs the split of time alone.
-        if losses := lost(run, {"split_missed"}):
+        if losses := lost(run, may_lose):
             raise Mismatch(f"clang {version}: lost {losses}")
         print(f"  clang {version}: {said}")
         found = figures(result.text(f"{version}.check"))
@@ -100,7 +101,7 @@ def main() -> int:
               script=_SCRIPT.replace("{clangs}", " ".join(built)),
               programs=programs | workloads.guest_programs(options.guests, "micro_vm",
                                                            "trace_counts"))
-    return harness.run(job, lambda result: check(result, list(built)))
+    return harness.run(job, lambda result: check(result, list(built), options.kernel))
 
 
 if __name__ == "__main__":
