@@ -333,7 +333,9 @@ struct BpfProgram::State {
 };
 
 /// The programs of this variant in the order in which they are attached: first what ends a vCPU, so
-/// that no slot is left behind, and the exit before the entry, so that no entry lacks its exit.
+/// that no slot is left behind, and last the exit, which makes the slots, without which the others
+/// do nothing. Of the programs on one tracepoint that run first which came first: what learns how
+/// KVM counts follows the entry, whose clock it must not delay.
 std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
     auto& programs = skeleton->progs;
     // The task is typed by vmlinux's BTF, which those have who have kvm's, and others too.
@@ -345,9 +347,10 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
         order.push_back(typed ? programs.wakeup_btf : programs.wakeup_raw);
     }
     const auto add = [&](const ExitPrograms& exit, const EntryPrograms& entry) {
-        order.push_back(detail == CountDetail::count ? exit.count : exit.timed);
         if (detail == CountDetail::time) order.push_back(entry.time);
         if (detail == CountDetail::histogram) order.push_back(entry.histogram);
+        order.push_back(programs.learn_order);
+        order.push_back(detail == CountDetail::count ? exit.count : exit.timed);
     };
     const EntryPrograms raw_entry = {programs.entry_raw, programs.entry_raw_time};
     switch (variant) {
@@ -400,8 +403,7 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
 
     guest_fpu_freed = facts.guest_fpu_freed;
     const std::vector<bpf_program*> wanted = programs_in_order();
-    const std::array run_by_hand = {skeleton->progs.prove_memory, skeleton->progs.look_at_slot,
-                                    skeleton->progs.learn_order};
+    const std::array run_by_hand = {skeleton->progs.prove_memory, skeleton->progs.look_at_slot};
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, skeleton->obj) {
         const bool load = std::ranges::find(wanted, program) != wanted.end() ||
@@ -510,10 +512,13 @@ std::expected<void, Error> BpfProgram::State::fill_free_slots() {
 }
 
 std::expected<void, Error> BpfProgram::State::attach() {
-    // Not without which nothing would be counted: KVM's own count is not known then.
-    learning.reset(bpf_program__attach(skeleton->progs.learn_order));
     for (bpf_program* program : programs_in_order()) {
         bpf_link* link = bpf_program__attach(program);
+        if (program == skeleton->progs.learn_order) {
+            // All else is counted without it; only KVM's own count is not known then.
+            learning.reset(link);
+            continue;
+        }
         if (!link) {
             const int code = -errno;
             const auto what =
@@ -580,7 +585,8 @@ void BpfProgram::detach() {
     // The programs go one after another: from here on a missing half is no loss.
     memory().armed_ns = std::numeric_limits<std::uint64_t>::max();
     state_->learning.reset();
-    state_->links.clear();
+    // The exit first, as it came last: what is counted has its time then.
+    while (!state_->links.empty()) state_->links.pop_back();
     // Tracepoint programs run inside an RCU read-side section: wait until the last one is through.
     syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
