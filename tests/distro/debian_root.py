@@ -6,9 +6,10 @@ tar, and so are the packages that were installed in it later. Each root is unpac
 Its mounts are in a namespace of their own and end with the command that runs in there; the folder
 goes when the test ends, also one that is killed.
 
-usage: debian_root.py SUITE COMMAND [ARGUMENT...]   runs a command in a root with this checkout
+Started by itself it runs a command in a root, with this checkout: debian_root.py --help.
 """
 
+import argparse
 import contextlib
 import fcntl
 import os
@@ -187,11 +188,15 @@ def _run(*command) -> None:
 
 
 def main() -> int:
-    suite, *command = sys.argv[1:]
-    with DebianRoot(suite) as root:
+    parser = argparse.ArgumentParser(
+        description="Runs a command in a bare Debian, with this checkout.")
+    parser.add_argument("suite", choices=("bookworm", "trixie", "sid"))
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    arguments = parser.parse_args()
+    with DebianRoot(arguments.suite) as root:
         root.add_checkout()
-        return root.run("sh", "-c", f'cd {CHECKOUT} && exec "$@"', "sh", *command, timeout=None,
-                        own_pids=False, stdout=None, stderr=None).returncode
+        return root.run("sh", "-c", f'cd {CHECKOUT} && exec "$@"', "sh", *arguments.command,
+                        timeout=None, own_pids=False, stdout=None, stderr=None).returncode
 
 
 if __name__ == "__main__":
