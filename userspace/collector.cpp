@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <set>
 #include <utility>
 
 #include "vmm_version.h"
@@ -111,10 +112,13 @@ Snapshot Collector::overview(const std::string& in_full) {
 }
 
 std::vector<Vm> Collector::silent_vms(const Snapshot& snapshot) const {
+    std::set<std::uint32_t> known;
+    for (const Vm& vm : snapshot.vms) {
+        if (!vm.ended) known.insert(vm.pid);
+    }
     std::vector<Vm> silent;
-    for (const KvmProcess& process : host_->vm_processes()) {
-        const auto is_known = [&process](const Vm& vm) { return vm.pid == process.pid; };
-        if (process.vcpus.empty() || std::ranges::any_of(snapshot.vms, is_known)) continue;
+    for (const KvmProcess& process : host_->vm_processes(known)) {
+        if (process.vcpus.empty()) continue;
         Vm vm = describe_vm(process.pid, identify_on(*host_, process.pid, process.command));
         vm.id = fmt::format("{}.0", process.pid);  // Those with exits are numbered from 1 on.
         vm.isa = snapshot.host.isa;

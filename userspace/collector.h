@@ -40,7 +40,7 @@ public:
     /// counts may be some seconds old.
     [[nodiscard]] Snapshot overview(const std::string& in_full);
     /// VMs that this host has, to judge by its processes, but that are not in a snapshot, as no exit
-    /// of theirs was seen (Vm::silent). Looks into every process.
+    /// of theirs was seen (Vm::silent). Looks into every other process.
     [[nodiscard]] std::vector<Vm> silent_vms(const Snapshot& snapshot) const;
     /// VMs that ended longer than this ago are no longer part of snapshots.
     void forget_ended(std::chrono::nanoseconds age);

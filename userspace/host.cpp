@@ -75,13 +75,14 @@ bool Host::forbids_modules() const {
     return read_line(root_ / "proc/sys/kernel/modules_disabled") == "1";
 }
 
-std::vector<KvmProcess> Host::vm_processes() const {
+std::vector<KvmProcess> Host::vm_processes(const std::set<std::uint32_t>& known) const {
     constexpr std::string_view vcpu_file = "anon_inode:kvm-vcpu:";  // and its vcpu_id
     std::vector<KvmProcess> processes;
     for (const std::string& pid : names_in(root_ / "proc")) {
         if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
         KvmProcess process;
         process.pid = static_cast<std::uint32_t>(std::strtoul(pid.c_str(), nullptr, 10));
+        if (known.contains(process.pid)) continue;
         bool has_vm = false;
         const fs::path folder = root_ / "proc" / pid / "fd";
         for (const std::string& descriptor : names_in(folder)) {

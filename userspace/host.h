@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,10 @@ public:
     [[nodiscard]] std::optional<std::uint64_t> module_users(const std::string& name) const;
     /// Whether the kernel was told to load no modules any more.
     [[nodiscard]] bool forbids_modules() const;
-    /// Processes that have a VM, by what they have open: those that this one may look into.
-    [[nodiscard]] std::vector<KvmProcess> vm_processes() const;
+    /// Processes that have a VM, by what they have open: those that this one may look into. Those
+    /// in `known` are left out, and not looked into.
+    [[nodiscard]] std::vector<KvmProcess> vm_processes(
+        const std::set<std::uint32_t>& known = {}) const;
     [[nodiscard]] bool has_btf() const;
     /// "none", "integrity", "confidentiality"; empty if the kernel has no lockdown.
     [[nodiscard]] std::string lockdown() const;

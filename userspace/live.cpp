@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 #include "check.h"
@@ -34,6 +35,8 @@ using Clock = std::chrono::steady_clock;
 
 /// VMs that ended are no longer kept in memory after this.
 constexpr auto ended_kept = 60s;
+/// How old the list of VMs without exits may be: to make it takes a look into every process.
+constexpr auto silent_age = 10s;
 /// Wake-ups by an input without an event after which the terminal is taken to be gone.
 constexpr int most_deaf_wakeups = 20;
 
@@ -127,21 +130,26 @@ private:
         return state_.screen == Screen::vms ? std::string() : state_.vm;
     }
 
-    /// Looked for every ten seconds: it takes a look into every process.
-    const std::vector<Vm>& silent_vms(const Snapshot& snapshot) {
-        if (Clock::now() - silent_at_ >= 10s) {
+    /// Adds the VMs of which no exit was seen; they are looked for every ten seconds.
+    void add_silent_vms(Snapshot& snapshot) {
+        if (Clock::now() - silent_at_ >= silent_age) {
             silent_ = collector_->silent_vms(snapshot);
             silent_at_ = Clock::now();
         }
-        return silent_;
+        std::erase_if(silent_, [&snapshot](const Vm& silent) {
+            const auto has_exits = [&silent](const Vm& vm) {
+                return vm.pid == silent.pid && !vm.ended;
+            };
+            return std::ranges::any_of(snapshot.vms, has_exits);
+        });
+        std::ranges::copy(silent_, std::back_inserter(snapshot.vms));
     }
 
     void sample() {
         detailed_ = opened_vm();
         if (!state_.keep_ended) collector_->forget_ended(ended_kept);
         Sample taken{collector_->overview(detailed_)};
-        // Not to say that there is no VM where one is of which nothing is seen.
-        if (taken.snapshot.vms.empty()) taken.snapshot.vms = silent_vms(taken.snapshot);
+        add_silent_vms(taken.snapshot);
         std::erase_if(taken.snapshot.vms, [this](const Vm& vm) {
             return !matches(vm, options_.pid, options_.vm_glob);
         });

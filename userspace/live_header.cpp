@@ -60,9 +60,10 @@ std::string path_of(const State& state) {
     const VmTrack* track = opened(state);
     if (track == nullptr) return "VMs";
     const Vm& vm = track->vm;
+    const char* state_of = vm.ended ? ", ended" : vm.silent ? ", no exit seen" : "";
     std::string path = fmt::format("{} ({}, pid {}, {}{})", fit(track->label, 32),
                                    sanitise(vm.vmm.empty() ? "VMM unknown" : vm.vmm, 16), vm.pid,
-                                   paging_name(vm.paging), vm.ended ? ", ended" : "");
+                                   paging_name(vm.paging), state_of);
     if (state.screen == Screen::reasons) return path + " › reasons";
     if (state.screen == Screen::vcpus) return path + " › vCPUs";
     for (const ReasonTrack& reason : track->reasons) {

@@ -138,6 +138,7 @@ std::string join_whole(const std::vector<std::string>& texts, std::size_t width)
 }
 
 std::string top_reasons(const VmTrack& track, const State& state, std::size_t width) {
+    if (track.vm.silent) return fit("no exit seen", width);
     std::vector<const ReasonTrack*> reasons;
     for (const ReasonTrack& reason : track.reasons) reasons.push_back(&reason);
     const std::size_t shown = std::min<std::size_t>(reasons.size(), 3);
@@ -178,6 +179,7 @@ double busy_of(const ExitStats& sum) {
 }
 
 VmNumbers vm_numbers(const State& state, const VmTrack& track) {
+    if (track.vm.silent) return {"-", "-", "-"};
     if (state.baseline) {
         const Baseline::OfVm* base = state.baseline->find(track.vm.name);
         const ExitStats sum = base ? sum_of(base->exits) : ExitStats{};

@@ -63,6 +63,11 @@ std::vector<Line> draw_body(const State& state, Glyphs glyphs) {
     }
     const VmTrack* track = opened(state);
     if (track == nullptr) return {{{"This VM is gone; Esc leads back.", Role::notice}}};
+    if (track->vm.silent) {
+        return {{}, {{fmt::format("No exit of this VM was seen; it has {}.",
+                                  print_number_of(track->vm.vcpus.size(), "vCPU")),
+                      Role::notice}}};
+    }
     std::vector<Line> lines = draw_table(state, list_for(state, *track, glyphs));
     if (state.screen == Screen::histogram) {
         lines.resize(layout.list_rows + 1);

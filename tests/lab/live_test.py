@@ -176,6 +176,25 @@ keys q
 see quit "status=0"
 tmux kill-session -t live
 
+step "a VM without exits, beside one with exits"
+micro_vm --rounds 100000000 -- qemu-system-x86_64 -name guest=asleep >/dev/null & asleep=$!
+micro_vm --rounds 100000000 -- firecracker --id awake >/dev/null & awake=$!
+sleep 2
+kill -STOP $asleep
+live
+see silent_beside awake
+see silent "no exit seen"
+kill -CONT $asleep
+for i in $(seq 25); do
+    screen woken
+    grep -q "no exit seen" /out/woken.txt || break
+    sleep 0.2
+done
+keys q
+see silent.quit "status=0"
+tmux kill-session -t live
+kill $asleep $awake
+
 step "stop and continue"
 live
 see again "No VM"
@@ -288,6 +307,11 @@ def check_screens(result: Result) -> None:
         lines = text(name).splitlines()
         _expect(len(lines) <= height and max(map(len, lines)) <= width and "alpha" in text(name),
                 f"{width}x{height} is not filled as it should be", text(name))
+    row = _rows(text("silent")).get("asleep", "")
+    _expect(re.search(r" - +no exit seen", row) is not None, "a VM without exits is not said to be "
+            "so", text("silent"))
+    row = _rows(text("woken")).get("asleep", "")
+    _expect(re.search(r"cpuid \d", row) is not None, "its exits are not shown", text("woken"))
     _expect("before" in text("stopped"), "stopped, it leaves the screen behind", text("stopped"))
     _expect("before" in text("quit") and "EXITS" not in text("quit"),
             "the terminal is not as it was", text("quit"))

@@ -67,6 +67,7 @@ TEST_F(Hosts, WhoUsesAModuleAndHasAVm) {
     write("proc/34/comm", "qemu-system-x86\n");
     EXPECT_EQ(host().vm_processes(),
               (std::vector<KvmProcess>{{34, "qemu-system-x86", {2, 11}}, {156, "", {}}}));
+    EXPECT_EQ(host().vm_processes({34}), (std::vector<KvmProcess>{{156, "", {}}}));
 }
 
 TEST_F(Hosts, ThatLoadNoModulesAnyMore) {

@@ -88,6 +88,31 @@ TEST(LiveView, no_vm_yet) {
               std::string::npos);
 }
 
+TEST(LiveView, vm_without_exits_has_no_numbers) {
+    State state = made_state();
+    for (std::uint64_t second = 4; second <= 5; ++second) {
+        Sample sample = made_sample(made_vms(), second);
+        Vm silent = made_vm({"asleep", 6060, 2, {}}, second, true);
+        silent.id = "6060.0";
+        silent.silent = true;
+        silent.paging = Paging::unknown;
+        for (Vcpu& vcpu : silent.vcpus) vcpu.guest_ns = 0;
+        sample.snapshot.vms.push_back(std::move(silent));
+        state = apply(std::move(state), std::move(sample));
+    }
+    expect_golden("live_silent.txt", frame(state));
+    // In sums and ratios no zero is shown either.
+    for (const char* keys : {"c", "b"}) {
+        const std::string shown = frame(type(state, keys));
+        const std::string row = shown.substr(shown.find("asleep"));
+        EXPECT_NE(row.substr(0, row.find('\n')).find(" - "), std::string::npos) << shown;
+    }
+    state = press(press(std::move(state), KeyCode::end), KeyCode::enter);
+    EXPECT_NE(frame(state).find("No exit of this VM was seen; it has 2 vCPUs."), std::string::npos);
+    EXPECT_NE(frame(press(std::move(state), KeyCode::tab)).find("No exit of this VM"),
+              std::string::npos);
+}
+
 TEST(LiveView, cost_in_the_kernel) {
     Sample sample = made_sample(made_vms(), 4);
     sample.snapshot.cost.run_ns = 68'000;
