@@ -24,6 +24,61 @@ static __always_inline u32 block_create(struct vcpu_header *header)
 	return number;
 }
 
+/*
+ * Around a change that user space must not see half of; its reads begin anew until the number is
+ * even and stays. Never on the path of an exit that needs no new block.
+ */
+static __always_inline void layout_begin(struct vcpu_header *header)
+{
+	header->layout_seq++;
+	barrier();
+}
+
+static __always_inline void layout_end(struct vcpu_header *header)
+{
+	barrier();
+	header->layout_seq++;
+}
+
+/* Block number of a cell that has far buckets to give away; 0: none has. */
+static __noinline u32 far_owner(struct vcpu_slot *slot)
+{
+	struct vcpu_header *header = &slot->header;
+
+	for (u32 i = 0; i < EXITTOP_CELLS; i++) {
+		u32 number = header->cell_blocks[EXITTOP_CELLS - 1 - i];
+		struct exit_cell *cell = block_at(slot, number);
+
+		if (cell->extra[EXITTOP_FAR] && !cell->extra[EXITTOP_FAR_CARRY])
+			return number;
+	}
+	return 0;
+}
+
+/*
+ * Takes the far buckets away from the reason that came last of those that have some, mostly the
+ * rarest, and tells that their counts are missing. Counts come before distributions. Block number,
+ * or 0.
+ */
+static __noinline u32 far_block_take(struct vcpu_slot *slot)
+{
+	u32 from = far_owner(slot) & 255;
+	struct exit_cell *cell = block_at(slot, from);
+	u32 number = from ? cell->extra[EXITTOP_FAR] : 0;
+	struct exit_words *words = block_at(slot, number);
+	u64 lost = 0;
+
+	if (!number)
+		return 0;
+	cell->extra[EXITTOP_FAR] = 0;
+	for (u32 i = 0; i < EXITTOP_FAR_BUCKETS; i++) {
+		lost += words->word[i];
+		words->word[i] = 0;
+	}
+	slot->header.histogram_full += lost;
+	return number;
+}
+
 /* Entry of a slot's index, of both guest levels. */
 static __always_inline u8 *index_entry(struct vcpu_header *header, u32 index, bool in_l2)
 {
@@ -46,38 +101,60 @@ static __always_inline u32 index_of_code(u32 code)
 	return EXITTOP_INDEX_CODES;
 }
 
-/*
- * Block number of the cell of a code that the index does not name: searched for among the cells, as
- * codes outside the index are, or made. The cell for the rest if the slot is full.
- */
-static __noinline u32 cell_search(struct vcpu_slot *slot, u32 code, bool in_l2)
+/* Block number of the cell of a code that is searched for among all cells; 0: it has none. */
+static __noinline u32 cell_find(struct vcpu_slot *slot, u32 code, u32 level)
 {
 	struct vcpu_header *header = &slot->header;
-	u8 level = in_l2 ? 2 : 1;
+
+	for (u32 i = 0; i < EXITTOP_CELLS; i++) {
+		u32 number = header->cell_blocks[i];
+		struct exit_cell *cell = block_at(slot, number);
+
+		if (i >= header->cells)
+			break;
+		if (cell->code == code && cell->level == level)
+			return number;
+	}
+	return 0;
+}
+
+/* Makes the cell of a code. Block number, or that of the cell for the rest if the slot is full. */
+static __noinline u32 cell_create(struct vcpu_slot *slot, u32 code, u32 level)
+{
+	struct vcpu_header *header = &slot->header;
 	u32 index = index_of_code(code);
 	struct exit_cell *cell;
 	u32 number;
 
-	for (u32 i = 0; i < EXITTOP_CELLS; i++) {
-		if (i >= header->cells)
-			break;
-		number = header->cell_blocks[i];
-		cell = block_at(slot, number);
-		if (cell->code == code && cell->level == level)
-			return number;
-	}
-
+	layout_begin(header);
 	number = block_create(header);
 	if (!number)
-		return EXITTOP_REST_CELL;
-	cell = block_at(slot, number);
-	cell->code = code;
-	cell->level = level;
-	header->cell_blocks[header->cells & 31] = number;
-	header->cells++;
-	if (index < EXITTOP_INDEX_CODES)
-		*index_entry(header, index, in_l2) = number;
-	return number;
+		number = far_block_take(slot) & 255;
+	if (number) {
+		cell = block_at(slot, number);
+		cell->code = code;
+		cell->level = level;
+		header->cell_blocks[header->cells & 31] = number;
+		/* Who sees one more cell finds it written. */
+		barrier();
+		header->cells++;
+		if (index < EXITTOP_INDEX_CODES)
+			*index_entry(header, index, level == 2) = number;
+	}
+	layout_end(header);
+	return number ? number : EXITTOP_REST_CELL;
+}
+
+/*
+ * Block number of the cell of a code that the index does not name: codes outside the index are
+ * searched for, and what is new is made.
+ */
+static __noinline u32 cell_search(struct vcpu_slot *slot, u32 code, bool in_l2)
+{
+	u32 level = in_l2 ? 2 : 1;
+	u32 number = cell_find(slot, code, level) & 255;
+
+	return number ? number : cell_create(slot, code, level);
 }
 
 /* Block number of the cell of a code, which is made if need be. */
@@ -102,39 +179,58 @@ static __always_inline struct exit_cell *current_cell(struct vcpu_slot *slot)
 	return behind(slot, slot->header.cell);
 }
 
-/* Adds one to a word of a further block of a cell, which is made if need be. True: it wrapped. */
-static __always_inline bool extra_add(struct vcpu_slot *slot, struct exit_cell *cell,
-				      enum exittop_extra_block kind, u32 word)
+/* A block of a cell for what it seldom has, made if one is free; NULL if none is. */
+static __always_inline struct exit_words *extra_block(struct vcpu_slot *slot,
+						      struct exit_cell *cell,
+						      enum exittop_extra_block kind)
 {
-	struct exit_words *words;
-
-	if (!cell->extra[kind]) {
+	if (!cell->extra[kind])
 		cell->extra[kind] = block_create(&slot->header);
-		if (!cell->extra[kind]) {
-			slot->header.histogram_full++;
-			return false;
-		}
-	}
-	words = block_at(slot, cell->extra[kind]);
-	word &= EXITTOP_FAR_BUCKETS - 1;
-	return ++words->word[word] == 0;
+	return cell->extra[kind] ? block_at(slot, cell->extra[kind]) : NULL;
 }
 
-/* The parts of a histogram that are not in the cell itself: far buckets, and high halves. */
-static __noinline int histogram_extra(struct vcpu_slot *slot, u32 bucket)
+/*
+ * One more for a bucket's count whose low half is as high as it can be: it becomes zero, and the
+ * high half, in a block of its own, one more. Without a block it stays, and the loss is told.
+ */
+static __always_inline void carry(struct vcpu_slot *slot, struct exit_cell *cell, u32 *low,
+				  enum exittop_extra_block kind, u32 bucket)
+{
+	struct exit_words *high = extra_block(slot, cell, kind);
+
+	if (!high) {
+		slot->header.histogram_full++;
+		return;
+	}
+	layout_begin(&slot->header);
+	*low = 0;
+	high->word[bucket]++;
+	layout_end(&slot->header);
+}
+
+/* The same for a near bucket. */
+static __noinline int near_carry(struct vcpu_slot *slot, u32 bucket)
 {
 	struct exit_cell *cell = current_cell(slot);
 
-	if (bucket < EXITTOP_NEAR_BUCKETS) {
-		extra_add(slot, cell, EXITTOP_NEAR_CARRY, bucket);
-		return 0;
-	}
-	bucket -= EXITTOP_NEAR_BUCKETS;
+	if (bucket < EXITTOP_NEAR_BUCKETS)
+		carry(slot, cell, &cell->near[bucket], EXITTOP_NEAR_CARRY, bucket);
+	return 0;
+}
+
+/* Adds one to a far bucket, if there is a block for them. */
+static __always_inline void far_add(struct vcpu_slot *slot, struct exit_cell *cell, u32 bucket)
+{
+	struct exit_words *words = extra_block(slot, cell, EXITTOP_FAR);
+
 	if (bucket >= EXITTOP_FAR_BUCKETS)
 		bucket = EXITTOP_FAR_BUCKETS - 1;
-	if (extra_add(slot, cell, EXITTOP_FAR, bucket))
-		extra_add(slot, cell, EXITTOP_FAR_CARRY, bucket);
-	return 0;
+	if (!words)
+		slot->header.histogram_full++;
+	else if (words->word[bucket] == ~0u)
+		carry(slot, cell, &words->word[bucket], EXITTOP_FAR_CARRY, bucket);
+	else
+		words->word[bucket]++;
 }
 
 /* Bucket of a time of at least 2^19 ns: the levels behind the near ones. */
@@ -156,7 +252,8 @@ static __always_inline u32 far_bucket(u64 ns)
 /* Apart, so that the entry has nothing to keep while the bucket is looked for. */
 static __noinline int histogram_far(struct vcpu_slot *slot, u64 ns)
 {
-	return histogram_extra(slot, far_bucket(ns));
+	far_add(slot, current_cell(slot), far_bucket(ns) - EXITTOP_NEAR_BUCKETS);
+	return 0;
 }
 
 static __always_inline void histogram_add(struct vcpu_slot *slot, struct exit_cell *cell, u64 ns)
@@ -177,9 +274,10 @@ static __always_inline void histogram_add(struct vcpu_slot *slot, struct exit_ce
 	cell = behind(cell, offset);
 	count = cell->near[0] + 1;
 	asm volatile("" : "+w"(count));
-	cell->near[0] = count;
 	if (unlikely(!count))
-		histogram_extra(slot, offset / COUNT_SIZE);
+		near_carry(slot, offset / COUNT_SIZE);
+	else
+		cell->near[0] = count;
 }
 
 #endif

@@ -47,7 +47,7 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	header->tid = (u32)pid_tgid;
 	header->isa = isa;
 	header->code_at = exit_code_address(vcpu, isa);
-	header->unknown_isa = isa != KVM_ISA_SVM && isa != KVM_ISA_VMX;
+	header->uid = (u32)bpf_get_current_uid_gid();
 	header->blocks = EXITTOP_HEADER_BLOCKS;
 	header->is_new = vcpu_is_new();
 	header->kvm_exits_first = kvm_exits_of(vcpu);
@@ -126,9 +126,14 @@ static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, const bool
 	}
 	header->exit_ns = 0;
 	cell = current_cell(slot);
+	if (unlikely(ns > cell->max_ns)) {
+		/* The clocks of two CPUs may differ by a little: an exit took no less than nothing. */
+		if ((s64)ns < 0)
+			ns = 0;
+		else
+			cell->max_ns = ns;
+	}
 	cell->time_ns += ns;
-	if (unlikely(ns > cell->max_ns))
-		cell->max_ns = ns;
 	if (histogram)
 		histogram_add(slot, cell, ns);
 	return 0;
@@ -230,19 +235,29 @@ static __always_inline int handle_exit_read(u64 *ctx, const enum read_by by,
 				  : exit_away_raw_helper(vcpu, ctx[1], timed);
 }
 
+/*
+ * What a program on a classic tracepoint returns: with 0 the kernel would keep the event from
+ * everyone else, perf and ftrace among them (perf_trace_run_bpf_submit()).
+ */
+#define FOR_OTHERS_TOO 1
+
 /* Classic tracepoints do not pass the vCPU. */
 static __always_inline int handle_exit_classic(struct trace_kvm_exit *ctx, const bool timed)
 {
 	u64 vcpu = vcpu_of_current(false);
 
-	return vcpu ? handle_exit(vcpu, ctx->exit_reason, ctx->isa, false, timed) : 0;
+	if (vcpu)
+		handle_exit(vcpu, ctx->exit_reason, ctx->isa, false, timed);
+	return FOR_OTHERS_TOO;
 }
 
 static __always_inline int handle_entry_classic(const bool histogram)
 {
 	u64 vcpu = vcpu_of_current(false);
 
-	return vcpu ? handle_entry(vcpu, histogram) : 0;
+	if (vcpu)
+		handle_entry(vcpu, histogram);
+	return FOR_OTHERS_TOO;
 }
 
 /* The part of the exit being handled that is already split off, made to speak of this exit. */
@@ -274,7 +289,7 @@ static __always_inline int handle_fpu(bool load, const bool typed)
 	since = slot->header.vmm_since_ns;
 	slot->header.vmm_since_ns = load ? 0 : now;
 	cell = split_begin(slot);
-	if (load && since && cell) {
+	if (load && since && since < now && cell) {
 		cell->vmm_ns += now - since;
 		slot->header.split_vmm_ns += now - since;
 	}

@@ -107,14 +107,14 @@ enum exittop_paging { EXITTOP_PAGING_UNKNOWN, EXITTOP_PAGING_TDP, EXITTOP_PAGING
 /* The last block takes the exits of reasons that found no block of their own. */
 #define EXITTOP_REST_CELL (EXITTOP_SLOT_BLOCKS - 1)
 
-/* Stands for a code that could not be read, as the ISA is neither VMX nor SVM. */
+/* Stands for a code that could not be read: BTF does not tell where it is on this ISA. */
 #define EXITTOP_CODE_UNREADABLE 0xfffffffeu
 
 struct vcpu_header {
 	/* Written at each exit and entry: one cache line. */
 	u64 exit_ns; /* clock at the exit being handled; 0 = in the guest, or none seen yet */
 	u64 vcpu;    /* address of struct kvm_vcpu; 0 = free or ended */
-	u64 code_at; /* address of its exit code; 0 if not known */
+	u64 code_at; /* address of its exit code, or of EXITTOP_CODE_UNREADABLE if it is not known */
 	u32 isa;
 	u16 cell;    /* offset in the slot of the cell of the exit being handled */
 	u16 is_new;  /* KVM has counted its exits for no longer than we have; bpf/kvm_count.bpf.h */
@@ -138,9 +138,11 @@ struct vcpu_header {
 	u64 split_halted_ns;
 	u64 vmm_since_ns; /* clock when KVM_RUN returned to the VMM; 0 = it has not */
 
+	u32 uid;        /* of the process, as the kernel's first user namespace has it */
+	u32 layout_seq; /* odd while a block changes hands or a count carries: read again then */
+
 	/* Rare: losses of this vCPU. */
 	u64 histogram_full;
-	u64 unknown_isa;
 	u64 exit_without_entry;
 	u64 entry_without_exit;
 

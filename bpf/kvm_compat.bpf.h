@@ -34,6 +34,9 @@ extern void *bpf_rdonly_cast(const void *object, u32 btf_id) __ksym __weak;
  */
 const volatile u64 tdp_enabled_address = 0;
 
+/* Read where the exit code would be if it is not known where that is. */
+const volatile u64 unreadable_code = EXITTOP_CODE_UNREADABLE;
+
 /* Low half of a word. The verifier lets a typed pointer be cut to 32 bits, but not be shifted. */
 static __always_inline u32 low_half(u64 word)
 {
@@ -129,18 +132,24 @@ static __always_inline u64 svm_l1_exit_code_address(u64 vcpu)
 static __always_inline u64 svm_exit_code_address(u64 vcpu, const enum read_by by)
 {
 	if (!bpf_core_type_exists(struct vcpu_svm))
-		return 0;
+		return (u64)&unreadable_code;
 	return load_u64(vcpu + bpf_core_field_offset(struct vcpu_svm, vmcb), by) + VMCB_EXIT_CODE;
 }
 
-/* Where the full exit code of L1 (VMX: and L2) is, as long as the vCPU lives. 0 if not known. */
+/*
+ * Where the full exit code of L1 (VMX: and L2) is, as long as the vCPU lives. Where that is not
+ * known, what says so: an unread word would be 0, which is a reason of either ISA.
+ */
 static __always_inline u64 exit_code_address(u64 vcpu, u32 isa)
 {
 	u32 offset = vmx_exit_reason_offset();
+	u64 address = 0;
 
 	if (isa == KVM_ISA_SVM)
-		return svm_l1_exit_code_address(vcpu);
-	return isa == KVM_ISA_VMX && offset ? vcpu + offset : 0;
+		address = svm_l1_exit_code_address(vcpu);
+	else if (isa == KVM_ISA_VMX && offset)
+		address = vcpu + offset;
+	return address ? address : (u64)&unreadable_code;
 }
 
 /*

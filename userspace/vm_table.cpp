@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstring>
 #include <optional>
+#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -27,6 +28,21 @@ const std::uint8_t* block_of(const vcpu_slot& slot, unsigned number) {
 
 const exit_cell& cell_of(const vcpu_slot& slot, unsigned number) {
     return *reinterpret_cast<const exit_cell*>(block_of(slot, number));
+}
+
+/// Reads what the program may be rearranging (vcpu_header::layout_seq): again, until nothing was.
+/// It takes far less than a microsecond, with interrupts off; in memory that somebody else wrote to
+/// it may never end.
+auto read_at_rest(const vcpu_header& header, auto read) {
+    constexpr int most_tries = 100;
+    for (int tries = 1;; ++tries) {
+        const std::uint32_t before = load(header.layout_seq);
+        auto contents = read();
+        std::atomic_thread_fence(std::memory_order_acquire);
+        const bool rested = before % 2 == 0 && load(header.layout_seq) == before;
+        if (rested || tries == most_tries) return contents;
+        std::this_thread::yield();
+    }
 }
 
 /// Count of a bucket of which `low` is in the block (or cell) at hand and the rest, if it ever
@@ -166,7 +182,6 @@ Lost read_lost(const vcpu_slot& slot) {
     Lost lost;
     lost.reasons_full = load(cell_of(slot, EXITTOP_REST_CELL).count);
     lost.histogram_full = load(header.histogram_full);
-    lost.unknown_isa = load(header.unknown_isa);
     lost.exit_without_entry = load(header.exit_without_entry);
     // Where KVM's own count is known, what entries tell of exits that it did not trace is in there.
     if (const auto untraced = untraced_exits(header)) {
@@ -177,15 +192,15 @@ Lost read_lost(const vcpu_slot& slot) {
     return lost;
 }
 
-/// Exits whose code has no name.
-std::uint64_t unknown_codes(const std::vector<ExitStats>& exits, Isa isa) {
-    std::uint64_t unknown = 0;
+/// Adds the exits whose code has no name, or could not be read.
+void add_unknown(Lost& lost, const std::vector<ExitStats>& exits, Isa isa) {
     for (const ExitStats& stats : exits) {
-        if (stats.code != EXITTOP_CODE_UNREADABLE && !find_exit_reason(isa, stats.code)) {
-            unknown += stats.count;
+        if (stats.code == EXITTOP_CODE_UNREADABLE) {
+            lost.unknown_isa += stats.count;
+        } else if (!find_exit_reason(isa, stats.code)) {
+            lost.unknown_code += stats.count;
         }
     }
-    return unknown;
 }
 
 /// Time that a vCPU spent in the guest: its life without its exits, of which `exits_ns` were
@@ -207,12 +222,14 @@ SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns) {
     contents.vcpu.exits.reserve(cells_in_use(slot));
     for_each_cell(slot, [&](unsigned number) {
         ExitStats stats = read_counts(slot, number);
-        stats.histogram = read_histogram(slot, cell_of(slot, number), stats.max_ns);
+        stats.histogram = read_at_rest(slot.header, [&] {
+            return read_histogram(slot, cell_of(slot, number), stats.max_ns);
+        });
         contents.vcpu.exits.push_back(std::move(stats));
     });
     std::ranges::sort(contents.vcpu.exits, {}, key_of);
     contents.lost = read_lost(slot);
-    contents.lost.unknown_code = unknown_codes(contents.vcpu.exits, isa_of(slot.header));
+    add_unknown(contents.lost, contents.vcpu.exits, isa_of(slot.header));
     std::uint64_t exits_ns = 0, counted = 0;
     for (const ExitStats& stats : contents.vcpu.exits) {
         exits_ns += stats.time_ns;
@@ -346,12 +363,13 @@ Vm VmTable::vm_overview(const Entry& entry, std::span<const vcpu_slot> slots, st
         add_lost(lost, read_lost(slot));
     }
     std::ranges::sort(vm.sums, {}, key_of);
-    lost.unknown_code += unknown_codes(vm.sums, vm.isa);
+    add_unknown(lost, vm.sums, vm.isa);
     for (const Vcpu& ended : known.vcpus) {  // What these lost is known since they ended.
         for (const ExitStats& stats : ended.exits) add_to_sums(vm.sums, stats);
         vm.vcpus.push_back({ended.id, ended.tid, {}, ended.guest_ns, ended.kvm_exits,
                             ended.untraced});
     }
+    std::ranges::sort(vm.vcpus, {}, &Vcpu::id);
     return vm;
 }
 

@@ -119,6 +119,8 @@ TEST_F(Counting, KeepsAnUnknownIsa) {
     EXPECT_EQ(slot(vcpu_a).header.isa, 7U);
     EXPECT_EQ(read(vcpu_a).lost.unknown_code, 1U);
     EXPECT_EQ(count(vcpu_a, 0x10), 1U);
+    // A program that reads the code itself finds none at address 0, which would read as reason 0.
+    EXPECT_NE(slot(vcpu_a).header.code_at, 0U);
 }
 
 TEST_F(Counting, ReasonsBeyondTheRoomAreCountedTogether) {

@@ -29,7 +29,10 @@ protected:
     exit_words& extra(exittop_extra_block kind) {
         return *static_cast<exit_words*>(block(cell().extra[kind]));
     }
-    ExitStats stats() { return read(vcpu_a).vcpu.exits.at(0); }
+    ExitStats stats() {
+        const std::vector<ExitStats> exits = read(vcpu_a).vcpu.exits;
+        return *std::ranges::find(exits, hlt, &ExitStats::code);
+    }
 
     /// An exit that began about `ns` ago (less than nothing: that is to come) and ends now. The
     /// time that the program measured.
@@ -69,11 +72,10 @@ TEST_F(Times, FallIntoTheBucketsOfUserSpace) {
     expected[first.first_bucket()] = 1;
     std::uint64_t longest = stats().max_ns;
     for (int i = 0; i < 20'000; ++i) {
-        // Any power of two is as likely as any other; a few begin after they end.
+        // Any power of two is as likely as any other.
         const std::int64_t spread = std::int64_t{1} << (random() % 39);
         const auto above = static_cast<std::int64_t>(random()) * 16 % spread;
-        const std::uint64_t ns = timed(i % 10 == 0 ? -static_cast<std::int64_t>(random() % 4'000)
-                                                   : spread + above - 1'000);
+        const std::uint64_t ns = timed(spread + above - 1'000);
         ASSERT_FALSE(HasFatalFailure());
         longest = std::max(longest, ns);
         ++expected[bucket_of(ns)];
@@ -86,6 +88,16 @@ TEST_F(Times, FallIntoTheBucketsOfUserSpace) {
     EXPECT_EQ(found.histogram.total(), 20'001U);
     EXPECT_EQ(found.max_ns, longest);
     EXPECT_EQ(read(vcpu_a).lost, Lost{});
+}
+
+TEST_F(Times, ThatEndBeforeTheyBeginAreNone) {
+    const ExitStats before = stats();
+    EXPECT_EQ(timed(-1'000'000'000), 0U);
+    const ExitStats after = stats();
+    EXPECT_EQ(after.count, before.count + 1);
+    EXPECT_EQ(after.time_ns, before.time_ns);
+    EXPECT_EQ(after.max_ns, before.max_ns);
+    EXPECT_EQ(after.histogram.at(0), before.histogram.at(0) + 1);
 }
 
 TEST_F(Times, ReachEveryBucket) {
@@ -139,6 +151,75 @@ TEST_F(Times, WithoutABlockForThemAreMissingInTheHistogram) {
     EXPECT_GE(cell().max_ns, ns);
     EXPECT_EQ(stats().histogram.total(), before);
     EXPECT_EQ(read(vcpu_a).lost.histogram_full, full + 1);
+
+    // Nor is there one for the high half of a count that is as high as the low half can be.
+    std::ranges::fill(cell().near, UINT32_MAX);
+    const std::uint64_t ns_near = timed(100'000);
+    ASSERT_LT(bucket_of(ns_near), std::size_t{EXITTOP_NEAR_BUCKETS});
+    EXPECT_EQ(stats().histogram.at(bucket_of(ns_near)), UINT32_MAX);
+    EXPECT_EQ(read(vcpu_a).lost.histogram_full, full + 2);
+}
+
+class LongTimes : public DetachedProgram {
+protected:
+    static constexpr std::uint32_t room = EXITTOP_CELLS - 1;  // reasons of a vCPU
+
+    void slow_exit(std::uint32_t code) {
+        exit(vcpu_a, code);
+        slot(vcpu_a).header.exit_ns -= 600'000;
+        entry(vcpu_a);
+    }
+    exit_cell& first_cell() {
+        return *static_cast<exit_cell*>(block(slot(vcpu_a).header.cell_blocks[0]));
+    }
+    void* block(unsigned number) {
+        return reinterpret_cast<std::uint8_t*>(&slot(vcpu_a)) +
+               std::size_t{number} * EXITTOP_BLOCK_SIZE;
+    }
+    /// Every exit has its reason, and either its place in a histogram or is told to be missing.
+    void expect_counts(std::uint64_t per_reason) {
+        const SlotContents contents = read(vcpu_a);
+        EXPECT_EQ(contents.vcpu.exits.size(), room);
+        EXPECT_EQ(contents.lost.reasons_full, 0U);
+        std::uint64_t in_histograms = 0;
+        for (const ExitStats& stats : contents.vcpu.exits) {
+            EXPECT_EQ(stats.count, per_reason) << stats.code;
+            in_histograms += stats.histogram.total();
+        }
+        EXPECT_EQ(in_histograms + contents.lost.histogram_full, per_reason * room);
+    }
+};
+
+TEST_F(LongTimes, TakeNoRoomThatCountsNeed) {
+    for (std::uint32_t code = 0; code < room; ++code) slow_exit(code);
+    expect_counts(1);
+    for (int i = 0; i < 99; ++i) {
+        for (std::uint32_t code = 0; code < room; ++code) slow_exit(code);
+    }
+    expect_counts(100);
+}
+
+TEST_F(LongTimes, AreKeptWhereThereIsRoom) {
+    constexpr std::uint32_t reasons = room / 2;
+    for (std::uint32_t code = 0; code < reasons; ++code) slow_exit(code);
+    EXPECT_EQ(read(vcpu_a).lost.histogram_full, 0U);
+    // Each further reason costs one distribution: that of the reason that came last.
+    exit_and_entry(vcpu_a, reasons);
+    EXPECT_EQ(read(vcpu_a).lost.histogram_full, 1U);
+    EXPECT_EQ(read(vcpu_a).vcpu.exits.at(reasons - 1).histogram.total(), 0U);
+    EXPECT_EQ(read(vcpu_a).vcpu.exits.at(reasons - 2).histogram.total(), 1U);
+}
+
+TEST_F(LongTimes, AreKeptWhereTheirCountsHaveHighHalves) {
+    for (std::uint32_t code = 0; code < room - 1; ++code) {
+        slow_exit(code);
+        if (code != 0) continue;
+        auto& far = *static_cast<exit_words*>(block(first_cell().extra[EXITTOP_FAR]));
+        std::ranges::fill(far.word, UINT32_MAX);
+        slow_exit(code);
+        EXPECT_NE(first_cell().extra[EXITTOP_FAR_CARRY], 0U);
+    }
+    EXPECT_GE(read(vcpu_a).vcpu.exits.at(0).histogram.total(), 1ULL << 32);
 }
 
 }  // namespace

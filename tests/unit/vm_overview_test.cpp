@@ -57,6 +57,14 @@ TEST_F(VmOverview, has_the_sums_of_the_full_reading) {
     EXPECT_EQ(overview.lost.unknown_code, 1U + 2 + 3 + 4);
 }
 
+TEST_F(VmOverview, has_the_vcpus_in_order) {
+    slots.at(1).end(5'000);
+    update();
+    for (const Vm& vm : table.overview(slots.all(), 1'000'000'000, "").vms) {
+        EXPECT_TRUE(std::ranges::is_sorted(vm.vcpus, {}, &Vcpu::id)) << vm.id;
+    }
+}
+
 TEST_F(VmOverview, time_in_the_guest_is_what_exits_leave) {
     update();
     const std::uint64_t exits_ns = 700 + 2 * 90'000'000 + 300;
