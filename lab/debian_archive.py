@@ -11,6 +11,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import file_place
 from lab_error import HOST_LACKS, LabError
 
 _KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.pgp",
@@ -24,10 +25,10 @@ class Archive:
         self.suite = source["suite"]
         state = state_folder / self.suite
         for needed in ("lists/partial", "cache/archives/partial"):
-            (state / needed).mkdir(parents=True, exist_ok=True)
+            file_place.make_folder(state / needed)
         signed_by = next((f" signed-by={k}" for k in _KEYRINGS if Path(k).exists()), "")
-        (state / "sources.list").write_text(
-            f"deb [arch=amd64{signed_by}] {mirror(source['archive'])} {self.suite} main\n")
+        line = f"deb [arch=amd64{signed_by}] {mirror(source['archive'])} {self.suite} main\n"
+        file_place.write(state / "sources.list", line.encode())
         settings = {"Dir::Etc::SourceList": state / "sources.list",
                     "Dir::Etc::SourceParts": "/dev/null", "Dir::State::Lists": state / "lists",
                     "Dir::State::Status": "/dev/null", "Dir::Cache": state / "cache",
@@ -58,7 +59,7 @@ class Archive:
 
     def download(self, packages: dict[str, str], into: Path) -> list[Path]:
         """The .deb files of these versions of these packages."""
-        into.mkdir(parents=True, exist_ok=True)
+        file_place.make_folder(into)
         for name, version in sorted(packages.items()):
             self.run(["apt-get", "download", f"{name}={version}"], cwd=into)
         return sorted(into.glob("*.deb"))

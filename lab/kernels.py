@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import file_place
 import kernel_image
 from debian_archive import Archive, newer, run
 from elf_file import section
@@ -88,7 +89,7 @@ def btf(of: Kernel, name: str) -> Path:
         blob = section(elf, ".BTF")
         if blob is None:
             raise LabError(f"kernel {of.release}: {name} has no BTF")
-        _write_whole(target, blob)
+        file_place.write(target, blob)
     return target
 
 
@@ -217,18 +218,12 @@ def _newest(apt: Archive, packages: _Packages) -> str:
                    f"{packages.flavour}", HOST_LACKS)
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
-        temporary.write(data)
-    os.replace(temporary.name, path)
-
-
 @contextlib.contextmanager
 def locked(name: str):
     """One process at a time works on what `name` names; the others wait and then find it done."""
     folder = cache_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        file_place.make_folder(folder)
         lock = open(folder / f".{name}.lock", "w", encoding="ascii")
     except OSError as error:
         raise LabError(f"cannot use the cache folder {folder}: {error.strerror}") from None

@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import file_place
 import kernels
 import run_job
 import workloads
@@ -103,7 +104,7 @@ def _count(options: argparse.Namespace, vendor: str, folder: Path, progress: Pro
         if fault:
             run["note"] = fault
         paths.append(folder / f"{vendor}-{name}.json")
-        paths[-1].write_text(json.dumps(run) + "\n")
+        file_place.write(paths[-1], f"{json.dumps(run)}\n".encode())
     for path in paths:
         _compare(options.exittop, [path])
     page = _page(options, vendor)
@@ -125,7 +126,7 @@ def emulator_fault(shadow: dict) -> str | None:
 
 
 def _keep_console(folder: Path, vendor: str, text: str) -> None:
-    (folder / f"{vendor}-console.log").write_text(text)
+    file_place.write(folder / f"{vendor}-console.log", text.encode())
 
 
 def _check(result: Result, vendor: str) -> None:
@@ -153,6 +154,7 @@ def _require_pages(options: argparse.Namespace, vendors: list[str]) -> None:
             raise LabError(f"cannot write '{page}': it exists; remove it or name another one")
         if not page.parent.is_dir():
             raise LabError(f"cannot write '{page}': there is no folder '{page.parent}'")
+        file_place.check(page)
 
 
 def _compare(exittop: Path, arguments: list) -> None:
@@ -207,7 +209,7 @@ def _run(options: argparse.Namespace) -> None:
             return
         with tempfile.TemporaryDirectory(prefix="exittop-lab-") as temporary:
             folder = options.keep or Path(temporary)
-            folder.mkdir(parents=True, exist_ok=True)
+            file_place.make_folder(folder)
             for vendor in vendors:
                 _count(options, vendor, folder, progress)
     finally:

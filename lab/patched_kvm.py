@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import file_place
 import kernels
 from debian_archive import run
 from lab_error import HOST_LACKS, USAGE, LabError
@@ -78,7 +79,7 @@ def _built(stock: kernels.Kernel, series: list[Path], progress: Callable[[str], 
               f"{stock.release}_{stock.package_version}_{digest.hexdigest()[:12]}")
     if folder.exists():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    file_place.make_folder(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{stock.version}-") as temporary:
         root, fresh = Path(temporary), Path(temporary) / "modules"
         fresh.mkdir()

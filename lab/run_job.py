@@ -10,6 +10,7 @@ import importlib
 import sys
 from pathlib import Path
 
+import file_place
 import kernels
 from emulated_host import UP_MARK, Job, Result
 from lab_error import LabError, exit_with
@@ -70,8 +71,8 @@ def main() -> int:
     sys.stdout.write(result.console)
     for name, content in result.out.items() if options.out else ():
         target = options.out / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        file_place.make_folder(target.parent)
+        file_place.write(target, content)
     for line in result.splats:
         print(f"exittop lab: the kernel said: {line}", file=sys.stderr)
     print(f"exittop lab: status {result.status}, {result.wall_s:.1f} s", file=sys.stderr)

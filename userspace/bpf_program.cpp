@@ -29,6 +29,7 @@
 
 #include "exit_reason.h"
 #include "exittop.skel.h"
+#include "file_descriptor.h"
 #include "files.h"
 #include "histogram.h"
 #include "joined_btf.h"
@@ -90,26 +91,6 @@ struct SkeletonDeleter {
 };
 using Skeleton = std::unique_ptr<exittop_bpf, SkeletonDeleter>;
 using SymbolSkeleton = std::unique_ptr<kvm_symbol_bpf, SkeletonDeleter>;
-
-/// A file descriptor, closed with the value; -1: none.
-class FileDescriptor {
-public:
-    FileDescriptor() = default;
-    explicit FileDescriptor(int number) : number_(number) {}
-    FileDescriptor(FileDescriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-    FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-        std::swap(number_, other.number_);
-        return *this;
-    }
-    ~FileDescriptor() {
-        if (*this) close(number_);
-    }
-    explicit operator bool() const { return number_ >= 0; }
-    [[nodiscard]] int number() const { return number_; }
-
-private:
-    int number_ = -1;
-};
 
 /// Memory of a BPF array, shared with the programs that write it; unmapped with the value.
 class SharedMemory {

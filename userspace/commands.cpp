@@ -245,13 +245,7 @@ Done run_compare(const Options& options) {
 /// Files of both runs in a folder, which is made where it is not there.
 std::expected<void, Error> keep_runs(const std::filesystem::path& folder,
                                      const std::vector<Run>& runs) {
-    std::error_code error;
-    std::filesystem::create_directories(folder, error);
-    if (error) {
-        return std::unexpected(
-            Error{ExitStatus::failed, fmt::format("cannot make the folder '{}': {}",
-                                                  folder.string(), error.message())});
-    }
+    if (auto made = make_folder(folder); !made) return made;
     for (const Run& run : runs) {
         constexpr bool overwrite = true;
         auto done = write_file(folder / (run.label + ".json"), to_json(run), overwrite);

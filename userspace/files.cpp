@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,6 +15,8 @@
 #include <fstream>
 #include <utility>
 
+#include "file_descriptor.h"
+#include "file_place.h"
 #include "text.h"
 
 namespace exittop {
@@ -38,87 +42,94 @@ int write_all(int descriptor, std::string_view text) {
 /// A file beside another one, removed unless it was put in its place.
 class TemporaryFile {
 public:
-    explicit TemporaryFile(fs::path path) : path_(std::move(path)) {
-        unlink(path_.c_str());  // Left by a process that was killed.
-        descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    TemporaryFile(const FilePlace& target, std::string name)
+        : folder_(target.folder.number()), target_(target.name), name_(std::move(name)) {
+        unlinkat(folder_, name_.c_str(), 0);  // Left by a process that was killed.
+        file_ = FileDescriptor(openat(folder_, name_.c_str(),
+                                      O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
     }
     TemporaryFile(const TemporaryFile&) = delete;
     TemporaryFile& operator=(const TemporaryFile&) = delete;
     ~TemporaryFile() {
-        if (descriptor_ < 0) return;
-        close(descriptor_);
-        if (!placed_) unlink(path_.c_str());
+        if (file_ && !placed_) unlinkat(folder_, name_.c_str(), 0);
     }
 
     /// 0, or what errno says of it.
     int fill(std::string_view text) const {
-        return descriptor_ < 0 ? errno : write_all(descriptor_, text);
+        return file_ ? write_all(file_.number(), text) : errno;
     }
     /// Whatever the umask: 0, or what errno says of it.
     [[nodiscard]] int allow_reading() const {
-        return descriptor_ < 0 || fchmod(descriptor_, 0644) == 0 ? 0 : errno;
+        return !file_ || fchmod(file_.number(), 0644) == 0 ? 0 : errno;
     }
-    int place(const fs::path& target, bool overwrite) {
+    int place(bool overwrite) {
         if (overwrite) {
-            placed_ = rename(path_.c_str(), target.c_str()) == 0;
+            placed_ = renameat(folder_, name_.c_str(), folder_, target_.c_str()) == 0;
         } else {
             // A rename would replace a file that came meanwhile; the second name goes at the end.
-            if (link(path_.c_str(), target.c_str()) == 0) return 0;
+            if (linkat(folder_, name_.c_str(), folder_, target_.c_str(), 0) == 0) return 0;
             if (errno != EPERM && errno != EOPNOTSUPP) return errno;
             // A file system without hard links.
-            placed_ = renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, target.c_str(),
+            placed_ = renameat2(folder_, name_.c_str(), folder_, target_.c_str(),
                                 RENAME_NOREPLACE) == 0;
         }
         return placed_ ? 0 : errno;
     }
 
 private:
-    fs::path path_;
-    int descriptor_ = -1;
+    int folder_;
+    std::string target_;
+    std::string name_;
+    FileDescriptor file_;
     bool placed_ = false;
 };
 
-/// What a path leads to; a link to a file that is not there yet may stand for it, too.
-fs::path behind_links(const fs::path& path) {
-    std::error_code error;
-    if (!fs::is_symlink(path, error)) return path;
-    const fs::path there = fs::canonical(path, error);
-    return error ? path.parent_path() / fs::read_symlink(path, error) : there;
+/// Why a file must not be put there: 0, or what errno says of it.
+int obstacle(const FilePlace& target, bool overwrite) {
+    struct stat status {};
+    const int folder = target.folder.number();
+    if (fstatat(folder, target.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        // A link of /proc/PID/fd to what is no file: a pipe, say.
+        struct statfs system {};
+        return fstatfs(folder, &system) == 0 && system.f_type == PROC_SUPER_MAGIC ? EINVAL : 0;
+    }
+    if (!overwrite) return EEXIST;
+    if (S_ISDIR(status.st_mode)) return EISDIR;
+    return S_ISREG(status.st_mode) ? 0 : EINVAL;
 }
 
-/// Why a file must not be put there: 0, or what errno says of it.
-int obstacle(const fs::path& target, bool overwrite) {
-    std::error_code ignored;
-    const fs::file_status status = fs::status(target, ignored);
-    if (!fs::exists(status)) return 0;
-    if (!overwrite) return EEXIST;
-    if (fs::is_directory(status)) return EISDIR;
-    return fs::is_regular_file(status) ? 0 : EINVAL;
+Error failure(std::string_view what, const fs::path& path, std::string_view why) {
+    return {ExitStatus::failed,
+            fmt::format("cannot {} '{}': {}", what, sanitise(path.string(), 200), why)};
 }
 
 std::expected<void, Error> write_result(const fs::path& path, int code) {
     if (code == 0) return {};
-    const std::string_view why = code == EINVAL ? "it is no regular file" : std::strerror(code);
-    return std::unexpected(
-        Error{ExitStatus::failed,
-              fmt::format("cannot write '{}': {}", sanitise(path.string(), 200), why)});
+    return std::unexpected(failure(
+        "write", path, code == EINVAL ? "it is no regular file" : std::strerror(code)));
+}
+
+std::expected<FilePlace, Error> place_to_write(const fs::path& path) {
+    auto place = find_place(path);
+    if (!place) return std::unexpected(failure("write", path, place.error()));
+    return std::move(*place);
 }
 
 /// 0, or what errno says of it. The temporary name is short: it fits wherever the other does.
-int replace_file(const fs::path& target, std::string_view text, bool overwrite) {
+int replace_file(const FilePlace& target, std::string_view text, bool overwrite) {
     if (const int code = obstacle(target, overwrite)) return code;
-    TemporaryFile file(target.parent_path() / fmt::format(".exittop-{}.tmp", getpid()));
+    TemporaryFile file(target, fmt::format(".exittop-{}.tmp", getpid()));
     if (const int code = file.fill(text)) return code;
-    return file.place(target, overwrite);
+    return file.place(overwrite);
 }
 
 /// 0, or what errno says of it.
-int republish_file(const fs::path& target, std::string_view text) {
+int republish_file(const FilePlace& target, std::string_view text) {
     if (const int code = obstacle(target, true)) return code;
-    TemporaryFile file(fs::path(target) += ".tmp");
+    TemporaryFile file(target, target.name + ".tmp");
     if (const int code = file.fill(text)) return code;
     if (const int code = file.allow_reading()) return code;
-    return file.place(target, true);
+    return file.place(true);
 }
 
 }  // namespace
@@ -136,11 +147,6 @@ std::optional<std::string> read_file(const std::filesystem::path& path, std::siz
 std::expected<std::string, Error> read_input(const fs::path& path) {
     constexpr std::size_t most = 256U << 20;
     constexpr std::size_t piece = 1U << 16;
-    const auto failure = [&path](std::string_view why) {
-        return std::unexpected(
-            Error{ExitStatus::failed,
-                  fmt::format("cannot read '{}': {}", sanitise(path.string(), 200), why)});
-    };
     errno = 0;
     std::ifstream file(path, std::ios::binary);
     std::string text;
@@ -150,8 +156,12 @@ std::expected<std::string, Error> read_input(const fs::path& path) {
         file.read(text.data() + had, piece);
         text.resize(had + static_cast<std::size_t>(file.gcount()));
     }
-    if (!file.eof() && text.size() <= most) return failure(std::strerror(errno ? errno : EIO));
-    if (text.size() > most) return failure("it is larger than 256 MiB");
+    if (!file.eof() && text.size() <= most) {
+        return std::unexpected(failure("read", path, std::strerror(errno ? errno : EIO)));
+    }
+    if (text.size() > most) {
+        return std::unexpected(failure("read", path, "it is larger than 256 MiB"));
+    }
     return text;
 }
 
@@ -180,24 +190,37 @@ std::expected<void, Error> check_stdout() {
 
 std::expected<void, Error> write_file(const fs::path& path, std::string_view text,
                                       bool overwrite) {
-    return write_result(path, replace_file(behind_links(path), text, overwrite));
+    const auto place = place_to_write(path);
+    if (!place) return std::unexpected(place.error());
+    return write_result(path, replace_file(*place, text, overwrite));
 }
 
 std::expected<void, Error> check_writable(const fs::path& path, bool overwrite) {
-    const fs::path target = behind_links(path);
-    int code = obstacle(target, overwrite);
-    const fs::path folder = target.has_parent_path() ? target.parent_path() : ".";
-    if (code == 0 && access(folder.c_str(), W_OK) != 0) code = errno;
+    const auto place = place_to_write(path);
+    if (!place) return std::unexpected(place.error());
+    int code = obstacle(*place, overwrite);
+    if (code == 0 && faccessat(place->folder.number(), ".", W_OK, 0) != 0) code = errno;
     auto result = write_result(path, code);
     if (code == EEXIST) result.error().text += "; --force replaces it";
     return result;
 }
 
 std::expected<void, Error> publish_file(const fs::path& path, std::string_view text) {
-    return write_result(path, republish_file(behind_links(path), text));
+    const auto place = place_to_write(path);
+    if (!place) return std::unexpected(place.error());
+    return write_result(path, republish_file(*place, text));
 }
 
-void withdraw_file(const fs::path& path) { unlink(behind_links(path).c_str()); }
+void withdraw_file(const fs::path& path) {
+    const auto place = find_place(path);
+    if (place) unlinkat(place->folder.number(), place->name.c_str(), 0);
+}
+
+std::expected<void, Error> make_folder(const fs::path& path) {
+    const auto made = make_folders(path);
+    if (!made) return std::unexpected(failure("make the folder", path, made.error()));
+    return {};
+}
 
 void report(std::string_view text) { fmt::print(stderr, "exittop: {}\n", text); }
 

@@ -202,6 +202,135 @@ TEST_F(WriteFile, OwnedByAnother) {
     EXPECT_EQ(names(), std::vector<std::string>{"a.prom"});
 }
 
+// In a folder like /tmp, with root as the writer: what others put there leads nobody anywhere.
+class WriteInASharedFolder : public WriteFile {
+protected:
+    static constexpr uid_t nobody = 65534;
+
+    void SetUp() override {
+        if (geteuid() != 0) GTEST_SKIP() << "needs root";
+        ASSERT_TRUE(fs::create_directory(folder_ / "private"));
+        ASSERT_TRUE(write_file(folder_ / "private" / "file", "private", false));
+        shared_ = folder_ / "shared";
+        ASSERT_TRUE(fs::create_directory(shared_));
+        ASSERT_EQ(chmod(shared_.c_str(), 01777), 0);
+    }
+
+    /// A link of that user in the shared folder.
+    fs::path link(const std::string& name, const fs::path& target, uid_t owner) const {
+        fs::create_symlink(target, shared_ / name);
+        EXPECT_EQ(lchown((shared_ / name).c_str(), owner, owner), 0);
+        return shared_ / name;
+    }
+
+    std::string what_is_private() const { return content(folder_ / "private" / "file"); }
+
+    fs::path shared_;
+};
+
+TEST_F(WriteInASharedFolder, LinksOfOthersAreNotFollowed) {
+    const std::string said = failure(link("foreign", "../private/file", nobody), "new", true);
+    EXPECT_EQ(said, "cannot write '" + (shared_ / "foreign").string() +
+                        "': it is a link of user 65534 in a folder that everyone can write to; "
+                        "remove it or name the file itself");
+    EXPECT_EQ(what_is_private(), "private");
+    const fs::path absent = link("new", "../private/new", nobody);
+    EXPECT_NE(failure(absent, "new", false).find("a link of user 65534"), std::string::npos);
+    EXPECT_FALSE(publish_file(absent, "new"));
+    EXPECT_FALSE(check_writable(absent, false));
+    EXPECT_FALSE(fs::exists(folder_ / "private" / "new"));
+    withdraw_file(shared_ / "foreign");
+    EXPECT_EQ(what_is_private(), "private");
+}
+
+TEST_F(WriteInASharedFolder, NorAreThoseOnTheWay) {
+    const fs::path on_the_way = link("way", "../private", nobody);
+    const std::string said = failure(on_the_way / "file", "new", true);
+    EXPECT_NE(said.find("': '" + on_the_way.string() + "' is a link of user 65534"),
+              std::string::npos)
+        << said;
+    // Nor where one's own link leads to another's.
+    fs::create_symlink(on_the_way / "file", folder_ / "own");
+    EXPECT_NE(failure(folder_ / "own", "new", true).find("a link of user 65534"),
+              std::string::npos);
+    EXPECT_FALSE(make_folder(on_the_way / "made"));
+    EXPECT_FALSE(fs::exists(folder_ / "private" / "made"));
+    EXPECT_EQ(what_is_private(), "private");
+}
+
+TEST_F(WriteInASharedFolder, NorWhereItIsTheWorkingFolder) {
+    link("foreign", "../private/file", nobody);
+    const fs::path before = fs::current_path();
+    fs::current_path(shared_);
+    const std::string said = failure("foreign", "new", true);
+    fs::current_path(before);
+    EXPECT_NE(said.find("it is a link of user 65534"), std::string::npos) << said;
+    EXPECT_EQ(what_is_private(), "private");
+}
+
+TEST_F(WriteInASharedFolder, OnesOwnAndTheFolderOwnersAreFollowed) {
+    EXPECT_TRUE(write_file(link("own", "../private/file", 0), "1", true));
+    EXPECT_EQ(what_is_private(), "1");
+    ASSERT_EQ(chown(shared_.c_str(), nobody, nobody), 0);
+    EXPECT_TRUE(write_file(shared_ / "own", "2", true));
+    EXPECT_TRUE(write_file(link("owners", "../private/file", nobody), "3", true));
+    EXPECT_EQ(what_is_private(), "3");
+}
+
+TEST_F(WriteInASharedFolder, WhereOthersMayNotWriteLinksOfAllAreFollowed) {
+    for (const mode_t mode : {0777U, 01775U, 0755U}) {  // As the kernel's rule has it.
+        ASSERT_EQ(chmod(shared_.c_str(), mode), 0);
+        const std::string text = std::to_string(mode);
+        EXPECT_TRUE(write_file(link("link" + text, "../private/file", nobody), text, true));
+        EXPECT_EQ(what_is_private(), text);
+    }
+}
+
+TEST_F(WriteInASharedFolder, TemporaryFilesOfOthersAreNotWritten) {
+    link("a.prom.tmp", "../private/file", nobody);
+    EXPECT_TRUE(publish_file(shared_ / "a.prom", "metrics"));
+    EXPECT_EQ(content(shared_ / "a.prom"), "metrics");
+    EXPECT_EQ(what_is_private(), "private");
+}
+
+TEST_F(WriteFile, LinksThatGoInCirclesEnd) {
+    fs::create_symlink("b", folder_ / "a");
+    fs::create_symlink("a", folder_ / "b");
+    EXPECT_NE(failure(folder_ / "a", "x", true).find("Too many levels"), std::string::npos);
+    EXPECT_NE(failure(folder_ / "a" / "x", "x", true).find("Too many levels"), std::string::npos);
+}
+
+TEST_F(WriteFile, AllWaysToSpellAPath) {
+    fs::create_directories(folder_ / "one/two");
+    fs::create_directory_symlink("one/two", folder_ / "link");
+    fs::create_directory_symlink(folder_ / "one", folder_ / "absolute");
+    for (const char* name : {"plain", ".//one/./two///a", "one/../b", "link/c", "link/../d",
+                             "absolute/e", "absolute/two/../../link/f"}) {
+        EXPECT_TRUE(write_file(folder_ / name, name, false)) << name;
+        EXPECT_EQ(content(folder_ / name), name);
+    }
+    for (const char* name : {"plain/x", "plain/", "absent/", "absent/../x"}) {
+        EXPECT_FALSE(write_file(folder_ / name, "x", true)) << name;
+    }
+    for (const char* name : {"", ".", "one/", "one/two/..", "link"}) {
+        EXPECT_NE(failure(folder_ / name, "x", true).find("Is a directory"), std::string::npos)
+            << name;
+    }
+}
+
+TEST_F(WriteFile, FoldersAreMade) {
+    fs::create_directory(folder_ / "one");
+    fs::create_directory_symlink("one", folder_ / "link");
+    EXPECT_TRUE(make_folder(folder_ / "link/a/../b//c/"));
+    EXPECT_TRUE(make_folder(folder_ / "link/a/../b//c/"));
+    EXPECT_TRUE(fs::is_directory(folder_ / "one/b/c"));
+    ASSERT_TRUE(write_file(folder_ / "file", "x", false));
+    const auto made = make_folder(folder_ / "file/x");
+    ASSERT_FALSE(made);
+    EXPECT_NE(made.error().text.find("cannot make the folder"), std::string::npos);
+    EXPECT_NE(made.error().text.find("Not a directory"), std::string::npos);
+}
+
 TEST_F(WriteFile, FullDisk) {
     if (mount("none", folder_.c_str(), "tmpfs", 0, "size=64k") != 0) {
         ASSERT_EQ(errno, EPERM);
