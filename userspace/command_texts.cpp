@@ -25,7 +25,8 @@ constexpr std::array texts = {
         Subcommand::dump, "dump", "Attach, count, print once, detach.",
         "exittop dump [OPTIONS] [-- COMMAND [ARGS...]]",
         "Counts for --duration, or while COMMAND runs (and exits with its status), or\n"
-        "until Ctrl-C.\n"
+        "until Ctrl-C, which ends COMMAND: with SIGTERM, after 5 s or at the second\n"
+        "Ctrl-C with SIGKILL.\n"
         "\n"
         "Examples:\n"
         "  exittop dump --duration 10s              what all VMs did in ten seconds\n"

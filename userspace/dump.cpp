@@ -52,9 +52,11 @@ private:
     void handle(int number) {
         if (number == SIGCHLD) return;
         interrupted_ = true;
-        // A terminal sends Ctrl-C to the command as well; it ends, and the counting with it.
-        if (workload_ && number != SIGINT) workload_->signal(number);
-        if (!workload_) stopped_ = true;
+        if (workload_) {
+            workload_->end(number);  // and the counting with it
+        } else {
+            stopped_ = true;
+        }
     }
 
     bool is_over() {

@@ -11,7 +11,25 @@
 #include <utility>
 #include <vector>
 
+#include "files.h"
+
 namespace exittop {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// How often a command is looked after that has to end.
+constexpr auto look_interval = 20ms;
+/// Signals closer together than that count as one: nobody means two so fast.
+constexpr auto echo_time = 200ms;
+
+/// The next signal of the set, or -1 after `timeout`.
+int next_signal(const sigset_t& set, std::chrono::milliseconds timeout) {
+    const timespec limit{timeout.count() / 1000, (timeout.count() % 1000) * 1'000'000};
+    return sigtimedwait(&set, nullptr, &limit);
+}
+
+}  // namespace
 
 Signals::Signals() {
     sigemptyset(&held_);
@@ -28,12 +46,12 @@ Signals::Signals() {
 }
 
 std::optional<int> Signals::wait(std::chrono::milliseconds timeout) {
-    const timespec limit{timeout.count() / 1000, (timeout.count() % 1000) * 1'000'000};
-    const int number = sigtimedwait(&held_, nullptr, &limit);
+    const int number = next_signal(held_, timeout);
     return number > 0 ? std::optional(number) : std::nullopt;
 }
 
-std::expected<Workload, Error> Workload::start(std::span<const std::string> arguments) {
+std::expected<Workload, Error> Workload::start(std::span<const std::string> arguments,
+                                                std::chrono::milliseconds grace) {
     std::vector<char*> pointers;
     for (const std::string& argument : arguments) {
         pointers.push_back(const_cast<char*>(argument.c_str()));
@@ -58,26 +76,63 @@ std::expected<Workload, Error> Workload::start(std::span<const std::string> argu
                                                                      arguments[0],
                                                                      std::strerror(code))});
     }
-    return Workload(pid);
+    return Workload(pid, grace);
 }
 
-Workload::Workload(Workload&& other) noexcept : pid_(std::exchange(other.pid_, -1)) {}
+Workload::Workload(Workload&& other) noexcept
+    : pid_(std::exchange(other.pid_, -1)),
+      grace_(other.grace_),
+      stage_(other.stage_),
+      since_(other.since_) {}
 
 Workload::~Workload() {
     if (pid_ < 0) return;
-    signal(SIGTERM);
-    waitpid(pid_, nullptr, 0);
+    if (stage_ == Stage::running) go_on(SIGTERM);
+    sigset_t held;
+    sigprocmask(SIG_SETMASK, nullptr, &held);
+    while (!exit_status()) {
+        const int number = next_signal(held, look_interval);
+        if (number > 0 && number != SIGCHLD) end(number);
+    }
 }
 
 std::optional<int> Workload::exit_status() {
     int status = 0;
-    if (pid_ < 0 || waitpid(pid_, &status, WNOHANG) != pid_) return std::nullopt;
+    if (pid_ < 0) return std::nullopt;
+    if (waitpid(pid_, &status, WNOHANG) == pid_) {
+        pid_ = -1;
+        return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    }
+    if (stage_ != Stage::running && Clock::now() - since_ >= grace_) {
+        if (stage_ == Stage::asked) report("the command does not end; killing it");
+        go_on(SIGKILL);
+    }
+    if (stage_ != Stage::left) return std::nullopt;
+    report("the command cannot be killed; it is left running");
     pid_ = -1;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return 128 + SIGKILL;
 }
 
-void Workload::signal(int number) const {
-    if (pid_ > 0) kill(pid_, number);
+void Workload::end(int number) {
+    // Some send a signal twice (timeout(1), a terminal that goes): that is one wish, not two.
+    const bool is_echo = stage_ != Stage::running && Clock::now() - since_ < echo_time;
+    if (pid_ > 0 && !is_echo) go_on(number == SIGHUP ? SIGHUP : SIGTERM);
+}
+
+void Workload::go_on(int number) {
+    since_ = Clock::now();
+    switch (stage_) {
+        case Stage::running:
+            stage_ = Stage::asked;
+            kill(pid_, number);
+            kill(pid_, SIGCONT);  // A stopped one takes no other signals.
+            return;
+        case Stage::asked:
+            stage_ = kill(pid_, SIGKILL) == 0 ? Stage::killed : Stage::left;
+            return;
+        case Stage::killed: stage_ = Stage::left; return;
+        case Stage::left: return;
+    }
 }
 
 }  // namespace exittop

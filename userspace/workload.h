@@ -27,22 +27,40 @@ private:
     sigset_t held_;
 };
 
-/// The running child process, found on PATH. Ended with SIGTERM if it still runs at destruction.
+/// What a command has to end by itself before it is killed.
+inline constexpr std::chrono::milliseconds end_grace{5000};
+
+/// The running child process, found on PATH. Made to end, as by end(), if it still runs at
+/// destruction.
 class Workload {
 public:
-    static std::expected<Workload, Error> start(std::span<const std::string> arguments);
+    static std::expected<Workload, Error> start(std::span<const std::string> arguments,
+                                                std::chrono::milliseconds grace = end_grace);
     Workload(Workload&& other) noexcept;
     Workload& operator=(Workload&&) = delete;
     ~Workload();
 
-    /// Its exit status as a shell gives it (128 + signal), or nothing while it runs.
+    /// Its exit status as a shell gives it (128 + signal), or nothing while it runs. To be called
+    /// again and again once it has to end: kills it when its time is over.
     std::optional<int> exit_status();
-    /// Passes a signal on; does nothing once it has ended.
-    void signal(int number) const;
+    /// Makes it end because exittop got that signal: with SIGTERM (SIGHUP after a SIGHUP), then, if
+    /// it still runs after the grace, or at the next signal, with SIGKILL. One that even that does
+    /// not end (it is another user's, or hangs in the kernel) is left alone after as long again.
+    /// Only the command itself gets signals, not what it started.
+    void end(int number);
 
 private:
-    explicit Workload(pid_t pid) : pid_(pid) {}
+    using Clock = std::chrono::steady_clock;
+    enum class Stage { running, asked, killed, left };
+
+    Workload(pid_t pid, std::chrono::milliseconds grace) : pid_(pid), grace_(grace) {}
+    /// Asks, kills, leaves it alone.
+    void go_on(int number);
+
     pid_t pid_;
+    std::chrono::milliseconds grace_;
+    Stage stage_ = Stage::running;
+    Clock::time_point since_{};  ///< When the stage began.
 };
 
 }  // namespace exittop

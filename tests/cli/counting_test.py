@@ -43,6 +43,8 @@ LINES = {
     "record of none": "exittop record -o /tmp/no.json --vm 'mail*' --duration 0.2",
     "record interrupted": "(sleep 1; kill -TERM $$) & exec exittop record -o /tmp/int.json "
                           "--repeat 2 --duration 20",
+    "stubborn": "(sleep 1; kill -TERM $$) & exec exittop dump --format csv -- "
+                "sh -c 'trap \"\" TERM; exec sleep 1000'",
     "few": "exittop dump --max-vcpus 1 --duration 0.5",
 }
 
@@ -63,6 +65,12 @@ class CountingTest(unittest.TestCase):
     def test_status_is_that_of_the_command(self):
         self.assertEqual(self.done["status"].status, 7)
         self.assertEqual(self.done["killed"].status, 128 + 9)
+
+    def test_counts_of_a_command_that_had_to_be_killed(self):
+        done = self.done["stubborn"]
+        self.assertEqual(done.status, 128 + 9)
+        self.assertIn("exittop: the command does not end; killing it", done.stderr.splitlines())
+        self.assertRegex(done.stdout, "^vm,pid,")
 
     def test_failures(self):
         self.assert_fails("absent", 1, "cannot run '/nonexistent/command': No such file")

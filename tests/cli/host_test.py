@@ -112,6 +112,28 @@ class ProcessTest(CommandLineTest):
         self.assertEqual((process.returncode, said), (LACKING, ""))
         self.assertRegex(error, "^exittop: nothing was counted[^\n]*\n$")
 
+    @needs_root
+    @unittest.skipIf(has_vendor_module(), "this host has its vendor module")
+    def test_a_command_that_ignores_signals_is_killed(self):
+        """Five seconds after the first signal, at once after a second."""
+        for number, second, least, most in ((signal.SIGTERM, None, 4.5, 60),
+                                            (signal.SIGINT, signal.SIGINT, 0.4, 4)):
+            with (self.subTest(number),
+                  subprocess.Popen([EXITTOP, "dump", "--", "sh", "-c",
+                                    "trap '' INT TERM; echo begun; exec sleep 1000"],
+                                   stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   text=True) as process):
+                self.assertEqual(process.stdout.readline(), "begun\n")
+                begin = time.monotonic()
+                process.send_signal(number)
+                if second:
+                    time.sleep(0.5)
+                    process.send_signal(second)
+                process.communicate(timeout=60)
+                self.assertEqual(process.returncode, LACKING)   # nothing was counted
+                self.assertGreater(time.monotonic() - begin, least)
+                self.assertLess(time.monotonic() - begin, most)
+
 
 if __name__ == "__main__":
     unittest.main()

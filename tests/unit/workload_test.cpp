@@ -109,15 +109,139 @@ TEST_F(Workloads, TheStatusIsGivenOnce) {
     wait_for_end();
     EXPECT_EQ(workload->exit_status(), 0);
     EXPECT_EQ(workload->exit_status(), std::nullopt);
-    workload->signal(SIGTERM);  // reaches nobody
+    workload->end(SIGTERM);  // reaches nobody
 }
 
 TEST_F(Workloads, RunUntilTheyAreSignalled) {
     auto workload = start({"sleep", "1000"});
     ASSERT_TRUE(workload);
     EXPECT_EQ(workload->exit_status(), std::nullopt);
-    workload->signal(SIGTERM);
+    workload->end(SIGTERM);
     EXPECT_EQ(status_of(std::move(workload)), 128 + SIGTERM);
+}
+
+/// What it ends with; and how long that took from now on.
+struct End {
+    int status = -1;
+    std::chrono::steady_clock::duration took{};
+};
+
+End await_end(Workload& workload) {
+    const auto begin = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - begin < 60s) {
+        if (const auto status = workload.exit_status()) {
+            return {*status, std::chrono::steady_clock::now() - begin};
+        }
+        usleep(1000);
+    }
+    return {};
+}
+
+/// One that ignores all signals that ask, and has begun to; `pid` becomes its own.
+std::expected<Workload, Error> start_stubborn(std::chrono::milliseconds grace,
+                                              pid_t* pid = nullptr) {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(pipe(ends.data()), 0);
+    const std::vector<std::string> arguments = {
+        "sh", "-c",
+        "trap '' INT TERM HUP; echo $$ >&" + std::to_string(ends[1]) + "; exec sleep 1000"};
+    auto workload = Workload::start(arguments, grace);
+    std::array<char, 32> line{};
+    EXPECT_GT(read(ends[0], line.data(), line.size() - 1), 1);
+    if (pid != nullptr) *pid = static_cast<pid_t>(std::stol(line.data()));
+    close(ends[0]);
+    close(ends[1]);
+    return workload;
+}
+
+TEST_F(Workloads, AreAskedToEndInTheWayThatExittopWas) {
+    for (const auto& [asked, told] : {std::pair{SIGINT, SIGTERM}, std::pair{SIGTERM, SIGTERM},
+                                      std::pair{SIGHUP, SIGHUP}}) {
+        auto workload = start({"sleep", "1000"});
+        ASSERT_TRUE(workload);
+        workload->end(asked);
+        EXPECT_EQ(await_end(*workload).status, 128 + told);
+    }
+}
+
+TEST_F(Workloads, MayEndInTheirOwnTime) {
+    auto workload = start_shell("trap 'sleep 0.5; exit 3' TERM; while :; do sleep 0.05; done");
+    ASSERT_TRUE(workload);
+    usleep(300'000);
+    workload->end(SIGINT);
+    workload->end(SIGTERM);  // At once: an echo of the first.
+    EXPECT_EQ(await_end(*workload).status, 3);
+}
+
+TEST_F(Workloads, AreKilledWhenTheirTimeIsOver) {
+    auto workload = start_stubborn(300ms);
+    ASSERT_TRUE(workload);
+    workload->end(SIGTERM);
+    const End end = await_end(*workload);
+    EXPECT_EQ(end.status, 128 + SIGKILL);
+    EXPECT_GE(end.took, 290ms);
+}
+
+TEST_F(Workloads, AreKilledAtTheSecondSignal) {
+    auto workload = start_stubborn(1h);
+    ASSERT_TRUE(workload);
+    workload->end(SIGINT);
+    usleep(300'000);
+    EXPECT_EQ(workload->exit_status(), std::nullopt);
+    workload->end(SIGINT);
+    EXPECT_EQ(await_end(*workload).status, 128 + SIGKILL);
+}
+
+TEST_F(Workloads, ThatWereStoppedEnd) {
+    auto workload = start_shell("kill -STOP $$; exec sleep 1000");
+    ASSERT_TRUE(workload);
+    siginfo_t info{};
+    ASSERT_EQ(waitid(P_ALL, 0, &info, WSTOPPED | WNOWAIT), 0);
+    workload->end(SIGTERM);
+    EXPECT_EQ(await_end(*workload).status, 128 + SIGTERM);
+}
+
+TEST_F(Workloads, ThatCannotBeKilledAreLeft) {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root";
+    pid_t pid = -1;
+    auto workload = start_stubborn(100ms, &pid);
+    ASSERT_TRUE(workload);
+    // As if the command were another user's.
+    constexpr uid_t nobody = 65534;
+    ASSERT_EQ(setresuid(nobody, nobody, 0), 0);
+    workload->end(SIGTERM);
+    const End end = await_end(*workload);
+    ASSERT_EQ(setresuid(0, 0, 0), 0);
+    EXPECT_EQ(end.status, 128 + SIGKILL);
+    EXPECT_EQ(waitpid(pid, nullptr, WNOHANG), 0) << "it does not run";
+    kill(pid, SIGKILL);
+    EXPECT_EQ(waitpid(pid, nullptr, 0), pid);
+}
+
+TEST_F(Workloads, AreKilledWithTheirOwnerIfNeedBe) {
+    {
+        const auto workload = start_stubborn(100ms);
+        ASSERT_TRUE(workload);
+    }
+    EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
+    EXPECT_EQ(errno, ECHILD);
+}
+
+TEST_F(Workloads, ASignalHastensTheirOwnersEnd) {
+    const Signals signals;
+    const auto begin = std::chrono::steady_clock::now();
+    {
+        const auto workload = start_stubborn(1h);
+        ASSERT_TRUE(workload);
+        if (fork() == 0) {
+            usleep(400'000);
+            kill(getppid(), SIGINT);
+            _exit(0);
+        }
+    }
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 60s);
+    while (waitpid(-1, nullptr, 0) > 0) {
+    }
 }
 
 TEST_F(Workloads, AreEndedWithTheirOwner) {
@@ -131,11 +255,11 @@ TEST_F(Workloads, AMovedOneHasOneOwner) {
     ASSERT_TRUE(first);
     Workload second(std::move(*first));
     EXPECT_EQ(first->exit_status(), std::nullopt);
-    first->signal(SIGKILL);
+    first->end(SIGTERM);
     EXPECT_EQ(second.exit_status(), std::nullopt);
-    second.signal(SIGKILL);
+    second.end(SIGTERM);
     wait_for_end();
-    EXPECT_EQ(second.exit_status(), 128 + SIGKILL);
+    EXPECT_EQ(second.exit_status(), 128 + SIGTERM);
 }
 
 TEST_F(Workloads, GetTheSignalsUnblockedAndByDefault) {
