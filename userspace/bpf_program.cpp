@@ -19,7 +19,9 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
+#include <cstdlib>
 #include <ctime>
+#include <exception>
 #include <fstream>
 #include <limits>
 #include <sstream>
@@ -61,7 +63,8 @@ std::string essence(const std::string& message) {
     return verifier ? "the verifier says: " + last : last;
 }
 
-int keep_complaint(libbpf_print_level level, const char* format, va_list arguments) {
+/// Called by libbpf, which is C: what it throws (bad_alloc) would leave libbpf half-way.
+int keep_complaint(libbpf_print_level level, const char* format, va_list arguments) noexcept try {
     if (level != LIBBPF_WARN && !shows_log) return 0;
     va_list again;
     va_copy(again, arguments);
@@ -74,6 +77,8 @@ int keep_complaint(libbpf_print_level level, const char* format, va_list argumen
     const bool verifier = message.find("\nprocessed ") != std::string::npos;
     if (first_complaint.empty() || verifier) first_complaint = essence(message);
     return length;
+} catch (const std::exception&) {
+    return 0;
 }
 
 struct BtfDeleter {
@@ -168,7 +173,7 @@ std::uint64_t kernel_symbol(std::string_view name) {
         rest.remove_prefix(std::min<std::size_t>(rest.size(), rest.find(' ') + 3));
         if (!rest.starts_with(name)) continue;
         rest.remove_prefix(name.size());
-        if (rest.empty() || rest == "\t[kvm]") return std::stoull(line, nullptr, 16);
+        if (rest.empty() || rest == "\t[kvm]") return std::strtoull(line.c_str(), nullptr, 16);
     }
     return 0;
 }
@@ -647,7 +652,7 @@ std::size_t BpfProgram::memory_bytes() const {
     bpf_object__for_each_map(map, state_->skeleton->obj) {
         std::ifstream facts(fmt::format("/proc/self/fdinfo/{}", bpf_map__fd(map)));
         for (std::string line; std::getline(facts, line);) {
-            if (line.starts_with("memlock:")) bytes += std::stoul(line.substr(8));
+            if (line.starts_with("memlock:")) bytes += std::strtoul(line.c_str() + 8, nullptr, 10);
         }
     }
     return bytes;

@@ -71,7 +71,7 @@ bool may_load_bpf() {
     std::istringstream status(read_file("/proc/self/status").value_or(""));
     for (std::string line; std::getline(status, line);) {
         if (!line.starts_with("CapEff:")) continue;
-        const std::uint64_t have = std::stoull(line.substr(7), nullptr, 16);
+        const std::uint64_t have = std::strtoull(line.c_str() + 7, nullptr, 16);
         const auto has = [&](unsigned number) { return (have >> number & 1) != 0; };
         return has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON));
     }

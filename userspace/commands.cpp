@@ -272,7 +272,14 @@ Done experiment(const Options& options) {
 /// The emulated hosts are Python: the process becomes that of the lab.
 Done run_lab(const Options& options) {
     namespace fs = std::filesystem;
-    const fs::path self = fs::read_symlink("/proc/self/exe");
+    std::error_code error;
+    const fs::path self = fs::read_symlink("/proc/self/exe", error);
+    if (error) {
+        return std::unexpected(Error{ExitStatus::failed,
+                                     fmt::format("cannot read /proc/self/exe, by which the lab is "
+                                                 "found: {}",
+                                                 error.message())});
+    }
     // Run from its build folder, exittop uses the lab it was built with, else the installed one,
     // wherever both are.
     const bool built = self.parent_path() == fs::path(EXITTOP_BUILD_LAB).parent_path();
@@ -280,7 +287,7 @@ Done run_lab(const Options& options) {
     const fs::path lab = built ? fs::path(EXITTOP_SOURCE_LAB) : prefix / "share/exittop/lab";
     const fs::path guests =
         built ? fs::path(EXITTOP_BUILD_LAB) / "guests" : prefix / "libexec/exittop/guests";
-    if (!fs::exists(lab / "lab.py")) {
+    if (!fs::exists(lab / "lab.py", error)) {
         return std::unexpected(
             Error{ExitStatus::lacking,
                   fmt::format("the lab is not installed: no {}", (lab / "lab.py").string())});

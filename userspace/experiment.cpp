@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <csignal>
+#include <cstdio>
 #include <iostream>
 #include <utility>
 
@@ -35,7 +36,7 @@ std::string plan(const VendorModule& module, const Options& options) {
 }
 
 bool agrees() {
-    fmt::print(stderr, "Go on? [y/N] ");
+    std::fputs("Go on? [y/N] ", stderr);
     std::string answer;
     std::getline(std::cin, answer);
     return answer == "y" || answer == "Y" || answer == "yes";
@@ -68,7 +69,7 @@ std::expected<std::vector<Run>, Error> run_experiment(const Host& host, const Op
     if (auto able = require_host(host); !able) return std::unexpected(able.error());
     auto module = VendorModule::find(host);
     if (!module) return std::unexpected(module.error());
-    fmt::print(stderr, "{}", plan(*module, options));
+    std::fputs(plan(*module, options).c_str(), stderr);
     if (!options.yes && !agrees()) {
         return std::unexpected(
             Error{ExitStatus::failed, "not begun: it was not agreed to (--yes)"});

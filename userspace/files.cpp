@@ -222,6 +222,9 @@ std::expected<void, Error> make_folder(const fs::path& path) {
     return {};
 }
 
-void report(std::string_view text) { fmt::print(stderr, "exittop: {}\n", text); }
+void report(std::string_view text) noexcept {
+    // Needs no memory, and does not mind if stderr cannot be written.
+    std::fprintf(stderr, "exittop: %.*s\n", static_cast<int>(text.size()), text.data());
+}
 
 }  // namespace exittop

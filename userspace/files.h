@@ -49,7 +49,7 @@ void withdraw_file(const std::filesystem::path& path);
 /// Makes a folder, and those that it lies in, where it is not there; through the same links.
 std::expected<void, Error> make_folder(const std::filesystem::path& path);
 
-/// One line on stderr, "exittop: TEXT".
-void report(std::string_view text);
+/// One line on stderr, "exittop: TEXT". For destructors, too: takes no memory.
+void report(std::string_view text) noexcept;
 
 }  // namespace exittop

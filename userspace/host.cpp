@@ -23,8 +23,11 @@ namespace fs = std::filesystem;
 std::vector<std::string> names_in(const fs::path& folder) {
     std::vector<std::string> names;
     std::error_code ignored;
-    for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-        names.push_back(entry.path().filename());
+    // No range-for: it would throw where a folder fails half-way, as that of a process does that
+    // ends.
+    for (fs::directory_iterator entry(folder, ignored); entry != fs::directory_iterator();
+         entry.increment(ignored)) {
+        names.push_back(entry->path().filename());
     }
     std::ranges::sort(names);
     return names;

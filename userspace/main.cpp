@@ -4,11 +4,14 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <exception>
+#include <new>
 #include <span>
 
 #include "commands.h"
 #include "files.h"
 #include "options.h"
+#include "text.h"
 
 namespace {
 
@@ -25,9 +28,7 @@ bool secure_standard_descriptors() {
     }
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run_main(int argc, char** argv) {
     if (!secure_standard_descriptors()) {
         exittop::report("stdout is closed: nowhere to write to");
         return 1;
@@ -45,4 +46,22 @@ int main(int argc, char** argv) {
         return end.status;
     }
     return exittop::run(*options);
+}
+
+}  // namespace
+
+/// What goes wrong is a value (error.h); an exception is what nobody thought of, or a lack of
+/// memory. It is caught here, the one place, so that on its way all that exittop has changed is put
+/// back: past main, the process would end at once, without that.
+int main(int argc, char** argv) {
+    try {
+        return run_main(argc, argv);
+    } catch (const std::bad_alloc&) {
+        exittop::report("out of memory");
+    } catch (const std::exception& error) {
+        exittop::report(exittop::sanitise(error.what(), 400));
+    } catch (...) {
+        exittop::report("failed for a reason that is not known");
+    }
+    return static_cast<int>(exittop::ExitStatus::failed);
 }

@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <exception>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -36,10 +37,12 @@ std::unexpected<Error> failure(std::string text, ExitStatus status = ExitStatus:
 
 /// Runs modprobe to its end. Signals stay blocked in it as they are here: one half-way through
 /// would leave the host without the module.
-int run_modprobe(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), "modprobe");
-    std::vector<char*> pointers;
-    for (std::string& argument : arguments) pointers.push_back(argument.data());
+int run_modprobe(const std::vector<std::string>& arguments) {
+    std::string name = "modprobe";
+    std::vector<char*> pointers = {name.data()};
+    for (const std::string& argument : arguments) {
+        pointers.push_back(const_cast<char*>(argument.c_str()));
+    }
     pointers.push_back(nullptr);
     // Not in every user's PATH, and not under that name alone.
     for (const char* program : {"/sbin/modprobe", "/usr/sbin/modprobe", "/bin/modprobe"}) {
@@ -64,7 +67,15 @@ std::string users_text(const Host& host) {
 
 }  // namespace
 
-std::expected<VendorModule, Error> VendorModule::find(const Host& host) {
+ModuleTools system_module_tools() {
+    return {.remove =
+                [](const std::string& module) {
+                    return syscall(SYS_delete_module, module.c_str(), O_NONBLOCK) == 0 ? 0 : errno;
+                },
+            .modprobe = run_modprobe};
+}
+
+std::expected<VendorModule, Error> VendorModule::find(const Host& host, ModuleTools tools) {
     const auto name = host.vendor_module();
     if (!name) {
         return failure("neither kvm_intel nor kvm_amd is loaded: nothing to experiment with; "
@@ -84,23 +95,40 @@ std::expected<VendorModule, Error> VendorModule::find(const Host& host) {
         return failure(fmt::format("{} is in use, a VM runs{}: stop all VMs first", *name,
                                    users_text(host)));
     }
-    return VendorModule(host, *name);
+    VendorModule module(host, *name, std::move(tools));
+    if (!module.found_.contains(module.paging_)) {
+        return failure(fmt::format("{} does not say what its parameter {} is", *name,
+                                   module.paging_),
+                       ExitStatus::lacking);
+    }
+    return module;
 }
 
-VendorModule::VendorModule(const Host& host, std::string name)
-    : host_(&host), name_(std::move(name)), paging_(name_ == "kvm_intel" ? "ept" : "npt") {
+VendorModule::VendorModule(const Host& host, std::string name, ModuleTools tools)
+    : host_(&host),
+      tools_(std::move(tools)),
+      name_(std::move(name)),
+      paging_(name_ == "kvm_intel" ? "ept" : "npt") {
     found_ = parameters();
+    by_hand_ = fmt::format("{} has to be loaded as it was by hand: rmmod {}; {}", name_, name_,
+                           command_line());
 }
 
 VendorModule::VendorModule(VendorModule&& other) noexcept
     : host_(other.host_),
+      tools_(std::move(other.tools_)),
       name_(std::move(other.name_)),
       paging_(std::move(other.paging_)),
       found_(std::move(other.found_)),
+      by_hand_(std::move(other.by_hand_)),
       changed_(std::exchange(other.changed_, false)) {}
 
 VendorModule::~VendorModule() {
-    if (const auto restored = restore(); !restored) report(restored.error().text);
+    try {
+        if (const auto restored = restore(); !restored) report(restored.error().text);
+    } catch (const std::exception&) {
+        report(by_hand_);
+    }
 }
 
 bool VendorModule::had_nested_paging() const {
@@ -123,13 +151,13 @@ VendorModule::Parameters VendorModule::parameters() const {
 
 std::expected<void, Error> VendorModule::unload() {
     const auto deadline = std::chrono::steady_clock::now() + longest_teardown;
-    while (syscall(SYS_delete_module, name_.c_str(), O_NONBLOCK) != 0) {
-        if (errno == ENOENT) return {};
-        const bool busy = errno == EWOULDBLOCK || errno == EBUSY;
+    while (const int code = tools_.remove(name_)) {
+        if (code == ENOENT) return {};
+        const bool busy = code == EWOULDBLOCK || code == EBUSY;
         if (!busy || std::chrono::steady_clock::now() > deadline) {
             return failure(fmt::format("cannot unload {}: {}", name_,
                                        busy ? "a VM runs" + users_text(*host_)
-                                            : std::strerror(errno)));
+                                            : std::strerror(code)));
         }
         std::this_thread::sleep_for(50ms);
     }
@@ -142,7 +170,7 @@ std::expected<void, Error> VendorModule::load(const Parameters& wanted) const {
     for (const auto& [parameter, value] : wanted) {
         arguments.push_back(fmt::format("{}={}", parameter, value));
     }
-    if (const int status = run_modprobe(arguments); status != 0) {
+    if (const int status = tools_.modprobe(arguments); status != 0) {
         return failure(fmt::format("cannot load {} again: 'modprobe {}' ended with status {}",
                                    name_, fmt::join(arguments, " "), status));
     }
@@ -193,7 +221,7 @@ std::expected<void, Error> VendorModule::restore() {
         return {};
     }
     changed_ = false;  // Said once; there is no second way.
-    done.error().text += fmt::format("; by hand: rmmod {}; {}", name_, command_line());
+    done.error().text += "; " + by_hand_;
     return done;
 }
 
