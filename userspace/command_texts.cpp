@@ -57,7 +57,8 @@ constexpr std::array texts = {
         Subcommand::import, "import", "Counts that others printed, as a run.",
         "exittop import [OPTIONS] -o RUN FILE",
         "FILE is a log with lines like \"exit number 48 exits = 35708\", or CSV with the\n"
-        "reason's number first and a column of counts for each run.\n"},
+        "reason's number first and a column of counts for each run, or CSV of exittop's\n"
+        "own (dump or live --format csv).\n"},
     CommandText{
         Subcommand::experiment, "experiment",
         "A command with nested paging and without, compared.",

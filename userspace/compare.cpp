@@ -164,10 +164,11 @@ std::string split_line(const TimeSplit& split) {
 std::string losses(const Comparison& comparison, Color color) {
     std::string out;
     for (const RunSummary& run : comparison.runs) {
-        if (!fact(run, "imported from").empty()) {
+        if (lost_total(run.lost) == 0) {
+            if (fact(run, "imported from").empty()) continue;
             out += short_label(run) + ": imported; what was lost is not known\n";
+            continue;
         }
-        if (lost_total(run.lost) == 0) continue;
         out += short_label(run) + ": " + lost_lines(run.lost, color);
     }
     return out.empty() ? lost_lines({}, color) : out;

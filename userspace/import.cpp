@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A text is a table if its first line that is no comment is a heading, of which the first cell has
-// the word "reason"; everything else is looked through line by line.
+// A text is CSV if its first line that is no comment is a heading: exittop's own, or one of which
+// the first cell has the word "reason"; everything else is looked through line by line.
 #include "import.h"
 
 #include <algorithm>
@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "csv_input.h"
 #include "text.h"
 
 namespace exittop {
@@ -59,11 +60,11 @@ std::vector<Line> lines_of(std::string_view text) {
     return lines;
 }
 
-[[noreturn]] void fail(const Line& line, std::string_view what) {
-    throw BadText{fmt::format("line {}: {}", line.number, what)};
+[[noreturn]] void fail(std::size_t line, std::string_view what) {
+    throw BadText{fmt::format("line {}: {}", line, what)};
 }
 
-std::uint64_t count_in(std::string_view typed, const Line& line) {
+std::uint64_t count_in(std::string_view typed, std::size_t line) {
     std::uint64_t count = 0;
     const auto [end, error] = std::from_chars(typed.data(), typed.data() + typed.size(), count);
     if (error != std::errc{} || end != typed.data() + typed.size()) {
@@ -72,25 +73,31 @@ std::uint64_t count_in(std::string_view typed, const Line& line) {
     return count;
 }
 
-std::uint32_t code_in(std::string_view typed, const Line& line, Isa isa) {
+std::uint32_t code_in(std::string_view typed, std::size_t line, Isa isa) {
     if (const auto code = exit_code_by_name(isa, typed)) return *code;
     fail(line, fmt::format("'{}' is no exit reason of {}", sanitise(typed, 40), isa_name(isa)));
 }
 
 // ---- Tables
 
-std::vector<std::string_view> cells_of(std::string_view line) {
-    std::vector<std::string_view> cells;
-    while (true) {
-        const std::size_t comma = line.find(',');
-        cells.push_back(trimmed(line.substr(0, comma)));
-        if (comma == line.npos) return cells;
-        line.remove_prefix(comma + 1);
-    }
-}
+/// Of each record with something in it: the line it begins in, and its cells without blanks.
+class Table {
+public:
+    explicit Table(std::string_view text) : reader_(text) { reader_.skip_comments(true); }
 
-std::size_t find_column(const Line& heading, const ImportOptions& options) {
-    auto names = cells_of(heading.text);
+    std::optional<CsvRecord> next() {
+        auto record = reader_.next();
+        if (!record) throw BadText{record.error()};
+        if (!*record) return std::nullopt;
+        for (std::string& cell : (*record)->cells) cell = trimmed(cell);
+        return std::move(*record);
+    }
+
+private:
+    CsvReader reader_;
+};
+
+std::size_t find_column(std::vector<std::string> names, const ImportOptions& options) {
     if (options.column.empty() && names.size() == 2) return 1;
     const auto found = std::find(names.begin() + 1, names.end(), options.column);
     if (!options.column.empty() && found != names.end()) {
@@ -106,21 +113,21 @@ std::size_t find_column(const Line& heading, const ImportOptions& options) {
                               sanitise(known, 100))};
 }
 
-Counts read_table(const std::vector<Line>& lines, const ImportOptions& options,
-                  std::string& label) {
-    const Line& heading = lines.front();
-    const std::size_t columns = cells_of(heading.text).size();
-    const std::size_t column = find_column(heading, options);
-    label = cells_of(heading.text)[column];
+Counts read_table(std::string_view text, const ImportOptions& options, std::string& label) {
+    Table table(text);
+    const CsvRecord heading = table.next().value();
+    const std::size_t column = find_column(heading.cells, options);
+    label = heading.cells[column];
     Counts counts;
-    for (std::size_t i = 1; i < lines.size(); ++i) {
-        const auto cells = cells_of(lines[i].text);
-        if (cells.size() != columns) {
-            fail(lines[i], fmt::format("has {} columns, the heading {}", cells.size(), columns));
+    while (const auto record = table.next()) {
+        const auto& cells = record->cells;
+        if (cells.size() != heading.cells.size()) {
+            fail(record->line, fmt::format("has {} columns, the heading {}", cells.size(),
+                                           heading.cells.size()));
         }
-        const std::uint32_t code = code_in(cells[0], lines[i], options.isa);
-        if (!counts.emplace(code, count_in(cells[column], lines[i])).second) {
-            fail(lines[i], fmt::format("the exit reason {} comes twice", code));
+        const std::uint32_t code = code_in(cells[0], record->line, options.isa);
+        if (!counts.emplace(code, count_in(cells[column], record->line)).second) {
+            fail(record->line, fmt::format("the exit reason {} comes twice", code));
         }
     }
     return counts;
@@ -175,7 +182,7 @@ std::optional<std::pair<std::uint32_t, std::uint64_t>> read_log_line(const Line&
     auto count = first_of(after, {"exits", "count", "total"});
     if (!count) count = number_before(text, " exits");
     if (!count) return std::nullopt;
-    if (*reason > UINT32_MAX) fail(line, "its exit reason is too large a number");
+    if (*reason > UINT32_MAX) fail(line.number, "its exit reason is too large a number");
     return std::pair(static_cast<std::uint32_t>(*reason), *count);
 }
 
@@ -192,9 +199,18 @@ Counts read_log(const std::vector<Line>& lines) {
     return counts;
 }
 
-bool is_table(const std::vector<Line>& lines) {
-    return lines.front().text.contains(',') && !read_log_line(lines.front()) &&
-           lower(cells_of(lines.front().text)[0]).contains("reason");
+enum class Form { log, table, own };
+
+/// By the first line that is no comment; where that is no heading of CSV, it is a log.
+Form form_of(std::string_view text, const std::vector<Line>& lines) {
+    if (!lines.front().text.contains(',') || read_log_line(lines.front())) return Form::log;
+    CsvReader reader(text);
+    reader.skip_comments(true);
+    const auto heading = reader.next();
+    if (!heading || !*heading) return Form::log;
+    const auto& cells = (*heading)->cells;
+    if (is_snapshot_heading(cells)) return Form::own;
+    return cells.size() > 1 && lower(cells[0]).contains("reason") ? Form::table : Form::log;
 }
 
 // ---- The run
@@ -222,18 +238,41 @@ Run make_run(const Counts& counts, Isa isa, std::string label, std::string form)
     return run;
 }
 
+/// What exittop wrote has more than counts: its VMs and vCPUs, levels, times, what was lost.
+Run make_own_run(std::string_view text, const ImportOptions& options) {
+    if (!options.column.empty()) {
+        throw BadText{"it is exittop's own CSV, of which --column is not asked"};
+    }
+    auto snapshot = from_csv(text);
+    if (!snapshot) throw BadText{snapshot.error()};
+    Run run;
+    run.repeats.push_back(std::move(*snapshot));
+    run.label = options.label;
+    run.imported_from = "CSV of exittop";
+    return run;
+}
+
+Run make_run_of(std::string_view text, const ImportOptions& options) {
+    const std::vector<Line> lines = lines_of(text);
+    if (lines.empty()) throw BadText{"it is empty"};
+    switch (form_of(text, lines)) {
+        case Form::own: return make_own_run(text, options);
+        case Form::log: return make_run(read_log(lines), options.isa, options.label, "a log");
+        case Form::table: break;
+    }
+    std::string heading;
+    const Counts counts = read_table(text, options, heading);
+    return make_run(counts, options.isa, options.label.empty() ? heading : options.label,
+                    "a table");
+}
+
 }  // namespace
 
 std::expected<Run, std::string> import_counts(std::string_view text,
                                               const ImportOptions& options) {
-    const std::vector<Line> lines = lines_of(text);
-    if (lines.empty()) return std::unexpected("it is empty");
+    if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // As spreadsheets write it.
     try {
-        if (!is_table(lines)) return make_run(read_log(lines), options.isa, options.label, "a log");
-        std::string heading;
-        const Counts counts = read_table(lines, options, heading);
-        return make_run(counts, options.isa, options.label.empty() ? heading : options.label,
-                        "a table");
+        return make_run_of(text, options);
     } catch (const BadText& bad) {
         return std::unexpected(bad.what);
     }

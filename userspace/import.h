@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Counts of exits that others printed, read as a run: what patched kernels wrote to the kernel log,
-// what guests printed of CPUID leaves, and tables of both.
+// what guests printed of CPUID leaves, tables of both, and exittop's own CSV.
 #pragma once
 
 #include <expected>
@@ -17,7 +17,7 @@ struct ImportOptions {
     std::string label{};   ///< Of the run; empty: the heading of its column, where it has one.
 };
 
-/// The run in a text, or one line that says what is wrong with it and where. Two forms are known:
+/// The run in a text, or one line that says what is wrong with it and where. Three forms are known:
 ///
 /// Lines that name a reason's number and its exits, whatever stands before, between and after
 /// ("[ 9.1] exit number 48 exits = 35708", "CPUID(0x4FFFFFFE), exit number 48 exits= 35708",
@@ -25,6 +25,9 @@ struct ImportOptions {
 ///
 /// CSV: the reason's number or name first, then a column of counts for each run, with a heading;
 /// lines that begin with # are comments.
+///
+/// CSV that exittop wrote itself, of dump or of batches, whose intervals are added up: that has its
+/// VMs with their names and ISA, levels and times (csv_input.h), so `isa` and `column` say nothing.
 std::expected<Run, std::string> import_counts(std::string_view text, const ImportOptions& options);
 
 }  // namespace exittop

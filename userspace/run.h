@@ -18,7 +18,7 @@ struct Run {
     std::string version;               ///< Of the exittop that recorded it; empty: not known.
     std::string started_at;            ///< ISO 8601, UTC; empty: not known.
     /// Where the counts came from if exittop did not count them itself ("printk"): such a run has
-    /// counts alone, no times and no length. Empty: exittop.
+    /// counts alone, no times (but those of exittop's CSV) and no length. Empty: exittop.
     std::string imported_from;
     std::vector<Snapshot> repeats;     ///< At least one.
     bool operator==(const Run&) const = default;

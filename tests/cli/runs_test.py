@@ -62,6 +62,19 @@ class RunsTest(CommandLineTest):
         done = run("compare", self.folder / "log.json")
         self.assertRegex(done.stdout, "EPT_VIOLATION +35,708")
 
+    def test_exittops_own_csv(self):
+        """With a VM whose name is as hostile as names may be."""
+        out = self.folder / "own.json"
+        done = run("import", "-o", out, GOLDEN_RUN.with_suffix(".csv"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = run("compare", "--format", "json", out, GOLDEN_RUN)
+        compared = json.loads(done.stdout)
+        self.assertEqual([run["ratio"] for run in compared["total"][1:]], [1.0])
+        self.assertEqual({run["ratio"] for reason in compared["reasons"]
+                          for run in reason["runs"][1:]}, {1.0})
+        names = [vm["name"] for vm in json.loads(out.read_text())["vms"]]
+        self.assertEqual(names, ["web01", 'evil\\x1b[2J\\x0a\ufffd<U+202E>,"=中文'])
+
     def test_import_says_what_is_wrong(self):
         log = self.folder / "log"
         log.write_text("hello\n")

@@ -7,7 +7,9 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include "csv.h"
 #include "json.h"
+#include "samples.h"
 
 namespace exittop {
 namespace {
@@ -76,6 +78,33 @@ TEST(Import, Tables) {
     EXPECT_EQ(imported("reason,n\nnpf,7\n", {.isa = Isa::svm}), (Counts{{0x400, 7}}));
 }
 
+TEST(Import, TablesWithQuotes) {
+    const std::string_view table =
+        "\xef\xbb\xbf\"exit \"\"reason\"\"\", \"ept, again\" ,\"two\nlines\"\r\n"
+        "# \"not closed, and no matter\r\n"
+        "\"48\",\"35708\", \"0\"\r\n\"CPUID\",7,8\r\n";
+    const auto ept = import_counts(table, {.column = "ept, again"});
+    ASSERT_TRUE(ept) << ept.error();
+    EXPECT_EQ(ept->label, "ept, again");
+    EXPECT_EQ(counts(*ept), (Counts{{48, 35708}, {10, 7}}));
+    EXPECT_EQ(imported(table, {.column = "two\nlines"}), (Counts{{10, 8}}));
+}
+
+TEST(Import, WhatExittopWrote) {
+    const Snapshot snapshot = test::make_snapshot();
+    const auto run = import_counts(to_csv(snapshot, false), {.isa = Isa::svm, .label = "mine"});
+    ASSERT_TRUE(run) << run.error();
+    EXPECT_EQ(run->label, "mine");
+    EXPECT_EQ(run->imported_from, "CSV of exittop");
+    ASSERT_EQ(run->repeats.size(), 1U);
+    ASSERT_EQ(run->repeats[0].vms.size(), 2U);
+    EXPECT_EQ(run->repeats[0].vms[0].isa, Isa::vmx);
+    EXPECT_EQ(run->repeats[0].vms[0].vcpus[0].exits.size(), 6U);
+    const auto read = from_json(to_json(*run));
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(*read, *run);
+}
+
 TEST(Import, IsARunFileLikeOthers) {
     const auto run = import_counts("exit number 48 exits = 35708\n", {.label = "mine"});
     ASSERT_TRUE(run);
@@ -102,6 +131,10 @@ TEST(Import, WhatIsWrongIsSaidWithItsLine) {
     EXPECT_EQ(failure("reason,a\n1,2\n1,3\n"), "line 3: the exit reason 1 comes twice");
     EXPECT_EQ(failure("reason,a\nnpf,2\n"), "line 2: 'npf' is no exit reason of vmx");
     EXPECT_EQ(failure("reason,a\x1b\n1,x\x1b[2J\n"), "line 2: 'x\\x1b[2J' is no count of exits");
+    EXPECT_EQ(failure("reason,a\n1,2\n\n\"3\n\",\"4\n"), "line 5: a quote is not closed");
+    EXPECT_EQ(failure("reason,a\n\"1\"x,2\n"), "line 2: there is text behind a closing quote");
+    EXPECT_EQ(failure(to_csv(test::make_snapshot(), false), {.column = "count"}),
+              "it is exittop's own CSV, of which --column is not asked");
     EXPECT_EQ(failure("exit number 99999999999 exits = 1\n"),
               "line 1: its exit reason is too large a number");
 }
@@ -111,7 +144,8 @@ TEST(Import, AnyTextIsReadOrRefused) {
         const auto pieces =
             *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
                 "exit number", " exits", "=", "48", ",", "\n", "reason", "#", "-1",
-                "99999999999999999999", "\x1b", "\xff", " ", "CPUID"));
+                "99999999999999999999", "\x1b", "\xff", " ", "CPUID", "\"", "\r",
+                "vm,isa,level,reason,code,count\n", "vmx"));
         std::string text;
         for (const std::string& piece : pieces) text += piece;
         const auto run = import_counts(text, {});

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What csv.h writes is read back; and CSV that others write.
+#include "csv_input.h"
+
+#include <set>
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include "batch_format.h"
+#include "csv.h"
+#include "samples.h"
+
+namespace exittop {
+namespace {
+
+using Records = std::vector<std::vector<std::string>>;
+
+Records records(std::string_view text) {
+    CsvReader reader(text);
+    Records all;
+    while (true) {
+        auto record = reader.next();
+        EXPECT_TRUE(record) << record.error();
+        if (!record || !*record) return all;
+        all.push_back((*record)->cells);
+    }
+}
+
+std::string failure(std::string_view text) {
+    const auto snapshot = from_csv(text);
+    EXPECT_FALSE(snapshot) << text;
+    return snapshot ? "" : snapshot.error();
+}
+
+TEST(CsvInput, Records) {
+    EXPECT_EQ(records(""), Records{});
+    EXPECT_EQ(records("\n \r\n\n"), Records{});
+    EXPECT_EQ(records("a,b"), (Records{{"a", "b"}}));
+    EXPECT_EQ(records("a, b ,\r\n,\r\n"), (Records{{"a", " b ", ""}, {"", ""}}));
+    EXPECT_EQ(records("\"a,b\", \"c\" ,\"\"\n"), (Records{{"a,b", "c", ""}}));
+    EXPECT_EQ(records("\"say \"\"x\"\"\",\"two\r\nlines\"\r\nnext"),
+              (Records{{"say \"x\"", "two\r\nlines"}, {"next"}}));
+    EXPECT_EQ(records("5\" disk,x\n"), (Records{{"5\" disk", "x"}}));
+    EXPECT_EQ(records("#1,x\n"), (Records{{"#1", "x"}}));
+}
+
+TEST(CsvInput, LinesAreCounted) {
+    CsvReader reader("a\n\n\"b\nc\"\n# no record\nd\n");
+    reader.skip_comments(true);
+    for (const std::size_t line : {1U, 3U, 6U}) {
+        const auto record = reader.next();
+        ASSERT_TRUE(record && *record);
+        EXPECT_EQ((*record)->line, line);
+    }
+}
+
+// The same lines without the percentiles, which need the distribution.
+std::string without_percentiles(const std::string& csv) {
+    std::string out;
+    for (std::vector<std::string> cells : records(csv)) {
+        cells.erase(cells.begin() + 16, cells.begin() + 18);
+        out += csv_line(cells);
+    }
+    return out;
+}
+
+std::string written_again(const std::string& csv, bool per_vcpu) {
+    const auto snapshot = from_csv(csv);
+    EXPECT_TRUE(snapshot) << snapshot.error() << "\n" << csv;
+    return snapshot ? to_csv(*snapshot, per_vcpu) : "";
+}
+
+TEST(CsvInput, WhatWasWrittenIsReadBack) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.lost.exit_without_entry = 3;
+    for (const bool per_vcpu : {false, true}) {
+        const std::string csv = to_csv(snapshot, per_vcpu);
+        EXPECT_EQ(without_percentiles(written_again(csv, per_vcpu)), without_percentiles(csv));
+    }
+    const auto read = from_csv(to_csv(snapshot, true));
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->detail, CountDetail::time);
+    EXPECT_EQ(read->host.isa, Isa::vmx);
+    EXPECT_EQ(read->vms.at(0).vcpus.size(), 2U);
+    snapshot.detail = CountDetail::count;
+    const std::string counts = to_csv(snapshot, true);
+    EXPECT_EQ(written_again(counts, true), counts);
+}
+
+// Names of VMs that are hostile to CSV, in pieces.
+std::string any_name() {
+    const auto pieces = *rc::gen::resize(
+        8, rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
+               "\"", "\"\"", ",", "\n", "\r", "'", "=", "+", "-", "@", "#", " ", "\t", "web",
+               "lost:", "\x1b", "\xff", "中", "\xef\xbb\xbf")));
+    std::string name;
+    for (const std::string& piece : pieces) name += piece;
+    return name + *rc::gen::resize(20, rc::gen::arbitrary<std::string>());
+}
+
+Snapshot any_snapshot() {
+    Snapshot snapshot;
+    const int vms = *rc::gen::inRange(0, 4);
+    for (int pid = 0; pid < vms; ++pid) {
+        Vm vm;
+        vm.pid = static_cast<std::uint32_t>(pid);
+        vm.name = any_name();
+        vm.vmm = any_name();
+        vm.uuid = any_name();
+        vm.isa = *rc::gen::element(Isa::unknown, Isa::vmx, Isa::svm, Isa{7});
+        vm.paging = *rc::gen::element(Paging::unknown, Paging::ept, Paging::npt, Paging::shadow);
+        vm.ended = *rc::gen::arbitrary<bool>();
+        const auto vcpus = *rc::gen::resize(3, rc::gen::arbitrary<std::set<std::uint32_t>>());
+        for (const std::uint32_t id : vcpus) {
+            Vcpu& vcpu = vm.vcpus.emplace_back();
+            vcpu.id = id;
+            const auto codes = *rc::gen::resize(5, rc::gen::arbitrary<std::set<std::uint32_t>>());
+            for (const std::uint32_t code : codes) {
+                ExitStats& stats = vcpu.exits.emplace_back();
+                stats.code = code;
+                stats.count = *rc::gen::inRange<std::uint64_t>(1, UINT64_MAX);
+                stats.time_ns = *rc::gen::arbitrary<std::uint64_t>();
+                stats.max_ns = *rc::gen::arbitrary<std::uint64_t>();
+                stats.vmm_ns = *rc::gen::arbitrary<std::uint64_t>();
+            }
+            // Ascending by (level, code).
+            const auto nested = static_cast<std::size_t>(*rc::gen::inRange(0, 3));
+            for (std::size_t i = codes.size() - std::min(nested, codes.size()); i < codes.size();
+                 ++i) {
+                vcpu.exits[i].level = GuestLevel::l2;
+            }
+        }
+        snapshot.vms.push_back(std::move(vm));
+    }
+    snapshot.detail =
+        *rc::gen::element(CountDetail::count, CountDetail::time, CountDetail::histogram);
+    snapshot.lost.table_full = *rc::gen::inRange<std::uint64_t>(0, 3);
+    snapshot.lost.untraced = *rc::gen::arbitrary<std::uint64_t>();
+    return snapshot;
+}
+
+TEST(CsvInput, WhateverIsWrittenIsReadBack) {
+    EXPECT_TRUE(rc::check("names, counts and times, as far as CSV has them", [] {
+        const Snapshot snapshot = any_snapshot();
+        const bool per_vcpu = *rc::gen::arbitrary<bool>();
+        const std::string csv = to_csv(snapshot, per_vcpu);
+        RC_ASSERT(without_percentiles(written_again(csv, per_vcpu)) == without_percentiles(csv));
+    }));
+}
+
+TEST(CsvInput, OfIntervalsTheSum) {
+    const Snapshot first = test::make_snapshot();
+    Snapshot second = first;
+    second.vms.resize(1);
+    second.vms[0].ended = true;
+    std::string csv = batch_text(first, Format::csv, {}, true);
+    csv += batch_text(second, Format::csv, {}, false);
+    const auto read = from_csv(csv);
+    ASSERT_TRUE(read) << read.error();
+    ASSERT_EQ(read->vms.size(), 2U);
+    EXPECT_TRUE(read->vms[0].ended);
+    const ExitStats& stats = read->vms[0].vcpus.at(0).exits.at(0);
+    EXPECT_EQ(stats.code, 1U);
+    EXPECT_EQ(stats.count, 2 * 32'000U);
+    EXPECT_EQ(stats.time_ns, 2 * 26'100'000U);
+    EXPECT_EQ(stats.max_ns, 1'300U);
+    EXPECT_EQ(read->vms[1].vcpus.at(0).exits.at(0).count, 12U);
+}
+
+TEST(CsvInput, WhatIsWrongIsSaidWithItsLine) {
+    const std::string heading = "vm,isa,level,reason,code,count\n";
+    EXPECT_EQ(failure(""), "it is no CSV of exittop");
+    EXPECT_EQ(failure("a,b\n"), "it is no CSV of exittop");
+    EXPECT_EQ(failure(heading + "a,vmx,1,HLT,12\n"), "line 2: has 5 columns, the heading 6");
+    EXPECT_EQ(failure(heading + "\"a\nb\",vmx,1,HLT,12,3\nc,vmx,3,HLT,12,1\n"),
+              "line 4: '3' in the column level is not 1 or 2");
+    EXPECT_EQ(failure(heading + "a,vmx,1,HLT,12,\n"),
+              "line 2: '' in the column count is not a whole number");
+    EXPECT_EQ(failure(heading + "a,arm,1,HLT,12,1\n"),
+              "line 2: 'arm' in the column isa is not a whole number from 0 to 4294967295");
+    EXPECT_EQ(failure(heading + ",,,lost:socks,,1\n"),
+              "line 2: 'lost:socks' in the column reason is not a cause that this exittop knows");
+    EXPECT_EQ(failure(heading + "a,vmx,1,HLT,-1\x1b,1\n"),
+              "line 2: '-1\\x1b' in the column code is not a whole number from 0 to 4294967295");
+    EXPECT_EQ(failure(heading + "\"a"), "line 2: a quote is not closed");
+}
+
+}  // namespace
+}  // namespace exittop
