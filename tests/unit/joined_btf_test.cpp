@@ -39,6 +39,47 @@ TEST(JoinedBtf, TypesAndStringsGoOnWhereThoseOfVmlinuxEnd) {
     EXPECT_EQ(sections, "TYPESmorestringswords");
 }
 
+std::string type(std::uint32_t name, std::uint32_t kind, std::uint32_t members = 0) {
+    const btf_type made{name, kind << 24 | members, {0}};
+    std::string bytes(sizeof made, '\0');
+    std::memcpy(bytes.data(), &made, sizeof made);
+    return bytes + std::string(members * sizeof(btf_member), '\0');
+}
+
+std::uint32_t name_at(const std::string& joined, std::size_t offset) {
+    std::uint32_t name = 0;
+    std::memcpy(&name, joined.data() + sizeof(btf_header) + offset, sizeof name);
+    return name;
+}
+
+TEST(JoinedBtf, TypesThatVmlinuxHasTooLoseTheirNames) {
+    const std::string strings("\0kvm_vcpu\0list\0", 15);
+    constexpr std::uint32_t vcpu = 1, list = 10, own = 16;
+    const std::string vmlinux = type(list, BTF_KIND_STRUCT, 2) + type(0, BTF_KIND_PTR) +
+                                type(vcpu, BTF_KIND_STRUCT, 3);
+    const std::string module = type(own, BTF_KIND_STRUCT, 1) + type(vcpu, BTF_KIND_STRUCT, 3) +
+                               type(vcpu, BTF_KIND_TYPEDEF) + type(list, BTF_KIND_STRUCT);
+    const auto joined = join_btf(btf_of(vmlinux, strings), btf_of(module, "\0own"));
+    ASSERT_TRUE(joined);
+    std::size_t offset = vmlinux.size();
+    EXPECT_EQ(name_at(*joined, 0), list);
+    EXPECT_EQ(name_at(*joined, offset), own);
+    offset += sizeof(btf_type) + sizeof(btf_member);
+    EXPECT_EQ(name_at(*joined, offset), 0U);
+    offset += sizeof(btf_type) + 3 * sizeof(btf_member);
+    EXPECT_EQ(name_at(*joined, offset), vcpu) << "a typedef is not the struct of its name";
+    offset += sizeof(btf_type);
+    EXPECT_EQ(name_at(*joined, offset), 0U);
+}
+
+TEST(JoinedBtf, WhatIsBehindAKindThatIsNotKnownStays) {
+    const std::string strings("\0list\0", 6);
+    const std::string module = type(1, 31) + type(1, BTF_KIND_STRUCT);
+    const auto joined = join_btf(btf_of(type(1, BTF_KIND_STRUCT), strings), btf_of(module, ""));
+    ASSERT_TRUE(joined);
+    EXPECT_EQ(name_at(*joined, 2 * sizeof(btf_type)), 1U);
+}
+
 TEST(JoinedBtf, WhatIsNoBtfIsRefused) {
     const std::string good = btf_of("types", "strings");
     ASSERT_TRUE(join_btf(good, good));
