@@ -22,6 +22,22 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+/* PID namespace of user space: device and inode of its file; 0: it is the kernel's first. */
+const volatile u64 pid_ns_device = 0;
+const volatile u64 pid_ns_inode = 0;
+
+/* The current process as user space sees it; 0 where it does not. */
+static __always_inline u32 reader_pid(u32 pid)
+{
+	struct bpf_pidns_info here = {};
+
+	if (!pid_ns_inode)
+		return pid;
+	return bpf_get_ns_current_pid_tgid(pid_ns_device, pid_ns_inode, &here, sizeof(here))
+		       ? 0
+		       : here.tgid;
+}
+
 /* Claims a slot for a vCPU that has none and writes who it is. Its number, or 0. */
 static __noinline u32 slot_create(u64 vcpu, u32 isa)
 {
@@ -45,6 +61,7 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	header->vcpu_id = BPF_CORE_READ(kvm_vcpu, vcpu_id);
 	header->pid = pid_tgid >> 32;
 	header->tid = (u32)pid_tgid;
+	header->reader_pid = reader_pid(header->pid);
 	header->isa = isa;
 	header->code_at = exit_code_address(vcpu, isa);
 	header->uid = (u32)bpf_get_current_uid_gid();
@@ -311,10 +328,11 @@ static __always_inline int handle_wakeup(u64 halted_ns, const bool typed)
 }
 
 /*
- * KVM frees the vCPU, which happens when its VM goes. Its address may be that of another vCPU soon,
- * so the slot is taken away from it now, and is handed out again after user space took the counts.
+ * The vCPU at that address is gone, and the slot is taken away from it: the address may be that of
+ * another vCPU soon. It is handed out again after user space took the counts. What KVM counted can
+ * be asked only while the vCPU is still there.
  */
-static __always_inline int handle_destroy(u64 vcpu)
+static __always_inline int end_vcpu(u64 vcpu, const bool is_there)
 {
 	u32 *known = bpf_map_lookup_elem(&vcpu_slots, &vcpu);
 	u32 number = known ? *known : 0;
@@ -327,7 +345,8 @@ static __always_inline int handle_destroy(u64 vcpu)
 		leaves_part(slot);
 	slot->header.vcpu = 0;
 	slot->header.ended_ns = bpf_ktime_get_ns();
-	slot->header.kvm_exits_more_at_end = kvm_exits_more(slot, vcpu);
+	slot->header.kvm_exits_more_at_end = is_there ? kvm_exits_more(slot, vcpu)
+						      : EXITTOP_MORE_UNKNOWN;
 	/* From here on the slot is user space's. */
 	slot_set_state(number, EXITTOP_SLOT_ENDED);
 	__sync_fetch_and_add(&memory.changes, 1);
@@ -370,7 +389,8 @@ ENTRY_PROGRAM("tp/kvm/kvm_entry", entry_classic, handle_entry_classic(histogram)
 
 /*
  * Attached to nothing: user space runs it once, to see that it and the programs share one memory.
- * It wrote a word at the far end, in the last slot, and finds the opposite at the beginning.
+ * It wrote a word at the far end, in the last slot, and finds the opposite at the beginning; and
+ * which number its process has here.
  */
 SEC("raw_tp")
 int prove_memory(void *ctx)
@@ -378,6 +398,7 @@ int prove_memory(void *ctx)
 	struct vcpu_slot *last = slot_at(last_slot);
 
 	(void)ctx;
+	memory.reader_pid = bpf_get_current_pid_tgid() >> 32;
 	if (last)
 		memory.proof = ~last->header.first_ns;
 	return 0;
@@ -432,31 +453,52 @@ int wakeup_btf(u64 *ctx)
  * its FPU state back to the kernel, and nobody else does: a function of vmlinux, so its BTF is for
  * all.
  */
+#define VCPU_OF_FPU(fpu) ((fpu) - bpf_core_field_offset(struct kvm_vcpu, arch.guest_fpu))
 SEC("fentry/fpu_free_guest_fpstate")
 int destroy_fpu(u64 *ctx)
 {
-	return handle_destroy(ctx[0] - bpf_core_field_offset(struct kvm_vcpu, arch.guest_fpu));
+	return end_vcpu(VCPU_OF_FPU(ctx[0]), true);
 }
 
 /*
- * The same once more. Where tasks may be preempted within it (Linux 7), the kernel skips a program
- * for others on that CPU, and a slot that is left behind takes the exits of the next vCPU at that
- * address: only if both are skipped is a vCPU's end missed. Whichever comes second finds no slot.
+ * And gets it when a vCPU is made: if its address still has a slot, the end of the vCPU that was
+ * there before was missed. Where tasks may be preempted within a program (Linux 7), the kernel
+ * skips that program for others on the CPU.
  */
-SEC("fentry/fpu_free_guest_fpstate")
-int destroy_fpu_again(u64 *ctx)
+SEC("fentry/fpu_alloc_guest_fpstate")
+int create_fpu(u64 *ctx)
 {
-	return handle_destroy(ctx[0] - bpf_core_field_offset(struct kvm_vcpu, arch.guest_fpu));
+	return end_vcpu(VCPU_OF_FPU(ctx[0]), false);
 }
 
 /*
- * Before that. A kprobe is a perf event, which Debian's perf_event_paranoid=3 keeps for those with
- * CAP_SYS_ADMIN. Its first argument is the vCPU since Linux 5.7.
+ * Both before that, or where fentry cannot be had. A kprobe is a perf event, which Debian's
+ * perf_event_paranoid=3 keeps for those with CAP_SYS_ADMIN. Its first argument is the vCPU since
+ * Linux 5.7.
  */
 SEC("kprobe/kvm_arch_vcpu_destroy")
 int destroy(struct pt_regs *ctx)
 {
-	return handle_destroy(ctx->di);
+	return end_vcpu(ctx->di, true);
+}
+
+SEC("kprobe/kvm_arch_vcpu_create")
+int create(struct pt_regs *ctx)
+{
+	return end_vcpu(ctx->di, false);
+}
+
+/*
+ * Run by user space for a slot, by its number, and the vCPU that it found there: the process of
+ * that vCPU is gone, so the vCPU is.
+ */
+SEC("raw_tp")
+int end_slot(u64 *ctx)
+{
+	struct vcpu_slot *slot = slot_at(ctx[0]);
+	u64 vcpu = ctx[1];
+
+	return slot && vcpu && slot->header.vcpu == vcpu ? end_vcpu(vcpu, false) : 0;
 }
 
 /* A guest asks for one of the four leaves; only there in a KVM with the patch of kernel/. */

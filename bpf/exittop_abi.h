@@ -118,7 +118,8 @@ struct vcpu_header {
 	u32 isa;
 	u16 cell;    /* offset in the slot of the cell of the exit being handled */
 	u16 is_new;  /* KVM has counted its exits for no longer than we have; bpf/kvm_count.bpf.h */
-	u64 reserved_hot[4];
+	u32 reader_pid; /* `pid` as user space's PID namespace has it; 0: it is not in there */
+	u32 reserved_line[7];
 
 	/* Written when the vCPU is first seen, and when it goes. */
 	u64 kvm; /* address of struct kvm */
@@ -201,7 +202,8 @@ struct exittop_memory {
 	u64 table_full; /* exits not counted, as no slot was free */
 	u64 proof;      /* what prove_memory() says, and user space checks at the start */
 	u64 count_order; /* enum exittop_count_order */
-	u64 reserved[3];
+	u64 reader_pid;  /* of user space's process, as the kernel has it */
+	u64 reserved[2];
 };
 EXITTOP_ASSERT(sizeof(struct exittop_memory) == EXITTOP_CACHE_LINE, "slots begin with a line");
 /*

@@ -6,9 +6,9 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
-#include <linux/membarrier.h>
+#include <fmt/ranges.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,6 +34,7 @@
 #include "file_descriptor.h"
 #include "files.h"
 #include "histogram.h"
+#include "host.h"
 #include "joined_btf.h"
 #include "kvm_symbol.skel.h"
 
@@ -122,6 +123,34 @@ public:
 private:
     void* start_ = MAP_FAILED;
     std::size_t size_ = 0;
+};
+
+/// Waits for BPF programs that run. The kernel does so for whoever replaces an element of a map of
+/// maps (maybe_wait_bpf_programs() in kernel/bpf/syscall.c, since Linux 4.20), on all its CPUs;
+/// membarrier() refuses where some have no tick (nohz_full).
+class ProgramBarrier {
+public:
+    /// 0, or -errno.
+    int make() {
+        inner_ = FileDescriptor(bpf_map_create(BPF_MAP_TYPE_ARRAY, "barrier", sizeof(std::uint32_t),
+                                               sizeof(std::uint32_t), 1, nullptr));
+        if (!inner_) return -errno;
+        LIBBPF_OPTS(bpf_map_create_opts, options, .inner_map_fd = std::uint32_t(inner_.number()));
+        outer_ = FileDescriptor(bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "barrier_outer",
+                                               sizeof(std::uint32_t), sizeof(std::uint32_t), 1,
+                                               &options));
+        return outer_ ? wait() : -errno;
+    }
+    /// When it returns, all programs are through that ran when it was called. 0, or -errno.
+    int wait() const {
+        const std::uint32_t key = 0;
+        const int inner = inner_.number();
+        return bpf_map_update_elem(outer_.number(), &key, &inner, BPF_ANY);
+    }
+
+private:
+    FileDescriptor inner_;
+    FileDescriptor outer_;
 };
 
 /// What the kernel's BTF says of KVM. The rest of what differs is in kvm_compat.bpf.h.
@@ -288,10 +317,43 @@ static_assert(offsetof(std::remove_pointer_t<decltype(exittop_bpf::bss)>, slots)
 
 }  // namespace
 
+namespace {
+
+/// How exittop notices that a vCPU is made and freed.
+enum class VcpuEnds { fentry, kprobe, unnoticed };
+
+/// What is tried beside the programs that count: they count without it, too.
+struct Extras {
+    VcpuEnds ends;
+    bool split;  ///< Tells the VMM's and the halted time apart.
+};
+
+/// All together first; of two that do not go together, that without which less is missing.
+constexpr std::array extras_to_try = {
+    Extras{VcpuEnds::fentry, true},    Extras{VcpuEnds::kprobe, true},
+    Extras{VcpuEnds::fentry, false},   Extras{VcpuEnds::kprobe, false},
+    Extras{VcpuEnds::unnoticed, true}, Extras{VcpuEnds::unnoticed, false},
+};
+
+/// What is missing with these, in the words of a sentence; empty: nothing.
+std::string missing_text(const Extras& extras, CountDetail detail) {
+    std::vector<std::string_view> missing;
+    if (!extras.split && detail >= CountDetail::time) {
+        missing.emplace_back("no time is told to be the VMM's or halted");
+    }
+    if (extras.ends == VcpuEnds::unnoticed) {
+        missing.emplace_back("VMs that end are noticed seconds later");
+    }
+    return fmt::format("{}", fmt::join(missing, ", and "));
+}
+
+}  // namespace
+
 struct BpfProgram::State {
     AttachVariant variant = AttachVariant::classic;
+    Extras extras = extras_to_try.front();
+    std::string missing;  ///< What is not there for want of extras, and why; empty: nothing.
     std::uint32_t max_vcpus = 0;
-    bool guest_fpu_freed = false;  ///< What ends a vCPU is attached there.
     CountDetail detail = CountDetail::histogram;
     std::optional<LeafMeanings> leaves;
     Skeleton skeleton;
@@ -299,6 +361,7 @@ struct BpfProgram::State {
     std::unique_ptr<bpf_link, LinkDeleter> learning;  ///< While learn_order is attached.
     FileDescriptor measuring;
     SharedMemory shared;
+    ProgramBarrier barrier;
 
     [[nodiscard]] exittop_memory& memory() const {
         return *reinterpret_cast<exittop_memory*>(shared.at(0));
@@ -307,6 +370,7 @@ struct BpfProgram::State {
         return {reinterpret_cast<vcpu_slot*>(shared.at(sizeof(exittop_memory))), slot_count()};
     }
     [[nodiscard]] std::vector<bpf_program*> programs_in_order() const;
+    std::expected<void, Error> start(const KernelFacts& facts);
     std::expected<void, Error> open(const KernelFacts& facts);
     std::expected<void, Error> attach();
     [[nodiscard]] std::uint32_t slot_count() const { return EXITTOP_SLOTS_OF(max_vcpus); }
@@ -326,9 +390,10 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
     auto& programs = skeleton->progs;
     // The task is typed by vmlinux's BTF, which those have who have kvm's, and others too.
     const bool typed = variant != AttachVariant::raw_reason && variant != AttachVariant::classic;
-    std::vector<bpf_program*> order = {programs.destroy};
-    if (guest_fpu_freed) order = {programs.destroy_fpu, programs.destroy_fpu_again};
-    if (detail >= CountDetail::time) {
+    std::vector<bpf_program*> order;
+    if (extras.ends == VcpuEnds::fentry) order = {programs.destroy_fpu, programs.create_fpu};
+    if (extras.ends == VcpuEnds::kprobe) order = {programs.destroy, programs.create};
+    if (extras.split && detail >= CountDetail::time) {
         order.push_back(typed ? programs.fpu_btf : programs.fpu_raw);
         order.push_back(typed ? programs.wakeup_btf : programs.wakeup_raw);
     }
@@ -375,10 +440,18 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     if (!facts.rdonly_cast) bpf_program__set_attach_target(skeleton->progs.exit_btf, 0, "kvm_exit");
     first_complaint.clear();
     if (auto made = make_memory(); !made) return made;
+    if (const int code = barrier.make()) {
+        return std::unexpected(kernel_error("cannot wait for BPF programs", code));
+    }
     skeleton->rodata->tdp_enabled_address = facts.tdp_enabled_address;
     for (unsigned i = 0; i < 256; ++i) {
         const std::uint8_t bucket = bucket_table_entry(static_cast<std::uint8_t>(i));
         skeleton->rodata->bucket_table[i] = static_cast<std::uint8_t>(bucket * sizeof(u32));
+    }
+    struct stat pid_ns {};
+    if (stat("/proc/self/ns/pid", &pid_ns) == 0 && pid_ns.st_ino != first_pid_namespace) {
+        skeleton->rodata->pid_ns_device = pid_ns.st_dev;
+        skeleton->rodata->pid_ns_inode = pid_ns.st_ino;
     }
     skeleton->rodata->homes = max_vcpus + 1;
     skeleton->rodata->last_slot = slot_count() - 1;
@@ -387,9 +460,9 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     bpf_map__set_max_entries(skeleton->maps.free_last, EXITTOP_LAST_SLOTS(max_vcpus) + 1);
     if (leaves) set_leaves(facts);
 
-    guest_fpu_freed = facts.guest_fpu_freed;
     const std::vector<bpf_program*> wanted = programs_in_order();
-    const std::array run_by_hand = {skeleton->progs.prove_memory, skeleton->progs.look_at_slot};
+    const std::array run_by_hand = {skeleton->progs.prove_memory, skeleton->progs.look_at_slot,
+                                    skeleton->progs.end_slot};
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, skeleton->obj) {
         const bool load = std::ranges::find(wanted, program) != wanted.end() ||
@@ -497,6 +570,13 @@ std::expected<void, Error> BpfProgram::State::fill_free_slots() {
     return {};
 }
 
+std::expected<void, Error> BpfProgram::State::start(const KernelFacts& facts) {
+    first_complaint.clear();
+    if (shows_log) report(fmt::format("trying {}", attach_variant_id(variant)));
+    if (auto opened = open(facts); !opened) return opened;
+    return attach();
+}
+
 std::expected<void, Error> BpfProgram::State::attach() {
     for (bpf_program* program : programs_in_order()) {
         bpf_link* link = bpf_program__attach(program);
@@ -540,17 +620,23 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
     if (leaves) facts.tsc_khz_address = kernel_symbol("tsc_khz");
     std::vector<FailedAttach> failed;
     for (const AttachVariant variant : variants_to_try(facts, choice)) {
-        first_complaint.clear();
-        if (shows_log) report(fmt::format("trying {}", attach_variant_id(variant)));
-        auto state = std::make_unique<State>();
-        state->variant = variant;
-        state->max_vcpus = max_vcpus;
-        state->detail = detail;
-        state->leaves = leaves;
-        auto done = state->open(facts);
-        if (done) done = state->attach();
-        if (done) return BpfProgram(std::move(state));
-        failed.push_back({variant, done.error()});
+        std::optional<Error> first_error;
+        for (const Extras& extras : extras_to_try) {
+            if (extras.ends == VcpuEnds::fentry && !facts.guest_fpu_freed) continue;
+            auto state = std::make_unique<State>();
+            state->variant = variant;
+            state->extras = extras;
+            state->max_vcpus = max_vcpus;
+            state->detail = detail;
+            state->leaves = leaves;
+            const auto done = state->start(facts);
+            if (!done && !first_error) first_error = done.error();
+            if (!done) continue;
+            state->missing = missing_text(extras, detail);
+            if (!state->missing.empty()) state->missing += ": " + first_error->text;
+            return BpfProgram(std::move(state));
+        }
+        failed.push_back({variant, *first_error});
     }
     return std::unexpected(attach_error(failed));
 }
@@ -559,6 +645,7 @@ std::expected<BpfProgram, Error> BpfProgram::load_detached(std::uint32_t max_vcp
     libbpf_set_print(keep_complaint);
     auto state = std::make_unique<State>();
     state->variant = AttachVariant::raw_reason;
+    state->extras.ends = VcpuEnds::kprobe;
     state->max_vcpus = max_vcpus;
     if (auto done = state->open(KernelFacts{}); !done) {
         return std::unexpected(done.error());
@@ -573,8 +660,7 @@ void BpfProgram::detach() {
     state_->learning.reset();
     // The exit first, as it came last: what is counted has its time then.
     while (!state_->links.empty()) state_->links.pop_back();
-    // Tracepoint programs run inside an RCU read-side section: wait until the last one is through.
-    syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+    state_->barrier.wait();
 }
 
 AttachVariant BpfProgram::variant() const { return state_->variant; }
@@ -582,6 +668,12 @@ AttachVariant BpfProgram::variant() const { return state_->variant; }
 std::uint32_t BpfProgram::max_vcpus() const { return state_->max_vcpus; }
 
 CountDetail BpfProgram::detail() const { return state_->detail; }
+
+const std::string& BpfProgram::missing() const { return state_->missing; }
+
+bool BpfProgram::splits_time() const {
+    return state_->extras.split && state_->detail >= CountDetail::time;
+}
 
 bool BpfProgram::sees_paging() const { return state_->skeleton->rodata->tdp_enabled_address != 0; }
 
@@ -612,11 +704,19 @@ void BpfProgram::look_at_kvm_counts() {
     }
 }
 
+void BpfProgram::end_slot(std::uint32_t number, std::uint64_t vcpu) {
+    const std::array<std::uint64_t, 2> arguments = {number, vcpu};
+    run_program(state_->skeleton->progs.end_slot, arguments);
+}
+
 std::vector<ProgramFacts> BpfProgram::programs() const {
     std::vector<ProgramFacts> result;
     const auto& programs = state_->skeleton->progs;
     const std::array splits = {programs.fpu_raw, programs.fpu_btf, programs.wakeup_raw,
                                programs.wakeup_btf};
+    // Whose end or beginning was missed is noticed by the other, or later: nothing is lost.
+    const std::array ends = {programs.destroy_fpu, programs.create_fpu, programs.destroy,
+                             programs.create};
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, state_->skeleton->obj) {
         const int fd = bpf_program__fd(program);
@@ -624,15 +724,10 @@ std::vector<ProgramFacts> BpfProgram::programs() const {
         std::uint32_t length = sizeof info;
         if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) != 0) continue;
         result.push_back({bpf_program__name(program), info.verified_insns, info.jited_prog_len,
-                          info.recursion_misses,
+                          std::ranges::find(ends, program) != ends.end() ? 0
+                                                                         : info.recursion_misses,
                           std::ranges::find(splits, program) != splits.end(),
                           info.run_time_ns, info.run_cnt});
-    }
-    // The end of a vCPU is missed only where both programs were skipped.
-    const auto first = std::ranges::find(result, "destroy_fpu", &ProgramFacts::name);
-    const auto again = std::ranges::find(result, "destroy_fpu_again", &ProgramFacts::name);
-    if (first != result.end() && again != result.end()) {
-        first->missed = std::min(first->missed, std::exchange(again->missed, 0));
     }
     return result;
 }

@@ -28,7 +28,7 @@ struct ProgramFacts {
     std::string name;
     std::uint32_t verified_instructions = 0;  ///< Instructions the verifier walked.
     std::uint32_t jited_bytes = 0;
-    std::uint64_t missed = 0;  ///< Times the kernel did not run it (recursion).
+    std::uint64_t missed = 0;  ///< Times the kernel did not run it (recursion), if that matters.
     bool splits_time = false;  ///< Tells VMM and halted time apart; counts nothing.
     std::uint64_t run_ns = 0;  ///< Time in it and times it ran, while the kernel measured that.
     std::uint64_t runs = 0;
@@ -57,6 +57,10 @@ public:
     [[nodiscard]] AttachVariant variant() const;
     [[nodiscard]] std::uint32_t max_vcpus() const;
     [[nodiscard]] CountDetail detail() const;
+    /// What this kernel does not let it do beside counting, and why, in one line; empty: nothing.
+    [[nodiscard]] const std::string& missing() const;
+    /// Whether the VMM's and the halted time are told apart.
+    [[nodiscard]] bool splits_time() const;
     /// Whether it can read each VM's paging: the kernel hides its address from those without
     /// CAP_SYSLOG.
     [[nodiscard]] bool sees_paging() const;
@@ -67,6 +71,8 @@ public:
     [[nodiscard]] std::span<std::uint8_t> slot_states();
     /// Clears a slot whose counts have been taken, and hands it back to the program.
     void release_slot(std::uint32_t number);
+    /// Ends a slot in use whose vCPU is gone without having been noticed, if it is still that one's.
+    void end_slot(std::uint32_t number, std::uint64_t vcpu);
     /// Has each vCPU's slot say how many more exits KVM itself counted (kvm_exits_more): while the
     /// programs are attached, since KVM goes on counting. A few microseconds a vCPU.
     void look_at_kvm_counts();

@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <ctime>
+#include <limits>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -26,6 +29,11 @@ std::uint64_t monotonic_ns() {
     return static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count());
 }
 
+std::uint64_t nanoseconds_of(const timespec& time) {
+    return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000u +
+           static_cast<std::uint64_t>(time.tv_nsec);
+}
+
 std::uint64_t nanoseconds_of(const timeval& time) {
     return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000u +
            static_cast<std::uint64_t>(time.tv_usec) * 1'000u;
@@ -35,6 +43,28 @@ std::uint64_t own_cpu_ns() {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     return nanoseconds_of(usage.ru_utime) + nanoseconds_of(usage.ru_stime);
+}
+
+/// The number by which /proc has the process of a vCPU; 0: it has not.
+std::uint32_t pid_of(const vcpu_header& header, ProcView::Numbers numbers) {
+    switch (numbers) {
+        case ProcView::Numbers::kernel: return header.pid;
+        case ProcView::Numbers::own: return header.reader_pid;
+        case ProcView::Numbers::unknown: break;
+    }
+    return 0;
+}
+
+std::uint64_t exits_in(const std::vector<Vm>& vms) {
+    std::uint64_t sum = 0;
+    const auto add = [&sum](const std::vector<ExitStats>& exits) {
+        for (const ExitStats& stats : exits) sum += stats.count;
+    };
+    for (const Vm& vm : vms) {
+        add(vm.sums);
+        for (const Vcpu& vcpu : vm.vcpus) add(vcpu.exits);
+    }
+    return sum;
 }
 
 VmIdentity identify_on(const Host& host, std::uint32_t pid, const std::string& command) {
@@ -62,6 +92,7 @@ Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafSer
     : host_(&host),
       program_(std::move(program)),
       leaves_(std::move(leaves)),
+      proc_(host.proc_view(program_.memory().reader_pid)),
       memory_bytes_(program_.memory_bytes()),
       vms_([&host, versions = VmmVersions(), hidden = !program_.sees_paging()](
                std::uint32_t pid, const std::string& command) mutable {
@@ -69,7 +100,7 @@ Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafSer
           if (hidden) identity.paging = host.facts().paging;
           identity.version = versions.of(pid);
           return identity;
-      }) {}
+      }, [numbers = proc_.numbers](const vcpu_header& header) { return pid_of(header, numbers); }) {}
 
 void Collector::poll() {
     program_.end_learning();
@@ -112,6 +143,8 @@ Snapshot Collector::overview(const std::string& in_full) {
 }
 
 std::vector<Vm> Collector::silent_vms(const Snapshot& snapshot) const {
+    // Where a VM may be known by another number than /proc has for it, it would be there twice.
+    if (proc_.numbers == ProcView::Numbers::unknown) return {};
     std::set<std::uint32_t> known;
     for (const Vm& vm : snapshot.vms) {
         if (!vm.ended) known.insert(vm.pid);
@@ -129,7 +162,50 @@ std::vector<Vm> Collector::silent_vms(const Snapshot& snapshot) const {
     return silent;
 }
 
+std::vector<std::string> Collector::notes() const {
+    std::vector<std::string> notes;
+    if (!program_.missing().empty()) notes.push_back(program_.missing());
+    if (proc_.numbers == ProcView::Numbers::own) {
+        notes.emplace_back("this is a PID namespace of its own: VMs outside of it have no name, but "
+                           "the number that the kernel has for their process");
+    } else if (proc_.numbers == ProcView::Numbers::unknown) {
+        notes.emplace_back("/proc shows another PID namespace: VMs have no name, but the number that "
+                           "the kernel has for their process");
+    } else if (proc_.hides_others) {
+        notes.emplace_back("/proc hides processes of others (hidepid): their VMs have no name, but "
+                           "the number of their process");
+    }
+    return notes;
+}
+
+void Collector::end_stale_vcpus() {
+    // A process that is not to be seen need not be gone.
+    if (proc_.numbers == ProcView::Numbers::unknown || proc_.hides_others) return;
+    timespec boot{};
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    const std::uint64_t suspended_ns = nanoseconds_of(boot) - monotonic_ns();
+    std::map<std::uint32_t, std::uint64_t> started;  // by process; never: it is gone
+    constexpr auto never = std::numeric_limits<std::uint64_t>::max();
+    constexpr std::uint64_t tick_ns = 10'000'000;
+    std::vector<std::uint32_t> stale;
+    vms_.for_each_live([&](const Vm& vm, std::uint32_t slot) {
+        if (vm.pid == 0) return;
+        const auto [found, is_new] = started.try_emplace(vm.pid, never);
+        if (is_new) found->second = host_->started_ns(vm.pid).value_or(never);
+        const vcpu_header& header = program_.slots()[slot].header;
+        const bool is_gone = found->second == never;
+        if (is_gone || found->second > header.first_ns + suspended_ns + tick_ns) {
+            stale.push_back(slot);
+        }
+    });
+    for (const std::uint32_t slot : stale) {
+        program_.end_slot(slot, std::atomic_ref(program_.slots()[slot].header.vcpu).load());
+    }
+    if (!stale.empty()) take_up_changes();
+}
+
 void Collector::look_at_kvm_counts() {
+    end_stale_vcpus();
     program_.look_at_kvm_counts();
     looked_at_ = std::chrono::steady_clock::now();
 }
@@ -162,6 +238,9 @@ Snapshot Collector::snapshot_of(VmTable::Contents contents) {
         missed += program.missed;
         snapshot.cost.run_ns += program.run_ns;
         snapshot.cost.runs += program.runs;
+    }
+    if (!program_.splits_time() && program_.detail() >= CountDetail::time) {
+        snapshot.lost.split_missed += exits_in(snapshot.vms);
     }
     return snapshot;
 }

@@ -44,6 +44,9 @@ public:
     [[nodiscard]] std::vector<Vm> silent_vms(const Snapshot& snapshot) const;
     /// VMs that ended longer than this ago are no longer part of snapshots.
     void forget_ended(std::chrono::nanoseconds age);
+    /// What is not as elsewhere, in a line each: what this kernel does not let exittop do, and whose
+    /// processes /proc does not show.
+    [[nodiscard]] std::vector<std::string> notes() const;
     /// Asks the kernel to measure what the BPF programs cost (Cost::run_ns), or no longer.
     std::expected<void, Error> measure_cost(bool on) { return program_.measure_cost(on); }
     /// Detaches; snapshots stay possible, and are final.
@@ -55,6 +58,8 @@ public:
 private:
     Collector(const Host& host, BpfProgram program, std::optional<LeafService> leaves);
     void take_up_changes();
+    /// Ends the vCPUs of processes that are gone: their end was missed.
+    void end_stale_vcpus();
     /// Holds the counts of all vCPUs that are there against KVM's own.
     void look_at_kvm_counts();
     /// A snapshot with all but what it says of the host.
@@ -63,6 +68,7 @@ private:
     const Host* host_;
     BpfProgram program_;
     std::optional<LeafService> leaves_;
+    ProcView proc_;
     std::uint64_t memory_bytes_;  // All of it is allocated at the start.
     VmTable vms_;
     std::uint64_t seen_changes_ = 0;

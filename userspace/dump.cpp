@@ -146,6 +146,9 @@ std::vector<CheckLine> check_counting(const Host& host, const Options& options) 
     }
     lines.push_back({Finding::ok, "paging", paging_name(facts.paging) + " for new VMs"});
     lines.push_back({Finding::ok, "attach", attach_variant_name(collector->program().variant())});
+    for (const std::string& note : collector->notes()) {
+        lines.push_back({Finding::note, "limits", note});
+    }
     for (const ProgramFacts& program : collector->program().programs()) {
         lines.push_back({Finding::ok, "program",
                          fmt::format("{}: {} instructions verified, {} bytes of machine code",

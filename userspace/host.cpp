@@ -78,6 +78,39 @@ bool Host::forbids_modules() const {
     return read_line(root_ / "proc/sys/kernel/modules_disabled") == "1";
 }
 
+ProcView Host::proc_view(std::uint64_t kernel_pid) const {
+    const std::string first_namespace = "pid:[" + std::to_string(first_pid_namespace) + "]";
+    const fs::path proc = root_ / "proc";
+    std::error_code ignored;
+    const std::string self = fs::read_symlink(proc / "self", ignored).string();
+    const bool in_first = fs::read_symlink(proc / "self/ns/pid", ignored) == first_namespace;
+    ProcView view;
+    // In a namespace of its own a process may have the kernel's number by chance; not seen from
+    // outside.
+    const bool is_kernels = self == std::to_string(kernel_pid);
+    const bool is_own = self == std::to_string(own_pid_);
+    if (is_kernels && (in_first || !is_own)) {
+        view.numbers = ProcView::Numbers::kernel;
+    } else if (is_own) {
+        view.numbers = ProcView::Numbers::own;
+    }
+    view.hides_others = !read_line(proc / "1/comm");
+    return view;
+}
+
+std::optional<std::uint64_t> Host::started_ns(std::uint32_t pid) const {
+    // "12 (a name) S ...": the 22nd field, in ticks, of which a name in parentheses is the second.
+    const auto stat = read_line(root_ / "proc" / std::to_string(pid) / "stat");
+    const auto name_end = stat ? stat->rfind(')') : std::string::npos;
+    if (name_end == std::string::npos) return std::nullopt;
+    std::istringstream fields(stat->substr(name_end + 1));
+    std::string field;
+    for (int number = 3; number <= 22; ++number) fields >> field;
+    if (!fields) return std::nullopt;
+    constexpr std::uint64_t tick_ns = 10'000'000;  // USER_HZ is 100 on x86
+    return std::strtoull(field.c_str(), nullptr, 10) * tick_ns;
+}
+
 std::vector<KvmProcess> Host::vm_processes(const std::set<std::uint32_t>& known) const {
     constexpr std::string_view vcpu_file = "anon_inode:kvm-vcpu:";  // and its vcpu_id
     std::vector<KvmProcess> processes;

@@ -3,6 +3,8 @@
 // /sys below a root that tests replace.
 #pragma once
 
+#include <unistd.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -22,9 +24,25 @@ struct KvmProcess {
     bool operator==(const KvmProcess&) const = default;
 };
 
+/// Inode of the kernel's first PID namespace (include/linux/proc_ns.h: PROC_PID_INIT_INO).
+inline constexpr std::uint64_t first_pid_namespace = 4026531836;
+
+/// Whose processes /proc shows, and by which numbers.
+struct ProcView {
+    enum class Numbers {
+        kernel,      ///< The kernel's own.
+        own,         ///< Those of exittop's PID namespace.
+        unknown,     ///< Of yet another namespace, or there is no /proc.
+    };
+    Numbers numbers = Numbers::unknown;
+    bool hides_others = false;  ///< Mounted with hidepid: processes of others are not there.
+    bool operator==(const ProcView&) const = default;
+};
+
 class Host {
 public:
-    explicit Host(std::filesystem::path root = "/") : root_(std::move(root)) {}
+    explicit Host(std::filesystem::path root = "/", pid_t own_pid = getpid())
+        : root_(std::move(root)), own_pid_(own_pid) {}
 
     /// kvm is there (loaded or built in).
     [[nodiscard]] bool has_kvm() const;
@@ -36,6 +54,10 @@ public:
     [[nodiscard]] std::optional<std::uint64_t> module_users(const std::string& name) const;
     /// Whether the kernel was told to load no modules any more.
     [[nodiscard]] bool forbids_modules() const;
+    /// Which processes /proc shows, given the number that the kernel has for this one.
+    [[nodiscard]] ProcView proc_view(std::uint64_t kernel_pid) const;
+    /// When a process was started, in ns of CLOCK_BOOTTIME, to a tick; nothing if it is gone.
+    [[nodiscard]] std::optional<std::uint64_t> started_ns(std::uint32_t pid) const;
     /// Processes that have a VM, by what they have open: those that this one may look into. Those
     /// in `known` are left out, and not looked into.
     [[nodiscard]] std::vector<KvmProcess> vm_processes(
@@ -59,6 +81,7 @@ public:
 private:
     [[nodiscard]] std::filesystem::path module(const std::string& name) const;
     std::filesystem::path root_;
+    pid_t own_pid_;  ///< Of this process, in its own namespace.
 };
 
 /// The time as ISO 8601, UTC.

@@ -85,6 +85,7 @@ Json vm_json(const Vm& vm, CountDetail detail) {
                    {"isa", isa_json(vm.isa)},
                    {"paging", paging_name(vm.paging)},
                    {"ended", vm.ended}};
+    if (!vm.named) object["named"] = false;
     if (vm.silent) object["silent"] = true;
     add_known(object, "vmm_version", vm.vmm_version);
     if (vm.memory_bytes > 0) object["memory_bytes"] = vm.memory_bytes;
@@ -370,6 +371,7 @@ Vm read_vm(const Node& node, CountDetail detail) {
     vm.isa = read_isa(node.at("isa"));
     vm.paging = read_paging(node.at("paging"));
     if (node.has("ended")) vm.ended = node.at("ended").boolean();
+    if (node.has("named")) vm.named = node.at("named").boolean();
     if (node.has("silent")) vm.silent = node.at("silent").boolean();
     vm.vmm_version = node.text_or_none("vmm_version");
     if (node.has("memory_bytes")) vm.memory_bytes = node.at("memory_bytes").number();

@@ -122,6 +122,7 @@ private:
         auto started = Collector::start(host_, options_.attach, options_.max_vcpus);
         if (!started) return std::unexpected(started.error());
         collector_.emplace(std::move(*started));
+        for (const std::string& note : collector_->notes()) happen(Note{note, state_.measure});
         next_ = Clock::now();
         return {};
     }

@@ -49,6 +49,7 @@ Vm without_exits(const Vm& vm) {
     bare.isa = vm.isa;
     bare.paging = vm.paging;
     bare.ended = vm.ended;
+    bare.named = vm.named;
     bare.silent = vm.silent;
     bare.vmm_version = vm.vmm_version;
     bare.memory_bytes = vm.memory_bytes;
@@ -84,6 +85,7 @@ const std::vector<LostCause>& lost_causes() {
         {"program_missed", "not counted: the kernel skipped the program", &Lost::program_missed},
         {"split_missed", "counted and timed; VMM, halted time too low",
          &Lost::split_missed},
+        {"unnamed", "VMs, counted: their name could not be read", &Lost::unnamed},
     };
     return causes;
 }

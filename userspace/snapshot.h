@@ -65,6 +65,7 @@ struct Vm {
     Isa isa = Isa::unknown;
     Paging paging = Paging::unknown;
     bool ended = false;  ///< It went away while exittop counted.
+    bool named = true;    ///< Its name could be read; else it is the command and the number.
     bool silent = false;  ///< It has vCPUs, but no exit of them was seen.
     std::vector<Vcpu> vcpus;  ///< Ascending by id.
     /// Exits that are not among those of the vCPUs above, without their histograms: an overview has
@@ -103,6 +104,7 @@ struct Lost {
     std::uint64_t untraced = 0;            ///< KVM counted them itself and did not trace them.
     std::uint64_t program_missed = 0;      ///< The kernel did not run the program that counts.
     std::uint64_t split_missed = 0;        ///< Nor, here, the one that tells the VMM's time apart.
+    std::uint64_t unnamed = 0;             ///< VMs, not exits: counted, without a name.
     bool operator==(const Lost&) const = default;
 };
 

@@ -265,6 +265,7 @@ VmIdentity identify(const VmProcess& process) {
     identity.pod = find_pod(folders, identity);
     if (identity.name.empty()) identity.name = cgroup_name(folders);
     identity.name = cut_bytes(identity.name, name_bytes);
+    identity.named = !argv.empty() || !identity.name.empty();
     if (identity.name.empty()) {
         identity.name = fmt::format("{}-{}", command.empty() ? "vm" : command, pid);
     }

@@ -249,6 +249,7 @@ Vm describe_vm(std::uint32_t pid, const VmIdentity& identity) {
     vm.vmm_version = identity.version;
     vm.memory_bytes = identity.memory_bytes;
     vm.pod = identity.pod;
+    vm.named = identity.named;
     return vm;
 }
 
@@ -261,16 +262,29 @@ bool VmTable::ended_before(const Entry& entry, std::uint64_t ns,
     });
 }
 
+bool VmTable::is_another(const Entry& entry, const vcpu_header& header,
+                         std::span<const vcpu_slot> slots) {
+    return std::ranges::any_of(entry.live, [&](std::uint32_t number) {
+        const vcpu_header& known = slots[number].header;
+        return known.pid != header.pid || known.vcpu_id == header.vcpu_id;
+    });
+}
+
 std::size_t VmTable::entry_of(const vcpu_header& header, std::span<const vcpu_slot> slots) {
     if (const auto newest = newest_by_kvm_.find(header.kvm);
         newest != newest_by_kvm_.end() &&
-        !ended_before(entries_[newest->second], header.first_ns, slots)) {
+        !ended_before(entries_[newest->second], header.first_ns, slots) &&
+        !is_another(entries_[newest->second], header, slots)) {
         return newest->second;
     }
 
     Entry entry;
-    const VmIdentity identity = identify_(header.pid, command_of(header));
-    entry.vm = describe_vm(header.pid, identity);
+    const std::uint32_t pid = pid_of_(header);
+    VmIdentity identity = identify_(pid, command_of(header));
+    // By the kernel's number, which is nobody's else.
+    if (pid == 0) identity.name = fmt::format("{}-{}", command_of(header), header.pid);
+    if (!identity.named) ++ended_lost_.unnamed;
+    entry.vm = describe_vm(pid, identity);
     if (header.paging == EXITTOP_PAGING_UNKNOWN) entry.vm.paging = identity.paging;
     entry.vm.id = fmt::format("{}.{}", header.pid, ++vms_of_pid_[header.pid]);
     std::size_t place = entries_.size();

@@ -33,12 +33,17 @@ Vm describe_vm(std::uint32_t pid, const VmIdentity& identity);
 /// The VMs seen since the start.
 class VmTable {
 public:
-    /// Who a VM is, by the process that runs it; `command` is what the kernel said of its thread.
+    /// Who a VM is, by the process that runs it (0: it cannot be asked); `command` is what the
+    /// kernel said of its thread.
     using Identify = std::function<VmIdentity(std::uint32_t pid, const std::string& command)>;
     /// Called with the number of a slot whose counts were taken over: it can be used again.
     using Release = std::function<void(std::uint32_t slot)>;
 
-    explicit VmTable(Identify identify) : identify_(std::move(identify)) {}
+    /// The number by which the process of a vCPU is found in /proc; 0: it is not there.
+    using PidOf = std::function<std::uint32_t(const vcpu_header& header)>;
+
+    explicit VmTable(Identify identify, PidOf pid_of = kernel_pid)
+        : identify_(std::move(identify)), pid_of_(std::move(pid_of)) {}
 
     /// Takes up vCPUs that came and takes over those that ended, by the state of each slot
     /// (enum exittop_slot_state); slots in which nothing changed are not touched.
@@ -83,10 +88,17 @@ private:
     /// Whether a vCPU of the VM ended before `ns`, be it while the table looks at others.
     static bool ended_before(const Entry& entry, std::uint64_t ns,
                              std::span<const vcpu_slot> slots);
+    /// Whether a new vCPU cannot be of the VM: one of its vCPUs is of another process, or has the same
+    /// id. The end of that one was missed then.
+    static bool is_another(const Entry& entry, const vcpu_header& header,
+                           std::span<const vcpu_slot> slots);
     /// Takes the counts of an ended vCPU over into its VM.
     void take_over(const vcpu_slot& slot, std::uint32_t number);
 
+    static std::uint32_t kernel_pid(const vcpu_header& header) { return header.pid; }
+
     Identify identify_;
+    PidOf pid_of_;
     std::vector<Entry> entries_;
     std::vector<std::size_t> free_entries_;  // Places of forgotten VMs, to be used again.
     std::map<std::uint64_t, std::size_t> newest_by_kvm_;  // struct kvm -> place in entries_

@@ -59,6 +59,7 @@ std::expected<void, Error> WaitingCollector::attach() {
     report(fmt::format("counting; {} of kernel memory for up to {} vCPUs",
                        print_bytes(collector_->program().memory_bytes()),
                        collector_->program().max_vcpus()));
+    for (const std::string& note : collector_->notes()) report(note);
     return {};
 }
 

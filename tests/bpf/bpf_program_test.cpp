@@ -43,7 +43,7 @@ TEST_F(Counting, StartsWithNothing) {
         EXPECT_GT(facts.jited_bytes, 0U) << facts.name;
         EXPECT_EQ(facts.splits_time, facts.name == "fpu_raw" || facts.name == "wakeup_raw");
     }
-    EXPECT_EQ(program_->programs().size(), 8U);
+    EXPECT_EQ(program_->programs().size(), 10U);
 }
 
 TEST_F(Counting, NotesWhoAVcpuIs) {
@@ -414,6 +414,28 @@ TEST_F(Slots, AnAddressUsedAgainGetsAnEmptySlot) {
     EXPECT_EQ(read_slot(program_->slots()[first]).vcpu.exits.at(0).code, 0x72U);
     EXPECT_EQ(count(vcpu_a, 0x7b), 1U);
     EXPECT_EQ(count(vcpu_a, 0x72), 0U);
+}
+
+TEST_F(Slots, EndWithTheirVcpuAlone) {
+    LOAD_FOR(2);
+    exit_and_entry(vcpu_a, 0x72);
+    const std::uint32_t number = number_of(vcpu_a);
+    program_->end_slot(number, vcpu_b);
+    program_->end_slot(number, 0);
+    EXPECT_EQ(program_->slot_states()[number], EXITTOP_SLOT_IN_USE);
+    exit_and_entry(vcpu_a, 0x72);
+    EXPECT_EQ(count(vcpu_a, 0x72), 2U);
+    const std::uint64_t changes = program_->memory().changes;
+    program_->end_slot(number, vcpu_a);
+    EXPECT_EQ(program_->slot_states()[number], EXITTOP_SLOT_ENDED);
+    EXPECT_EQ(program_->memory().changes, changes + 1);
+    const vcpu_header& header = program_->slots()[number].header;
+    EXPECT_NE(header.ended_ns, 0U);
+    EXPECT_EQ(header.kvm_exits_more_at_end, EXITTOP_MORE_UNKNOWN);
+    // What comes at that address is another vCPU.
+    exit_and_entry(vcpu_a, 0x7b);
+    EXPECT_NE(number_of(vcpu_a), number);
+    EXPECT_EQ(read_slot(program_->slots()[number]).vcpu.exits.at(0).count, 2U);
 }
 
 TEST_F(Slots, AReleasedOneIsEmptyAndUsedAgain) {

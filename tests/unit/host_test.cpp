@@ -49,6 +49,50 @@ TEST_F(Hosts, AnEmptyOneHasNothing) {
     EXPECT_EQ(host().facts(), expected);
 }
 
+TEST_F(Hosts, WhoseProcessesAreShown) {
+    struct Case {
+        const char* what;
+        const char* self;        // of /proc; and its PID namespace
+        const char* name_space;
+        std::uint64_t kernel_pid;
+        ProcView::Numbers numbers;
+    };
+    using Numbers = ProcView::Numbers;
+    constexpr pid_t own_pid = 42;
+    const Case cases[] = {
+        {"the kernel's", "42", "pid:[4026531836]", 42, Numbers::kernel},
+        {"a namespace of its own", "42", "pid:[4026532000]", 4711, Numbers::own},
+        {"the same number there and in the kernel", "42", "pid:[4026532000]", 42, Numbers::own},
+        {"/proc of the kernel, from such a namespace", "4711", "pid:[4026532000]", 4711,
+         Numbers::kernel},
+        {"/proc of a third one", "7", "pid:[4026532000]", 4711, Numbers::unknown},
+        {"none", nullptr, nullptr, 42, Numbers::unknown},
+    };
+    for (const Case& each : cases) {
+        SCOPED_TRACE(each.what);
+        fs::remove_all(root_ / "proc");
+        if (each.self != nullptr) {
+            fs::create_directories(root_ / "proc" / each.self / "ns");
+            fs::create_symlink(each.self, root_ / "proc/self");
+            fs::create_symlink(each.name_space, root_ / "proc" / each.self / "ns/pid");
+        }
+        EXPECT_TRUE(Host(root_, own_pid).proc_view(each.kernel_pid).hides_others);
+        write("proc/1/comm", "init\n");
+        EXPECT_EQ(Host(root_, own_pid).proc_view(each.kernel_pid),
+                  (ProcView{each.numbers, false}));
+    }
+}
+
+TEST_F(Hosts, WhenAProcessWasStarted) {
+    EXPECT_FALSE(host().started_ns(12));
+    write("proc/12/stat", "12 (a) b) (c) S 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4321 9 9");
+    EXPECT_EQ(host().started_ns(12), 43'210'000'000U);
+    write("proc/12/stat", "12 (cut");
+    EXPECT_FALSE(host().started_ns(12));
+    write("proc/12/stat", "12 (cut) S 1 12");
+    EXPECT_FALSE(host().started_ns(12));
+}
+
 TEST_F(Hosts, WhoUsesAModuleAndHasAVm) {
     EXPECT_FALSE(host().module_users("kvm_amd"));
     EXPECT_TRUE(host().vm_processes().empty());

@@ -292,6 +292,50 @@ protected:
 constexpr std::uint64_t kvm_a = 0xffff'8880'0000'0000;
 constexpr std::uint64_t kvm_b = 0xffff'8881'0000'0000;
 
+TEST_F(Tables, AVmWhoseEndWasMissedIsNotJoinedWithTheNext) {
+    struct Case {
+        const char* what;
+        MadeVcpu next;
+    };
+    const MadeVcpu first{.kvm = 0x1000, .first_ns = 100, .id = 0, .pid = 10};
+    for (const Case& each : {Case{"of another process", {.kvm = 0x1000, .first_ns = 200, .id = 1,
+                                                         .pid = 11}},
+                             Case{"the same vCPU once more", {.kvm = 0x1000, .first_ns = 200,
+                                                              .id = 0, .pid = 10}}}) {
+        SCOPED_TRACE(each.what);
+        MadeSlots slots{2};
+        VmTable table{[](std::uint32_t, const std::string&) { return VmIdentity{"vm", "", ""}; }};
+        slots.begin(1, first);
+        slots.begin(2, each.next);
+        table.update(slots.all(), slots.states(), [](std::uint32_t) {});
+        EXPECT_EQ(table.contents(slots.all()).vms.size(), 2U);
+    }
+}
+
+TEST_F(Tables, AProcessThatCannotBeAskedHasTheKernelsNumber) {
+    MadeSlots slots{2};
+    std::vector<std::uint32_t> asked;
+    VmTable table{[&asked](std::uint32_t pid, const std::string& command) {
+                      asked.push_back(pid);
+                      VmIdentity identity{command + "'s name", "", ""};
+                      identity.named = pid != 0;
+                      return identity;
+                  },
+                  [](const vcpu_header& header) { return header.pid == 10 ? 0U : 7U; }};
+    slots.begin(1, {.kvm = 0x1000, .pid = 10, .command = "outside"});
+    slots.begin(2, {.kvm = 0x2000, .pid = 11, .command = "inside"});
+    table.update(slots.all(), slots.states(), [](std::uint32_t) {});
+    const auto contents = table.contents(slots.all());
+    EXPECT_EQ(asked, (std::vector<std::uint32_t>{0, 7}));
+    EXPECT_EQ(contents.vms.at(0).name, "inside's name");
+    EXPECT_EQ(contents.vms.at(0).pid, 7U);
+    EXPECT_TRUE(contents.vms.at(0).named);
+    EXPECT_EQ(contents.vms.at(1).name, "outside-10");
+    EXPECT_EQ(contents.vms.at(1).pid, 0U);
+    EXPECT_FALSE(contents.vms.at(1).named);
+    EXPECT_EQ(contents.lost.unnamed, 1U);
+}
+
 TEST_F(Tables, StartEmpty) {
     update();
     EXPECT_TRUE(vms().empty());

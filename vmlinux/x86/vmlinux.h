@@ -136,6 +136,12 @@ struct pt_regs {
 #pragma clang attribute pop
 #endif
 
+/* Of the UAPI (include/uapi/linux/bpf.h), so never relocated. */
+struct bpf_pidns_info {
+	u32 pid;
+	u32 tgid;
+};
+
 /*
  * Record of the classic tracepoint, behind the 8 bytes of its common fields. Not in BTF: its offsets
  * are those of events/kvm/kvm_exit/format, the same from 5.10 to 7.3.
