@@ -98,11 +98,11 @@ private:
             if (!collector_) return {};
         }
         collector_->poll();
-        if (Clock::now() >= next_) {
-            sample();
-        } else if (const std::string opened = opened_vm(); opened != detailed_) {
-            look_into(opened);
-        }
+        const bool due = Clock::now() >= next_;
+        // A sample has it in full, too; while paused, the state takes none.
+        const std::string opened = opened_vm();
+        if (opened != detailed_ && (!due || state_.paused)) look_into(opened);
+        if (due) sample();
         return {};
     }
 
@@ -166,8 +166,9 @@ private:
     void look_into(const std::string& id) {
         detailed_ = id;
         if (id.empty()) return;
-        for (Vm& vm : collector_->overview(id).vms) {
-            if (vm.id == id) happen(Detail{std::move(vm)});
+        Snapshot snapshot = collector_->overview(id);
+        for (Vm& vm : snapshot.vms) {
+            if (vm.id == id) happen(Detail{std::move(vm), snapshot.duration_s});
         }
     }
 

@@ -74,6 +74,12 @@ std::string path_of(const State& state) {
     return path;
 }
 
+// Of sums: how long what is on the screen was summed up.
+double summed_s(const State& state) {
+    const VmTrack* track = state.screen == Screen::vcpus ? opened(state) : nullptr;
+    return track != nullptr ? shown_vcpu_s(state, *track) : state.duration_s - state.zero_s;
+}
+
 std::vector<std::string> what_is_on(const State& state) {
     std::vector<std::string> on;
     if (state.paused) on.emplace_back("PAUSED");
@@ -82,7 +88,7 @@ std::vector<std::string> what_is_on(const State& state) {
     if (!list_of(state).filter.empty()) on.push_back("filter: " + list_of(state).filter);
     if (state.baseline) on.push_back("ratio to " + sanitise(state.baseline->label, 32));
     if (state.cumulative) {
-        on.push_back("sum of " + print_seconds(state.duration_s - state.zero_s));
+        on.push_back("sum of " + print_seconds(summed_s(state)));
     }
     if (state.screen != Screen::histogram && !list_of(state).sort.empty()) {
         on.push_back(fmt::format("by {}{}", list_of(state).sort,

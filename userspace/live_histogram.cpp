@@ -20,10 +20,22 @@ std::string with_blocks(std::string_view line) {
     return out;
 }
 
-ExitStats stats_of(const State& state, const VmTrack& track, const std::string& key) {
+Shown shown_of(const State& state, const VmTrack& track, const std::string& key) {
     std::uint32_t vcpu = 0;
     const bool one = std::from_chars(key.data(), key.data() + key.size(), vcpu).ec == std::errc{};
-    const Shown shown = one ? shown_vcpu(state, track, vcpu) : shown_reasons(state, track);
+    return one ? shown_vcpu(state, track, vcpu) : shown_reasons(state, track);
+}
+
+const char* time_of(Since since) {
+    switch (since) {
+        case Since::interval: return "in the last interval";
+        case Since::zero: return "since zero";
+        case Since::start: break;
+    }
+    return "since the start";
+}
+
+ExitStats stats_of(const State& state, const Shown& shown) {
     const auto found = std::ranges::find(shown.exits, state.reason, reason_key);
     return found == shown.exits.end() ? ExitStats{} : *found;
 }
@@ -60,7 +72,8 @@ std::vector<Line> draw_histogram(const State& state, const VmTrack& track, std::
                                  Glyphs glyphs) {
     const ListState& list = list_of(state);
     const std::string key = list.place < list.rows.size() ? list.rows[list.place] : "all";
-    const ExitStats stats = stats_of(state, track, key);
+    const Shown shown = shown_of(state, track, key);
+    const ExitStats stats = stats_of(state, shown);
     const ExitReason* reason = reason_of(state, track);
 
     std::vector<Line> explained;
@@ -71,9 +84,10 @@ std::vector<Line> draw_histogram(const State& state, const VmTrack& track, std::
         }
     }
     std::vector<Line> drawn;
-    const std::string of = state.cumulative ? "since zero" : "in the last interval";
     drawn.push_back({});
-    drawn.push_back({{fmt::format("  {}: time per exit, {}", vcpu_label(key), of), Role::strong}});
+    drawn.push_back({{fmt::format("  {}: time per exit, {}", vcpu_label(key),
+                                  time_of(shown.distributions)),
+                      Role::strong}});
     if (stats.histogram.empty()) {
         drawn.push_back({{"  no completed exit", Role::dim}});
     } else {

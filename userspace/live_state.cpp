@@ -116,7 +116,9 @@ void set_zero(State& state) {
     for (auto& [id, track] : state.tracks) {
         for (ReasonTrack& reason : track.reasons) reason.zero = reason.now;
         track.zero.reset();
-        if (!track.vm.vcpus.empty() && track.vm.sums.empty()) track.zero = track.vm;
+        if (!track.vm.vcpus.empty() && track.vm.sums.empty()) {
+            track.zero = TakenVm{track.vm, track.taken_s};
+        }
     }
     state.note = "counts start from zero now";
 }
@@ -277,8 +279,12 @@ void take(State& state, const Resize& size) {
 void take(State& state, const Detail& detail) {
     const auto found = state.tracks.find(detail.vm.id);
     if (found == state.tracks.end()) return;
-    found->second.vm = detail.vm;
-    found->second.before.reset();
+    VmTrack& track = found->second;
+    // One that the newest sample has in full, as it was opened then, stays as in the sample.
+    if (track.vm.sums.empty()) return;
+    track.vm = detail.vm;
+    track.taken_s = detail.taken_s;
+    track.before.reset();
 }
 void take(State& state, const Note& note) {
     state.note = note.text;

@@ -48,11 +48,23 @@ struct ReasonTrack {
     Trail trail;
 };
 
+/// A VM in full, and when it was so, in seconds of counting.
+struct TakenVm {
+    Vm vm;
+    double taken_s = 0.0;
+};
+
+/// All numbers below `label` are of the interval between two samples, or come from several. A VM in
+/// full may have been taken between samples, when it was opened (Detail), so it has its own times.
 struct VmTrack {
-    Vm vm;                     ///< As in the newest sample; in full only while it is looked at.
-    std::optional<Vm> before;  ///< The sample before, if both are in full.
-    std::optional<Vm> zero;    ///< As it was when set to zero, if it was in full.
+    Vm vm;                 ///< The newest there is; in full only while it is looked at.
+    double taken_s = 0.0;  ///< When that was.
+    std::optional<TakenVm> before;  ///< The one before, if both are in full.
+    std::optional<TakenVm> zero;    ///< As it was when set to zero, if it was in full.
     std::string label;         ///< The name, sanitised.
+    double since_s = 0.0;      ///< Its exits came after this, as the sample that then was had none,
+    double from_s = 0.0;       ///< and this is when its last interval began
+    double to_s = 0.0;         ///< and ended.
     std::vector<ReasonTrack> reasons;  ///< Ascending by (level, code).
     double rate = 0.0;         ///< Exits per second.
     double cores = 0.0;        ///< Cores spent on handling exits, those halted left out.
@@ -165,6 +177,7 @@ struct Sample {
 /// The VM that is looked at, in full, between samples.
 struct Detail {
     Vm vm;
+    double taken_s = 0.0;  ///< In seconds of counting.
 };
 /// The loop's answer: what became of a request. Requests are over with it.
 struct Note {
@@ -197,14 +210,20 @@ struct LiveLayout {
 };
 LiveLayout layout_of(const State& state);
 
+enum class Since { interval, zero, start };
 /// What is shown of a VM's (or vCPU's) reasons: in the last interval, or since zero.
 struct Shown {
     std::vector<ExitStats> exits;
-    double duration_s = 0.0;
+    double duration_s = 0.0;  ///< In which these counts and times came about.
+    Since distributions = Since::interval;  ///< Of these, what is known may be from the start on.
 };
+/// Of the VM, as its own numbers are: from sample to sample.
 Shown shown_reasons(const State& state, const VmTrack& track);
-/// The same of one of its vCPUs.
+/// Of one of its vCPUs, as known from when the VM was in full; all from the start on, until it was
+/// so twice.
 Shown shown_vcpu(const State& state, const VmTrack& track, std::uint32_t vcpu);
+/// Shown::duration_s of vCPUs.
+double shown_vcpu_s(const State& state, const VmTrack& track);
 
 /// Takes a sample in; part of apply(), in live_tracks.cpp.
 void take_sample(State& state, Sample&& sample);

@@ -20,6 +20,8 @@ namespace {
 constexpr double newest_part = 0.3;
 // An ended VM is shown for so long.
 constexpr double fade_s = 10.0;
+// A VM in full that was taken so short a time before a sample tells no rates.
+constexpr double shortest_s = 0.1;
 
 double smoothed(double before, double now, bool first) {
     return first ? now : before + newest_part * (now - before);
@@ -87,25 +89,39 @@ void sum_up(VmTrack& track, double interval_s, bool first) {
     track.trail.add(track.rate, interval_s);
 }
 
+// Puts the VM of a new sample in the place of the one before.
+void replace_vm(VmTrack& track, Vm&& vm, double taken_s, bool first) {
+    const bool both_full = !first && is_full(vm) && is_full(track.vm);
+    track.before.reset();
+    if (both_full && taken_s - track.taken_s >= shortest_s) {
+        track.before = TakenVm{std::move(track.vm), track.taken_s};
+    }
+    track.vm = std::move(vm);
+    track.taken_s = taken_s;
+}
+
 void take_vm(State& state, Vm&& vm) {
     VmTrack& track = state.tracks[vm.id];
     const bool first = track.label.empty();
-    if (first) track.label = sanitise(vm.name.empty() ? "(no name)" : vm.name, name_columns);
+    if (first) {
+        track.label = sanitise(vm.name.empty() ? "(no name)" : vm.name, name_columns);
+        track.since_s = track.to_s = state.duration_s - state.interval_s;
+    }
     track.seen = true;
+    track.from_s = std::exchange(track.to_s, state.duration_s);
     if (vm.ended && track.ended_s < 0.0) track.ended_s = state.duration_s;
-    track.before.reset();
-    if (is_full(vm) && !first && is_full(track.vm)) track.before = std::move(track.vm);
-    track.vm = std::move(vm);
+    replace_vm(track, std::move(vm), state.duration_s, first);
 
+    const double interval_s = track.to_s - track.from_s;
     const bool full = is_full(track.vm);
     std::vector<ExitStats> summed;
     for (const Vcpu& vcpu : track.vm.vcpus) {
         for (const ExitStats& stats : vcpu.exits) add_to_sums(summed, stats);
     }
     for (const ExitStats& stats : full ? summed : track.vm.sums) {
-        take_reason(track, stats, state.interval_s, first);
+        take_reason(track, stats, interval_s, first);
     }
-    sum_up(track, state.interval_s, first);
+    sum_up(track, interval_s, first);
 }
 
 // VMs that are no longer in the samples, and ended ones that have faded.
@@ -211,36 +227,44 @@ const std::vector<ExitStats>& exits_of(const Vm& vm, std::uint32_t id) {
 }  // namespace
 
 Shown shown_reasons(const State& state, const VmTrack& track) {
-    const std::optional<Vm>& earlier = state.cumulative ? track.zero : track.before;
     Shown shown{exits_by_reason(track.vm),
-                state.cumulative ? state.duration_s - state.zero_s : state.interval_s};
-    if (earlier) {
-        shown.exits = reasons_since(std::move(shown.exits), exits_by_reason(*earlier));
-        return shown;
-    }
+                state.cumulative ? state.duration_s - state.zero_s : track.to_s - track.from_s,
+                state.cumulative ? Since::zero : Since::interval};
     // Distributions are those since the start until there are two samples of them.
+    const std::optional<TakenVm>& earlier = state.cumulative ? track.zero : track.before;
+    if (earlier && (state.cumulative || earlier->taken_s == track.from_s)) {
+        shown.exits = reasons_since(std::move(shown.exits), exits_by_reason(earlier->vm));
+    } else if (!state.cumulative || state.zero_s > 0.0) {
+        shown.distributions = Since::start;
+    }
+    std::vector<ExitStats> counted;  // A reason may be newer than the sample: it is in the next.
     for (ExitStats& stats : shown.exits) {
         const auto found = std::ranges::find_if(track.reasons, [&stats](const ReasonTrack& reason) {
             return reason.now.level == stats.level && reason.now.code == stats.code;
         });
         if (found == track.reasons.end()) continue;
-        ExitStats counted = state.cumulative ? exits_since(found->now, found->zero)
-                                             : found->interval;
-        counted.histogram = std::move(stats.histogram);
-        counted.max_ns = found->now.max_ns;
-        stats = std::move(counted);
+        counted.push_back(state.cumulative ? exits_since(found->now, found->zero)
+                                           : found->interval);
+        counted.back().histogram = std::move(stats.histogram);
+        counted.back().max_ns = stats.max_ns;
     }
+    shown.exits = std::move(counted);
     return shown;
 }
 
+double shown_vcpu_s(const State& state, const VmTrack& track) {
+    const std::optional<TakenVm>& earlier = state.cumulative ? track.zero : track.before;
+    return track.taken_s - (earlier ? earlier->taken_s : track.since_s);
+}
+
 Shown shown_vcpu(const State& state, const VmTrack& track, std::uint32_t vcpu) {
-    const std::optional<Vm>& earlier = state.cumulative ? track.zero : track.before;
-    Shown shown{exits_of(track.vm, vcpu),
-                state.cumulative ? state.duration_s - state.zero_s : state.interval_s};
+    const std::optional<TakenVm>& earlier = state.cumulative ? track.zero : track.before;
+    Shown shown{exits_of(track.vm, vcpu), shown_vcpu_s(state, track),
+                state.cumulative ? Since::zero : Since::interval};
     if (earlier) {
-        shown.exits = reasons_since(std::move(shown.exits), exits_of(*earlier, vcpu));
-    } else if (!state.cumulative) {
-        shown.duration_s = state.duration_s;  // All since the start, as a mean rate.
+        shown.exits = reasons_since(std::move(shown.exits), exits_of(earlier->vm, vcpu));
+    } else if (!state.cumulative || state.zero_s > 0.0) {
+        shown.distributions = Since::start;
     }
     return shown;
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "fields.h"
 #include "live_draw.h"
 #include "live_samples.h"
 
@@ -157,6 +158,185 @@ TEST(LiveState, pause_holds_all_and_the_next_sample_spans_it) {
     state = next_second(type(std::move(state), " "), 8);
     EXPECT_DOUBLE_EQ(state.interval_s, 5.0);
     EXPECT_DOUBLE_EQ(state.tracks.at(evil).rate, 13.0);
+}
+
+// ---- A VM is opened between two samples that are ten seconds apart
+
+double per_second(const Shown& shown) {
+    return static_cast<double>(sum_of(shown.exits).count) / shown.duration_s;
+}
+
+/// What the loop does when the user opened a VM at that time.
+State detail(State state, std::size_t vm, std::uint64_t second) {
+    const Detail taken{made_vm(made_vms()[vm], second, true), static_cast<double>(second)};
+    return apply(std::move(state), taken);
+}
+
+/// Samples after 10 and 20 s; web01 is opened at 29 s.
+State just_opened() {
+    State state = apply(State{}, Resize{30, 110});
+    for (const std::uint64_t second : {10, 20}) state = next_second(std::move(state), second);
+    return detail(press(std::move(state), KeyCode::enter), 0, 29);
+}
+
+/// Everything that is shown of web01, whose load does not change, says the same.
+void expect_steady(const State& state) {
+    SCOPED_TRACE(state.duration_s);
+    const VmTrack& track = state.tracks.at(web);
+    const double rate = 2.0 * (420 + 460 + 13'200 + 96 + 4);
+    EXPECT_DOUBLE_EQ(track.rate, rate);
+    EXPECT_DOUBLE_EQ(per_second(shown_reasons(state, track)), rate);
+    for (const std::uint32_t vcpu : {0U, 1U}) {
+        EXPECT_DOUBLE_EQ(per_second(shown_vcpu(state, track, vcpu)), rate / 2);
+    }
+}
+
+TEST(LiveState, an_opened_vm_has_right_rates_at_once_and_in_each_sample) {
+    State state = just_opened();
+    expect_steady(state);
+    EXPECT_EQ(shown_reasons(state, *opened(state)).distributions, Since::start);
+    EXPECT_EQ(shown_vcpu(state, *opened(state), 0).distributions, Since::start);
+    state = next_second(std::move(state), 30);
+    expect_steady(state);
+    // Of the vCPUs this is the one second since it was opened; of the VM there is no sample then.
+    EXPECT_DOUBLE_EQ(shown_vcpu(state, *opened(state), 0).duration_s, 1.0);
+    EXPECT_EQ(shown_vcpu(state, *opened(state), 0).distributions, Since::interval);
+    EXPECT_EQ(shown_reasons(state, *opened(state)).distributions, Since::start);
+    state = next_second(std::move(state), 40);
+    expect_steady(state);
+    const Shown shown = shown_reasons(state, *opened(state));
+    EXPECT_EQ(shown.distributions, Since::interval);
+    for (const ExitStats& stats : shown.exits) EXPECT_EQ(stats.histogram.total(), stats.count);
+}
+
+TEST(LiveState, reasons_of_an_opened_vm_are_those_of_its_line_where_the_load_changes) {
+    State state = just_opened();
+    Sample sample = made_sample(made_vms(), 30, web);
+    sample.snapshot.vms[0].vcpus[1].exits[0].count += 50'000;
+    state = apply(std::move(state), std::move(sample));
+    const VmTrack& track = *opened(state);
+    EXPECT_GT(track.rate, 33'000.0);
+    EXPECT_DOUBLE_EQ(per_second(shown_reasons(state, track)), track.rate);
+}
+
+TEST(LiveState, a_reason_that_came_after_the_sample_waits_for_the_next) {
+    State state = just_opened();
+    state.tracks.at(web).vm.sums.emplace_back();  // As if it were an overview again.
+    Detail newer{made_vm(made_vms()[0], 29, true), 29.0};
+    newer.vm.vcpus[0].exits.insert(newer.vm.vcpus[0].exits.begin(), make_exits(0x60, {{100, 9}}));
+    state = apply(std::move(state), newer);
+    const VmTrack& track = *opened(state);
+    EXPECT_EQ(shown_reasons(state, track).exits.size(), 4U);
+    EXPECT_DOUBLE_EQ(per_second(shown_reasons(state, track)), track.rate);
+}
+
+TEST(LiveState, a_vm_opened_right_before_a_sample_tells_no_rates_of_so_short_a_time) {
+    State state = just_opened();
+    state.tracks.at(web).taken_s = 29.9999;
+    state = next_second(std::move(state), 30);
+    EXPECT_FALSE(opened(state)->before);
+    expect_steady(state);
+}
+
+TEST(LiveState, a_vm_that_came_later_has_mean_rates_of_its_own_time) {
+    State state = apply(State{}, Resize{30, 110});
+    state = apply(std::move(state), made_sample({made_vms()[2]}, 10));
+    Sample with_web = made_sample(made_vms(), 20);
+    with_web.snapshot.vms[0] = made_vm(made_vms()[0], 10, false);  // It began at 10 s.
+    state = press(apply(std::move(state), std::move(with_web)), KeyCode::home);
+    state = press(std::move(state), KeyCode::enter);
+    ASSERT_EQ(state.vm, web);
+    state = apply(std::move(state), Detail{made_vm(made_vms()[0], 19, true), 29.0});
+    expect_steady(state);
+}
+
+TEST(LiveState, a_baseline_of_that_time_is_right) {
+    for (const bool at_once : {true, false}) {
+        State state = just_opened();
+        if (at_once) state = type(std::move(state), "b");
+        state = next_second(std::move(state), 30);
+        if (!at_once) state = type(std::move(state), "b");
+        for (const std::uint64_t second : {40, 50}) state = next_second(std::move(state), second);
+        ASSERT_TRUE(state.baseline);
+        const ExitStats sum = sum_of(state.baseline->vms.at("web01").exits);
+        EXPECT_DOUBLE_EQ(static_cast<double>(sum.count) / state.baseline->duration_s,
+                         opened(state)->rate);
+        const std::string text = plain_text(draw(state, Glyphs::ascii));
+        EXPECT_NE(text.find("1.00x"), text.npos) << text;
+        EXPECT_EQ(text.find("0.10x"), text.npos) << text;
+    }
+}
+
+TEST(LiveState, to_another_vm_and_back) {
+    State state = press(press(just_opened(), KeyCode::escape), KeyCode::down);
+    state = detail(press(std::move(state), KeyCode::enter), 1, 29);
+    ASSERT_EQ(state.vm, db);
+    state = next_second(std::move(state), 30);
+    EXPECT_FALSE(state.tracks.at(web).before);
+    state = press(press(press(std::move(state), KeyCode::escape), KeyCode::up), KeyCode::enter);
+    state = detail(std::move(state), 0, 33);
+    ASSERT_EQ(state.vm, web);
+    expect_steady(state);
+    state = next_second(std::move(state), 40);
+    expect_steady(state);
+    EXPECT_DOUBLE_EQ(shown_vcpu(state, *opened(state), 1).duration_s, 7.0);
+    // What the newest sample has in full is not mixed with what is newer.
+    state = press(press(std::move(state), KeyCode::escape), KeyCode::enter);
+    state = detail(std::move(state), 0, 44);
+    EXPECT_DOUBLE_EQ(opened(state)->taken_s, 40.0);
+    expect_steady(state);
+    expect_steady(next_second(std::move(state), 50));
+}
+
+TEST(LiveState, a_vm_opened_in_a_pause) {
+    State state = apply(State{}, Resize{30, 110});
+    for (const std::uint64_t second : {10, 20}) state = next_second(std::move(state), second);
+    state = press(type(std::move(state), " "), KeyCode::enter);
+    state = detail(next_second(std::move(state), 30), 0, 35);
+    expect_steady(state);
+    state = detail(std::move(state), 0, 45);  // Opened again: a pause holds all.
+    EXPECT_DOUBLE_EQ(opened(state)->taken_s, 35.0);
+    state = next_second(type(std::move(state), " "), 50);
+    EXPECT_DOUBLE_EQ(state.interval_s, 30.0);
+    expect_steady(state);
+    expect_steady(next_second(std::move(state), 60));
+}
+
+TEST(LiveState, sums_of_an_opened_vm_have_their_own_times) {
+    // Zero before it was opened: what its vCPUs had then is not known.
+    State state = apply(State{}, Resize{30, 110});
+    for (const std::uint64_t second : {10, 20}) state = next_second(std::move(state), second);
+    state = detail(press(type(std::move(state), "zc"), KeyCode::enter), 0, 29);
+    EXPECT_EQ(sum_of(shown_reasons(state, *opened(state)).exits).count, 0U);
+    state = next_second(std::move(state), 30);
+    expect_steady(state);
+    EXPECT_DOUBLE_EQ(shown_reasons(state, *opened(state)).duration_s, 10.0);
+    EXPECT_EQ(shown_reasons(state, *opened(state)).distributions, Since::start);
+    EXPECT_DOUBLE_EQ(shown_vcpu(state, *opened(state), 0).duration_s, 30.0);
+    EXPECT_EQ(shown_vcpu(state, *opened(state), 0).distributions, Since::start);
+    const std::string vcpus = plain_text(draw(press(state, KeyCode::tab), Glyphs::ascii));
+    EXPECT_NE(vcpus.find("sum of 30"), vcpus.npos) << vcpus;
+
+    // Zero right after.
+    state = next_second(type(just_opened(), "zc"), 30);
+    expect_steady(state);
+    EXPECT_DOUBLE_EQ(shown_vcpu(state, *opened(state), 0).duration_s, 1.0);
+    EXPECT_EQ(shown_vcpu(state, *opened(state), 0).distributions, Since::zero);
+    EXPECT_EQ(shown_reasons(state, *opened(state)).distributions, Since::zero);
+}
+
+TEST(LiveState, the_histogram_says_of_which_time_it_is) {
+    const auto text = [](const State& state) { return plain_text(draw(state, Glyphs::ascii)); };
+    State state = press(just_opened(), KeyCode::enter);
+    ASSERT_EQ(state.screen, Screen::histogram);
+    EXPECT_NE(text(state).find("all vCPUs: time per exit, since the start"), std::string::npos);
+    state = press(next_second(std::move(state), 30), KeyCode::down);
+    EXPECT_NE(text(state).find("vCPU 0: time per exit, in the last interval"), std::string::npos);
+    state = press(next_second(std::move(state), 40), KeyCode::up);
+    EXPECT_NE(text(state).find("all vCPUs: time per exit, in the last interval"),
+              std::string::npos);
+    EXPECT_NE(text(type(std::move(state), "c")).find("time per exit, since zero"),
+              std::string::npos);
 }
 
 TEST(LiveState, frozen_order_takes_new_rows_at_its_end) {
