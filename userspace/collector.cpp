@@ -12,8 +12,6 @@
 #include <set>
 #include <utility>
 
-#include "vmm_version.h"
-
 namespace exittop {
 namespace {
 
@@ -22,6 +20,11 @@ constexpr auto facts_age = std::chrono::seconds(5);
 
 /// How old what is known of KVM's own counts may be in an overview.
 constexpr auto kvm_count_age = std::chrono::seconds(10);
+
+/// What is read of new VMMs' files, to find their versions, before a snapshot, which may take
+/// longer, or an overview, where it takes a millisecond or two.
+constexpr std::size_t most_of_programs = std::size_t{128} << 20;
+constexpr std::size_t most_in_overview = std::size_t{2} << 20;
 
 /// The clock that the BPF program reads.
 std::uint64_t monotonic_ns() {
@@ -94,11 +97,11 @@ Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafSer
       leaves_(std::move(leaves)),
       proc_(host.proc_view(program_.memory().reader_pid)),
       memory_bytes_(program_.memory_bytes()),
-      vms_([&host, versions = VmmVersions(), hidden = !program_.sees_paging()](
-               std::uint32_t pid, const std::string& command) mutable {
+      vms_([&host, versions = versions_, hidden = !program_.sees_paging()](
+               std::uint32_t pid, const std::string& command) {
           VmIdentity identity = identify_on(host, pid, command);
           if (hidden) identity.paging = host.facts().paging;
-          identity.version = versions.of(pid);
+          identity.version = versions->of(pid);
           return identity;
       }, [numbers = proc_.numbers](const vcpu_header& header) { return pid_of(header, numbers); }) {}
 
@@ -124,6 +127,7 @@ void Collector::take_up_changes() {
 Snapshot Collector::snapshot() {
     if (stopped_.time_since_epoch().count() == 0) look_at_kvm_counts();
     take_up_changes();
+    versions_->read(most_of_programs);
     Snapshot snapshot = snapshot_of(vms_.contents(program_.slots(), monotonic_ns()));
     snapshot.host = host_->facts();
     return snapshot;
@@ -133,6 +137,7 @@ Snapshot Collector::overview(const std::string& in_full) {
     const auto now = std::chrono::steady_clock::now();
     if (now - looked_at_ >= kvm_count_age) look_at_kvm_counts();
     poll();
+    versions_->read(most_in_overview);
     Snapshot snapshot = snapshot_of(vms_.overview(program_.slots(), monotonic_ns(), in_full));
     if (facts_.kernel.empty() || now - facts_at_ > facts_age) {
         facts_ = host_->facts();

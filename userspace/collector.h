@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <memory>
 #include <optional>
 
 #include "bpf_program.h"
@@ -13,6 +14,7 @@
 #include "host.h"
 #include "snapshot.h"
 #include "vm_table.h"
+#include "vmm_version.h"
 
 namespace exittop {
 
@@ -70,6 +72,7 @@ private:
     std::optional<LeafService> leaves_;
     ProcView proc_;
     std::uint64_t memory_bytes_;  // All of it is allocated at the start.
+    std::shared_ptr<VmmVersions> versions_ = std::make_shared<VmmVersions>();
     VmTable vms_;
     std::uint64_t seen_changes_ = 0;
     std::chrono::steady_clock::time_point looked_at_{};

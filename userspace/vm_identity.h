@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "snapshot.h"
+#include "vmm_version.h"
 
 namespace exittop {
 
@@ -17,7 +18,7 @@ struct VmIdentity {
     std::string vmm;   ///< "qemu", "firecracker", "cloud-hypervisor", "crosvm", "kvmtool", or the
                        ///< command.
     std::uint64_t memory_bytes = 0;  ///< That the command line gives the guest; 0: not known.
-    std::string version{};           ///< Of the VMM; the command line does not tell it.
+    VmmVersion version{};            ///< The command line does not tell it.
     bool named = true;  ///< Its command line could be read, or its cgroup has the name.
     Pod pod{};         ///< Its uid, and for KubeVirt its namespace.
     /// What the vendor's module does, which cannot change while it has a VM: for those to whom the

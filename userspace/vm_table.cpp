@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstring>
 #include <optional>
+#include <set>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -246,7 +247,7 @@ Vm describe_vm(std::uint32_t pid, const VmIdentity& identity) {
     vm.name = identity.name;
     vm.uuid = identity.uuid;
     vm.vmm = identity.vmm;
-    vm.vmm_version = identity.version;
+    if (identity.version) vm.vmm_version = *identity.version;
     vm.memory_bytes = identity.memory_bytes;
     vm.pod = identity.pod;
     vm.named = identity.named;
@@ -270,6 +271,22 @@ bool VmTable::is_another(const Entry& entry, const vcpu_header& header,
     });
 }
 
+unsigned VmTable::next_number(std::uint32_t pid) {
+    const auto place = vms_of_pid_.try_emplace(pid, numbers_used_).first;
+    const unsigned number = ++place->second;
+    if (vms_of_pid_.size() > most_pids_) {
+        std::set<std::uint32_t> in_use = {pid};
+        for (const Entry& entry : entries_) in_use.insert(entry.kernel_pid);
+        std::erase_if(vms_of_pid_, [&](const auto& of_pid) {
+            if (in_use.contains(of_pid.first)) return false;
+            numbers_used_ = std::max(numbers_used_, of_pid.second);
+            return true;
+        });
+        most_pids_ = std::max(least_pids, 2 * vms_of_pid_.size());
+    }
+    return number;
+}
+
 std::size_t VmTable::entry_of(const vcpu_header& header, std::span<const vcpu_slot> slots) {
     if (const auto newest = newest_by_kvm_.find(header.kvm);
         newest != newest_by_kvm_.end() &&
@@ -285,8 +302,10 @@ std::size_t VmTable::entry_of(const vcpu_header& header, std::span<const vcpu_sl
     if (pid == 0) identity.name = fmt::format("{}-{}", command_of(header), header.pid);
     if (!identity.named) ++ended_lost_.unnamed;
     entry.vm = describe_vm(pid, identity);
+    entry.version = identity.version;
+    entry.kernel_pid = header.pid;
     if (header.paging == EXITTOP_PAGING_UNKNOWN) entry.vm.paging = identity.paging;
-    entry.vm.id = fmt::format("{}.{}", header.pid, ++vms_of_pid_[header.pid]);
+    entry.vm.id = fmt::format("{}.{}", header.pid, next_number(header.pid));
     std::size_t place = entries_.size();
     if (free_entries_.empty()) {
         entries_.push_back(std::move(entry));
@@ -344,6 +363,7 @@ void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint
 Vm VmTable::full_vm(const Entry& entry, std::span<const vcpu_slot> slots, std::uint64_t now_ns,
                     Lost& lost) const {
     Vm vm = entry.vm;
+    if (entry.version) vm.vmm_version = *entry.version;
     vm.vcpus.reserve(vm.vcpus.size() + entry.live.size());
     for (const std::uint32_t number : entry.live) {
         complete(vm, slots[number].header);
@@ -359,6 +379,7 @@ Vm VmTable::vm_overview(const Entry& entry, std::span<const vcpu_slot> slots, st
                         Lost& lost) const {
     const Vm& known = entry.vm;
     Vm vm = without_exits(known);
+    if (entry.version) vm.vmm_version = *entry.version;
     vm.vcpus.reserve(known.vcpus.size() + entry.live.size());
     for (const std::uint32_t number : entry.live) {
         const vcpu_slot& slot = slots[number];

@@ -68,12 +68,16 @@ public:
     void for_each_live(const std::function<void(const Vm& vm, std::uint32_t slot)>& use) const;
     /// How many slots vCPUs have at present.
     [[nodiscard]] std::uint32_t slots_in_use() const;
+    /// Of how many processes it is known how many VMs they had: a bounded number without a VM.
+    [[nodiscard]] std::size_t remembered_pids() const { return vms_of_pid_.size(); }
     /// Leaves VMs that ended before `ns` out of all contents from now on.
     void forget_ended(std::uint64_t ns);
 
 private:
     struct Entry {
         Vm vm;  // identity, and the vCPUs that ended
+        std::uint32_t kernel_pid = 0;
+        VmmVersion version;
         std::uint64_t first_ended_ns = 0;  // 0: none did
         std::vector<std::uint32_t> live;   // slots
         bool forgotten = false;
@@ -83,6 +87,8 @@ private:
                              std::uint64_t now_ns, Lost& lost) const;
     [[nodiscard]] Vm vm_overview(const Entry& entry, std::span<const vcpu_slot> slots,
                                  std::uint64_t now_ns, Lost& lost) const;
+    /// For the id of a process's next VM: never one that a process of this pid had before.
+    unsigned next_number(std::uint32_t pid);
     /// Place in entries_ of the VM that a vCPU seen for the first time belongs to.
     std::size_t entry_of(const vcpu_header& header, std::span<const vcpu_slot> slots);
     /// Whether a vCPU of the VM ended before `ns`, be it while the table looks at others.
@@ -102,7 +108,12 @@ private:
     std::vector<Entry> entries_;
     std::vector<std::size_t> free_entries_;  // Places of forgotten VMs, to be used again.
     std::map<std::uint64_t, std::size_t> newest_by_kvm_;  // struct kvm -> place in entries_
+    // The last number of each pid. Of processes without a VM all are forgotten at times, and only
+    // their largest is kept: numbers of a pid that is not in here begin after it.
     std::map<std::uint32_t, unsigned> vms_of_pid_;
+    unsigned numbers_used_ = 0;
+    static constexpr std::size_t least_pids = 4096;
+    std::size_t most_pids_ = least_pids;
     static constexpr std::size_t no_entry = SIZE_MAX;
     std::vector<std::size_t> owner_;  // by slot: place in entries_
     Lost ended_lost_;

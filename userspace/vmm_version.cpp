@@ -2,10 +2,18 @@
 // QEMU's file holds what --version prints as one piece; others may have it in their file's name.
 #include "vmm_version.h"
 
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
+#include <array>
+#include <optional>
+#include <sstream>
+
+#include "files.h"
 
 namespace exittop {
 namespace {
@@ -14,8 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view qemu_words = "QEMU emulator version ";
 constexpr std::size_t longest_version = 32;
-constexpr std::size_t piece_bytes = 1 << 20;
-constexpr std::size_t most_pieces = 256;
+constexpr std::size_t piece_bytes = 1 << 18;
 constexpr std::string_view version_letters =
     "0123456789.-+abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
@@ -24,22 +31,45 @@ std::string leading(std::string_view text, std::string_view letters) {
     return std::string(text.substr(0, std::min(end, text.size())));
 }
 
-/// What follows QEMU's words in a file; pieces overlap, so that nothing is cut in two.
-std::string qemu_version(const fs::path& program) {
+using Descriptor = std::shared_ptr<const int>;
+
+/// Null where it cannot be opened.
+Descriptor open_file(const std::string& path, int flags) {
+    const int descriptor = open(path.c_str(), flags | O_CLOEXEC);
+    if (descriptor < 0) return nullptr;
+    return {new int(descriptor), [](const int* opened) {
+                close(*opened);
+                delete opened;
+            }};
+}
+
+/// What was found in a piece of a file, and where the next one begins; none at the file's end.
+struct Piece {
+    std::string version;
+    std::optional<std::size_t> next;
+};
+
+/// Pieces overlap, so that nothing is cut in two.
+Piece search_piece(int file, std::size_t begin) {
     constexpr std::size_t overlap = qemu_words.size() + longest_version;
-    std::ifstream file(program, std::ios::binary);
-    std::string text;
-    for (std::size_t piece = 0; piece < most_pieces && file; ++piece) {
-        text.erase(0, text.size() - std::min(text.size(), overlap));
-        const std::size_t kept = text.size();
-        text.resize(kept + piece_bytes);
-        file.read(text.data() + kept, piece_bytes);
-        text.resize(kept + static_cast<std::size_t>(file.gcount()));
-        const std::size_t found = text.find(qemu_words);
-        if (found == text.npos || text.size() - found < overlap) continue;
-        return leading(std::string_view(text).substr(found + qemu_words.size()), version_letters);
+    std::string text(piece_bytes + overlap, '\0');
+    const ssize_t got = pread(file, text.data(), text.size(), static_cast<off_t>(begin));
+    text.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    const std::size_t found = text.find(qemu_words);
+    if (found < piece_bytes && text.size() - found >= overlap) {
+        return {leading(std::string_view(text).substr(found + qemu_words.size()), version_letters),
+                std::nullopt};
     }
-    return {};
+    if (text.size() <= overlap) return {};
+    return {{}, begin + text.size() - overlap};
+}
+
+/// Whether files of such a file system may be on another machine, or another process's answers.
+bool may_block(std::string_view file_system) {
+    constexpr std::array kinds = {"nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gluster",
+                                  "lustre", "ocfs", "gfs", "orangefs", "coda", "virtiofs"};
+    return std::ranges::any_of(
+        kinds, [file_system](const char* kind) { return file_system.starts_with(kind); });
 }
 
 }  // namespace
@@ -51,17 +81,68 @@ std::string version_in_name(std::string_view name) {
     return version.contains('.') ? version : std::string{};
 }
 
-std::string VmmVersions::of(std::uint32_t pid) {
-    const fs::path program = root_ / "proc" / std::to_string(pid) / "exe";
-    struct stat facts {};
-    if (stat(program.c_str(), &facts) != 0) return {};
-    const auto [place, is_new] = known_.try_emplace({facts.st_dev, facts.st_ino});
-    if (is_new) {
-        std::error_code ignored;
-        place->second = version_in_name(fs::read_symlink(program, ignored).filename().string());
-        if (place->second.empty()) place->second = qemu_version(program);
+bool VmmVersions::is_elsewhere(std::uint32_t pid, std::uint64_t device) const {
+    constexpr std::size_t longest = 1 << 20;  // Of tables with thousands of lines.
+    if (major(device) != 0) return false;     // A block device.
+    const fs::path table = root_ / "proc" / std::to_string(pid) / "mountinfo";
+    std::istringstream mounts(read_file(table, longest).value_or(""));
+    const std::string wanted = fmt::format("{}:{}", major(device), minor(device));
+    // "36 35 0:52 / /mnt rw,noatime shared:1 - nfs4 server:/x rw": how many words come before the
+    // dash differs.
+    for (std::string line; std::getline(mounts, line);) {
+        std::istringstream words(line);
+        std::string id, parent, number;
+        words >> id >> parent >> number;
+        const std::size_t dash = line.find(" - ");
+        if (number == wanted && dash != line.npos && may_block(line.substr(dash + 3))) return true;
     }
-    return place->second;
+    return false;
+}
+
+VmmVersion VmmVersions::of(std::uint32_t pid) {
+    const fs::path link = root_ / "proc" / std::to_string(pid) / "exe";
+    // As a mere place: of a pipe or a device nothing happens then.
+    Descriptor file = open_file(link, O_PATH);
+    struct statx facts {};
+    if (!file ||
+        statx(*file, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &facts) != 0 ||
+        !S_ISREG(facts.stx_mode)) {
+        return nullptr;
+    }
+    const std::uint64_t device = makedev(facts.stx_dev_major, facts.stx_dev_minor);
+    const Key key{device, facts.stx_ino, facts.stx_size, facts.stx_mtime.tv_sec,
+                  facts.stx_ctime.tv_sec, facts.stx_mtime.tv_nsec, facts.stx_ctime.tv_nsec};
+    const auto known = std::ranges::find(programs_, key, &Program::key);
+    if (known != programs_.end()) {
+        programs_.splice(programs_.begin(), programs_, known);
+        return known->version;
+    }
+    std::error_code ignored;
+    auto version = std::make_shared<std::string>(
+        version_in_name(fs::read_symlink(link, ignored).filename().string()));
+    if (!version->empty() || is_elsewhere(pid, device)) file.reset();
+    programs_.push_front({key, version, std::move(file)});
+    if (programs_.size() > most_programs) programs_.pop_back();
+    return version;
+}
+
+void VmmVersions::read(std::size_t most) {
+    for (Program& program : programs_) {
+        if (!program.unread || most < piece_bytes) continue;
+        // Of a regular file O_NONBLOCK means nothing on most file systems, and no harm on others.
+        const Descriptor file = open_file(fmt::format("/proc/self/fd/{}", *program.unread),
+                                          O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        std::optional<std::size_t> next = program.done;
+        while (file && next && *next < most_of_program && most >= piece_bytes) {
+            Piece piece = search_piece(*file, *next);
+            *program.version = std::move(piece.version);
+            next = piece.next;
+            most -= piece_bytes;
+        }
+        const bool over = !file || !next || *next >= most_of_program;
+        if (over) program.unread.reset();
+        program.done = next.value_or(0);
+    }
 }
 
 }  // namespace exittop

@@ -369,6 +369,46 @@ TEST_F(Tables, AVmHasItsIdentityAndItsVcpusInOrder) {
     EXPECT_TRUE(released_.empty());
 }
 
+TEST_F(Tables, IdsStayUniqueThoughFewPidsAreRemembered) {
+    std::set<std::string> ids;
+    std::uint64_t now = 0;
+    slots_.begin(1, {.kvm = kvm_b, .first_ns = ++now, .pid = 5});  // It lives all the time.
+    for (std::uint32_t vm = 0; vm < 40'000; ++vm) {
+        const std::uint32_t pid = 10 + vm % 13'000;  // Each is used again.
+        slots_.begin(2, {.kvm = kvm_a, .first_ns = ++now, .pid = pid}).end(++now);
+        update();
+        const std::vector<Vm> both = vms();
+        ASSERT_EQ(both.size(), 2U);
+        const Vm& ended = both[0].ended ? both[0] : both[1];
+        ASSERT_TRUE(ids.insert(ended.id).second) << ended.id;
+        table_.forget_ended(UINT64_MAX);
+    }
+    EXPECT_LE(table_.remembered_pids(), 4'096U);
+    // Where few have come, they are numbered from 1 on.
+    EXPECT_TRUE(ids.contains("10.1"));
+    EXPECT_TRUE(ids.contains("4000.1"));
+    slots_.begin(2, {.kvm = kvm_a, .first_ns = ++now, .pid = 5});
+    update();
+    ids.clear();
+    for (const Vm& vm : vms()) ids.insert(vm.id);
+    EXPECT_EQ(ids, (std::set<std::string>{"5.1", "5.2"}));
+}
+
+TEST_F(Tables, AVersionThatIsFoundLaterIsThere) {
+    const auto version = std::make_shared<std::string>();
+    VmTable table([&](std::uint32_t, const std::string&) {
+        VmIdentity identity{"web", "", "qemu"};
+        identity.version = version;
+        return identity;
+    });
+    slots_.begin(1, {});
+    table.update(slots_.all(), slots_.states(), [](std::uint32_t) {});
+    EXPECT_EQ(table.contents(slots_.all()).vms.at(0).vmm_version, "");
+    *version = "7.2.22";
+    EXPECT_EQ(table.contents(slots_.all()).vms.at(0).vmm_version, "7.2.22");
+    EXPECT_EQ(table.overview(slots_.all(), 0, "").vms.at(0).vmm_version, "7.2.22");
+}
+
 TEST_F(Tables, CountsOfLiveVmsAreReadEachTime) {
     SlotWriter writer = slots_.begin(1, {});
     update();
