@@ -100,7 +100,7 @@ private:
         collector_->poll();
         const bool due = Clock::now() >= next_;
         // A sample has it in full, too; while paused, the state takes none.
-        const std::string opened = opened_vm();
+        const std::string opened = opened_vm(state_);
         if (opened != detailed_ && (!due || state_.paused)) look_into(opened);
         if (due) sample();
         return {};
@@ -127,10 +127,6 @@ private:
         return {};
     }
 
-    [[nodiscard]] std::string opened_vm() const {
-        return state_.screen == Screen::vms ? std::string() : state_.vm;
-    }
-
     /// Adds the VMs of which no exit was seen; they are looked for every ten seconds.
     void add_silent_vms(Snapshot& snapshot) {
         if (Clock::now() - silent_at_ >= silent_age) {
@@ -147,8 +143,13 @@ private:
     }
 
     void sample() {
-        detailed_ = opened_vm();
-        if (!state_.keep_ended) collector_->forget_ended(ended_kept);
+        detailed_ = opened_vm(state_);
+        // Not before a sample has shown that they ended.
+        const auto delay = std::chrono::duration_cast<Clock::duration>(
+            std::chrono::duration<double>(state_.delay_s));
+        if (!state_.keep_ended) {
+            collector_->forget_ended(std::max<Clock::duration>(ended_kept, 2 * delay));
+        }
         Sample taken{collector_->overview(detailed_)};
         add_silent_vms(taken.snapshot);
         std::erase_if(taken.snapshot.vms, [this](const Vm& vm) {
@@ -156,8 +157,6 @@ private:
         });
         state_ = apply(std::move(state_), std::move(taken));
         changed_ = true;
-        const auto delay = std::chrono::duration_cast<Clock::duration>(
-            std::chrono::duration<double>(state_.delay_s));
         next_ = std::max(next_ + delay, Clock::now() + delay / 2);
         if (options_.iterations && ++samples_ > *options_.iterations) state_.quit = true;
     }

@@ -83,11 +83,20 @@ void go_down(State& state) {
     }
 }
 
+// A VM that ended meanwhile is seen to fade, however long ago that was.
+void leave_vm(State& state) {
+    const auto left = state.tracks.find(state.vm);
+    if (left != state.tracks.end() && left->second.ended_s >= 0.0) {
+        left->second.ended_s = state.duration_s;
+    }
+    state.screen = Screen::vms;
+}
+
 void go_back(State& state) {
     switch (state.screen) {
         case Screen::vms: list_of(state).filter.clear(); break;
         case Screen::reasons:
-        case Screen::vcpus: state.screen = Screen::vms; break;
+        case Screen::vcpus: leave_vm(state); break;
         case Screen::histogram: state.screen = state.histogram_from; break;
     }
 }

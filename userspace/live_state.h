@@ -74,7 +74,8 @@ struct VmTrack {
     double smooth_guest = 0.0;
     std::uint64_t guest_ns = 0;
     Trail trail;
-    double ended_s = -1.0;     ///< When it was first seen ended, in seconds of counting.
+    double ended_s = -1.0;     ///< When it was first seen ended, in seconds of counting, or, if
+                               ///< it was looked at then, when the user went back from it.
     bool seen = true;          ///< It is in the newest sample.
 };
 
@@ -123,7 +124,7 @@ struct State {
         {{.sort = "rate"}, {.sort = "rate"}, {.sort = "id"}, {.sort = "id"}}};
     std::size_t picked = 0;          ///< In the sort picker; in the help: first line shown.
     std::string filter_before;       ///< While a filter is typed: what Esc restores.
-    std::string vm;                  ///< Id of the VM that is looked at.
+    std::string vm;                  ///< Id of the VM that is, or was last, looked at.
     std::string reason;              ///< Key of the reason whose histogram is looked at.
     Screen histogram_from = Screen::reasons;
 
@@ -197,6 +198,10 @@ inline ListState& list_of(State& state) {
 }
 inline const ListState& list_of(const State& state) {
     return state.lists[static_cast<std::size_t>(state.screen)];
+}
+/// Id of the VM that is looked at; empty on the list of all.
+inline std::string opened_vm(const State& state) {
+    return state.screen == Screen::vms ? std::string() : state.vm;
 }
 /// The VM that is looked at, or nullptr.
 const VmTrack* opened(const State& state);

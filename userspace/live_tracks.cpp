@@ -124,14 +124,43 @@ void take_vm(State& state, Vm&& vm) {
     sum_up(track, interval_s, first);
 }
 
+// A VM of which no exit had been seen has another id from its first exit on: what led to it leads to
+// the one with exits.
+void follow_woken(State& state) {
+    ListState& list = state.lists[static_cast<std::size_t>(Screen::vms)];
+    for (const auto& [id, silent] : state.tracks) {
+        if (!silent.vm.silent || silent.seen) continue;
+        const auto woken = std::ranges::find_if(state.tracks, [&silent](const auto& each) {
+            const VmTrack& track = each.second;
+            return track.vm.pid == silent.vm.pid && track.seen && !track.vm.silent &&
+                   !track.vm.ended;
+        });
+        if (woken == state.tracks.end()) continue;
+        if (state.vm == id) state.vm = woken->first;
+        if (list.selected == id) list.selected = woken->first;
+        std::ranges::replace(list.rows, id, woken->first);
+    }
+}
+
+// The VM that is looked at, if it is no longer in the samples: it stays, ended.
+void end_opened(State& state) {
+    const auto found = state.tracks.find(opened_vm(state));
+    if (found == state.tracks.end() || found->second.seen) return;
+    VmTrack& track = found->second;
+    track.vm.ended = true;
+    if (track.ended_s < 0.0) track.ended_s = state.duration_s;
+    track.rate = track.cores = track.guest = 0.0;
+}
+
 // VMs that are no longer in the samples, and ended ones that have faded.
 void drop_ended(State& state) {
     std::erase_if(state.tracks, [&state](const auto& each) {
         const VmTrack& track = each.second;
-        if (state.keep_ended || each.first == state.vm) return false;
-        const bool old = track.ended_s >= 0.0 && state.duration_s - track.ended_s > fade_s;
+        if (each.first == opened_vm(state)) return false;
+        if (track.ended_s < 0.0) return !track.seen;
+        const bool old = !state.keep_ended && state.duration_s - track.ended_s > fade_s;
         if (old) state.faded.insert(each.first);
-        return old || !track.seen;
+        return old;
     });
 }
 
@@ -182,6 +211,8 @@ void take_sample(State& state, Sample&& sample) {
         }
     }
     state.faded = std::move(faded);
+    follow_woken(state);
+    end_opened(state);
     drop_ended(state);
 }
 

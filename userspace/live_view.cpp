@@ -64,7 +64,8 @@ std::vector<Line> draw_body(const State& state, Glyphs glyphs) {
     const VmTrack* track = opened(state);
     if (track == nullptr) return {{{"This VM is gone; Esc leads back.", Role::notice}}};
     if (track->vm.silent) {
-        return {{}, {{fmt::format("No exit of this VM was seen; it has {}.",
+        return {{}, {{fmt::format("No exit of this VM was seen; it {} {}.",
+                                  track->vm.ended ? "ended, and had" : "has",
                                   print_number_of(track->vm.vcpus.size(), "vCPU")),
                       Role::notice}}};
     }

@@ -368,6 +368,121 @@ TEST(LiveState, ended_vms_fade_or_are_kept) {
     EXPECT_EQ(rows(run_on(type(made_state(), "e"))).size(), 3U);
 }
 
+/// The host after so many seconds, on which web01 ended after three; `gone`: it is forgotten.
+Sample ended_sample(std::uint64_t second, const std::string& in_full, bool gone = false) {
+    Sample sample = made_sample(made_vms(), second, in_full);
+    auto& vms = sample.snapshot.vms;
+    vms[0] = made_vm(made_vms()[0], 3, in_full == web);
+    vms[0].ended = true;
+    if (gone) vms.erase(vms.begin());
+    return sample;
+}
+
+TEST(LiveState, an_opened_vm_that_ended_stays_until_one_goes_back) {
+    State state = press(made_state(), KeyCode::enter);
+    for (std::uint64_t second = 4; second < 90; ++second) {
+        state = apply(std::move(state), ended_sample(second, web, second > 70));
+        ASSERT_NE(opened(state), nullptr) << second;
+        EXPECT_TRUE(opened(state)->vm.ended);
+        EXPECT_DOUBLE_EQ(opened(state)->rate, 0.0);
+        EXPECT_FALSE(rows(state).empty());
+    }
+    EXPECT_NE(plain_text(draw(state, Glyphs::ascii)).find(", ended)"), std::string::npos);
+    // Back in the list it fades as others do.
+    state = press(std::move(state), KeyCode::escape);
+    EXPECT_THAT(rows(state), testing::Contains(web));
+    for (std::uint64_t second = 90; second < 99; ++second) {
+        state = apply(std::move(state), ended_sample(second, "", true));
+        EXPECT_THAT(rows(state), testing::Contains(web)) << second;
+    }
+    for (std::uint64_t second = 99; second < 102; ++second) {
+        state = apply(std::move(state), ended_sample(second, "", true));
+    }
+    EXPECT_THAT(rows(state), testing::Not(testing::Contains(web)));
+    EXPECT_FALSE(state.tracks.contains(web));
+}
+
+TEST(LiveState, a_vm_that_was_opened_once_fades_as_others) {
+    State state = press(press(made_state(), KeyCode::enter), KeyCode::escape);
+    for (std::uint64_t second = 4; second < 16; ++second) {
+        state = apply(std::move(state), ended_sample(second, ""));
+    }
+    EXPECT_FALSE(state.tracks.contains(web));
+    EXPECT_TRUE(state.faded.contains(web));
+    state = apply(std::move(state), ended_sample(16, "", true));
+    EXPECT_TRUE(state.faded.empty());
+}
+
+TEST(LiveState, vms_that_come_and_go_leave_nothing) {
+    State state = made_state();
+    for (std::uint32_t second = 4; second < 500; ++second) {
+        Sample sample = made_sample(made_vms(), second);
+        for (std::uint32_t begun = second > 60 ? second - 60 : 4; begun <= second; ++begun) {
+            Vm vm = made_vm({"short", 10'000 + begun, 1, {{0x72, 5, 1'000}}}, 1, false);
+            vm.ended = begun < second;
+            sample.snapshot.vms.push_back(std::move(vm));
+        }
+        state = apply(std::move(state), std::move(sample));
+        if (second % 50 == 0) {  // One is looked at now and then.
+            state = press(press(std::move(state), KeyCode::end), KeyCode::enter);
+            state = press(std::move(state), KeyCode::escape);
+        }
+        ASSERT_LE(state.tracks.size() + state.faded.size(), 3U + 61U + 11U);
+    }
+}
+
+Sample silent_sample(std::uint64_t second, bool there = true) {
+    Sample sample = made_sample(made_vms(), second);
+    if (!there) return sample;
+    Vm silent = made_vm({"asleep", 6060, 2, {}}, second, true);
+    silent.id = "6060.0";
+    silent.silent = true;
+    sample.snapshot.vms.push_back(std::move(silent));
+    return sample;
+}
+
+TEST(LiveState, an_opened_vm_without_exits_leads_to_the_same_one_with_exits) {
+    const auto woken = [](std::uint64_t second, const std::string& in_full) {
+        auto vms = made_vms();
+        vms.push_back({"asleep", 6060, 2, {{0x72, 7, 1'000}}});
+        return made_sample(vms, second, in_full);
+    };
+    State listed = apply(made_state(), silent_sample(4));
+    listed = type(press(std::move(listed), KeyCode::end), "f");
+    ASSERT_EQ(selected(listed), "6060.0");
+    State state = press(listed, KeyCode::enter);
+    state = apply(std::move(state), woken(5, "6060.0"));
+    EXPECT_EQ(state.vm, "6060.1");
+    ASSERT_NE(opened(state), nullptr);
+    EXPECT_FALSE(opened(state)->vm.silent);
+    EXPECT_FALSE(state.tracks.contains("6060.0"));
+    state = apply(std::move(state), woken(6, "6060.1"));
+    EXPECT_THAT(rows(state), ElementsAre("1.114"));
+    EXPECT_EQ(selected(press(std::move(state), KeyCode::escape)), "6060.1");
+    // One that is only selected stays so, in its place.
+    listed = apply(std::move(listed), woken(5, ""));
+    EXPECT_EQ(selected(listed), "6060.1");
+    EXPECT_EQ(rows(listed).back(), "6060.1");
+}
+
+TEST(LiveState, an_opened_vm_without_exits_that_is_gone_has_ended) {
+    State state = apply(made_state(), silent_sample(4));
+    state = press(press(std::move(state), KeyCode::end), KeyCode::enter);
+    for (std::uint64_t second = 5; second < 30; ++second) {
+        state = apply(std::move(state), silent_sample(second, false));
+    }
+    ASSERT_NE(opened(state), nullptr);
+    const std::string text = plain_text(draw(state, Glyphs::ascii));
+    EXPECT_NE(text.find(", ended)"), text.npos);
+    EXPECT_NE(text.find("it ended, and had 2 vCPUs"), text.npos) << text;
+    state = press(std::move(state), KeyCode::escape);
+    EXPECT_EQ(rows(state).size(), 4U);
+    for (std::uint64_t second = 30; second < 42; ++second) {
+        state = apply(std::move(state), silent_sample(second, false));
+    }
+    EXPECT_EQ(rows(state).size(), 3U);
+}
+
 TEST(LiveState, sums_from_zero) {
     State state = next_second(press(made_state(), KeyCode::enter), 4);
     state = next_second(type(std::move(state), "zc"), 6);
