@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <ranges>
 
 #include <fmt/format.h>
 
@@ -20,36 +19,39 @@ auto key_of(const ExitStats& stats) { return std::pair(stats.level, stats.code);
 
 // ---- Whose series these are
 
-struct NamedVm {
-    std::string label;
-    std::vector<const Vm*> vms;  // More than one only of those that ended.
-};
-
-// The VMs that have one label, in the order of the snapshot.
-std::vector<NamedVm> tell_apart(const std::string& label, const std::vector<const Vm*>& vms) {
-    std::vector<const Vm*> running;
-    std::ranges::copy_if(vms, std::back_inserter(running), [](const Vm* vm) { return !vm->ended; });
-    if (running.empty()) return {{label, vms}};
-    if (running.size() == 1) return {{label, running}};
-    std::vector<NamedVm> named;
-    for (const Vm* vm : running) named.push_back({fmt::format("{}#{}", label, vm->id), {vm}});
-    return named;
-}
-
-std::vector<NamedVm> name_vms(const std::vector<Vm>& vms) {
-    std::map<std::string, std::vector<const Vm*>> by_label;
-    for (const Vm& vm : vms) by_label[sanitise(vm.name, label_columns)].push_back(&vm);
-    std::map<std::string, std::vector<const Vm*>> unique;
-    for (const auto& [label, same] : by_label) {
-        for (NamedVm& named : tell_apart(label, same)) {
-            // Somebody may have named a VM as another is told apart.
-            while (unique.contains(named.label)) named.label += "#" + named.vms.back()->id;
-            unique.emplace(std::move(named.label), std::move(named.vms));
+// The labels of VMs, in the order of the snapshot. One that has a label keeps it. Of the others,
+// one that is alone with its name, or the only one of that name that runs, has the name, if no VM
+// has it; those that are left are told apart.
+std::vector<std::string> label_vms(const std::vector<Vm>& vms, const SeriesMemory& memory) {
+    std::vector<std::string> labels(vms.size());
+    std::set<std::string> used;
+    std::map<std::string, std::vector<std::size_t>> fresh;  // By name: places in `vms`.
+    for (std::size_t i = 0; i < vms.size(); ++i) {
+        if (const auto known = memory.vms.find(vms[i].id); known != memory.vms.end()) {
+            labels[i] = known->second.label;
+            used.insert(labels[i]);
+        } else {
+            fresh[sanitise(vms[i].name, label_columns)].push_back(i);
         }
     }
-    std::vector<NamedVm> named;
-    for (auto& [label, of_label] : unique) named.push_back({label, std::move(of_label)});
-    return named;
+    for (const auto& [name, places] : fresh) {
+        const auto runs = [&vms](std::size_t place) { return !vms[place].ended; };
+        const bool one_runs = std::ranges::count_if(places, runs) == 1;
+        if ((places.size() > 1 && !one_runs) || used.contains(name)) continue;
+        labels[one_runs ? *std::ranges::find_if(places, runs) : places.front()] = name;
+        used.insert(name);
+    }
+    for (const auto& [name, places] : fresh) {
+        for (const std::size_t place : places) {
+            std::string& label = labels[place];
+            if (!label.empty()) continue;
+            label = name;
+            // More than once where somebody has named a VM as another is told apart.
+            do label += "#" + vms[place].id;
+            while (!used.insert(label).second);
+        }
+    }
+    return labels;
 }
 
 // ---- Which reasons have a series
@@ -113,16 +115,6 @@ double ratio_of(std::uint64_t part, std::uint64_t rest) {
     return whole > 0.0 ? static_cast<double>(part) / whole : 0.0;
 }
 
-// Several that ended under one name as one.
-Vm joined(const std::vector<const Vm*>& vms) {
-    Vm whole = *vms.back();
-    for (const Vm* vm : vms | std::views::take(vms.size() - 1)) {
-        whole.vcpus.insert(whole.vcpus.end(), vm->vcpus.begin(), vm->vcpus.end());
-        for (const ExitStats& stats : vm->sums) add_to_sums(whole.sums, stats);
-    }
-    return whole;
-}
-
 VmSeries series_of(const std::string& label, const Vm& vm, const SeriesOptions& options,
                    OfVm& memory) {
     VmSeries series;
@@ -167,18 +159,18 @@ std::vector<VmSeries> make_series(const Snapshot& snapshot, const SeriesOptions&
                                   SeriesMemory& memory) {
     SeriesMemory next;
     std::vector<VmSeries> all;
-    for (const NamedVm& named : name_vms(snapshot.vms)) {
-        const std::string& id = named.vms.back()->id;
-        OfVm& of_vm = next.vms[id];
-        if (const auto known = memory.vms.find(id); known != memory.vms.end()) {
+    all.reserve(snapshot.vms.size());
+    const std::vector<std::string> labels = label_vms(snapshot.vms, memory);
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+        const Vm& vm = snapshot.vms[i];
+        OfVm& of_vm = next.vms[vm.id];
+        if (const auto known = memory.vms.find(vm.id); known != memory.vms.end()) {
             of_vm = std::move(known->second);
         }
-        if (named.vms.size() == 1) {
-            all.push_back(series_of(named.label, *named.vms.front(), options, of_vm));
-        } else {
-            all.push_back(series_of(named.label, joined(named.vms), options, of_vm));
-        }
+        of_vm.label = labels[i];
+        all.push_back(series_of(labels[i], vm, options, of_vm));
     }
+    std::ranges::sort(all, {}, &VmSeries::label);
     memory = std::move(next);
     return all;
 }

@@ -31,7 +31,7 @@ struct VcpuSeries {
 };
 
 struct VmSeries {
-    std::string label;  ///< The VM's name, harmless, and no other VM's in the same set.
+    std::string label;  ///< The VM's name, harmless, and no other VM's in the same set; see below.
     Vm identity;        ///< Without vCPUs and exits.
     std::size_t vcpus = 0;
     std::uint64_t guest_ns = 0;
@@ -52,10 +52,12 @@ struct SeriesOptions {
 
 /// What is remembered of the VMs of one set of series for the next. Prometheus takes a counter that
 /// is lower than before for a restarted one and counts all of it anew, so none may go back:
+/// - A VM that has a label keeps it until it has ended, and no other has it meanwhile.
 /// - A reason that has a series of its own keeps it, and one that is part of "other" stays there.
 /// - Times that are read beside the running program, and may be an exit off, never shrink.
 struct SeriesMemory {
     struct OfVm {
+        std::string label;
         std::set<std::pair<GuestLevel, std::uint32_t>> own, other;
         std::uint64_t exit_ns = 0, guest_ns = 0, vmm_ns = 0, halted_ns = 0, untraced = 0;
         std::map<std::uint32_t, std::uint64_t> vcpu_guest_ns;
@@ -63,8 +65,10 @@ struct SeriesMemory {
     std::map<std::string, OfVm> vms;  ///< By Vm::id.
 };
 
-/// In the order of their labels. VMs of one name are told apart while they run by their ids
-/// ("web#4242.1"); one that ended gives way to a running one, and several that ended are one.
+/// In the order of their labels. A name is a process's own claim: the VM that came with it first
+/// has it as its label, those that come while that one is there (also if it just ended) are told
+/// apart by their ids ("web#4242.1"), as are those that came together; and this for as long as each
+/// lives, so that none gets the series of another when that ends.
 std::vector<VmSeries> make_series(const Snapshot& snapshot, const SeriesOptions& options,
                                   SeriesMemory& memory);
 

@@ -62,16 +62,89 @@ TEST(Series, NamesTellVmsApart) {
         {"one name, both run", {make_vm("web", "1.1", 1), make_vm("web", "1.2", 2)},
          {{"web#1.1/CPUID", 1}, {"web#1.2/CPUID", 2}}},
         {"one came back", {make_vm("web", "1.1", 9, true), make_vm("web", "2.1", 2)},
-         {{"web/CPUID", 2}}},
+         {{"web/CPUID", 2}, {"web#1.1/CPUID", 9}}},
+        {"one ended", {make_vm("web", "1.1", 9, true)}, {{"web/CPUID", 9}}},
         {"all ended", {make_vm("web", "1.1", 9, true), make_vm("web", "2.1", 2, true)},
-         {{"web/CPUID", 11}}},
+         {{"web#1.1/CPUID", 9}, {"web#2.1/CPUID", 2}}},
         {"named as another is told apart",
          {make_vm("web", "1.1", 1), make_vm("web", "1.2", 2), make_vm("web#1.2", "3.1", 4)},
-         {{"web#1.1/CPUID", 1}, {"web#1.2/CPUID", 2}, {"web#1.2#3.1/CPUID", 4}}},
+         {{"web#1.1/CPUID", 1}, {"web#1.2/CPUID", 4}, {"web#1.2#1.2/CPUID", 2}}},
         {"the same once harmless", {make_vm("\xff", "1.1", 1), make_vm("\xfe", "1.2", 2)},
          {{"\xef\xbf\xbd#1.1/CPUID", 1}, {"\xef\xbf\xbd#1.2/CPUID", 2}}},
     };
     for (const Case& c : cases) EXPECT_EQ(once(c.vms), c.expected) << c.what;
+}
+
+// A host over time, as an exporter sees it.
+struct Exported {
+    SeriesMemory memory;
+    Counts now(std::vector<Vm> vms) {
+        return counts_of(make_series(make_host(std::move(vms)), {}, memory));
+    }
+};
+
+TEST(Series, AVmKeepsItsLabelWhateverOthersCallThemselves) {
+    Exported host;
+    EXPECT_EQ(host.now({make_vm("web01", "900.1", 1)}), (Counts{{"web01/CPUID", 1}}));
+    const Counts both = {{"web01/CPUID", 2}, {"web01#142.1/CPUID", 70}};
+    // By the order of the table the forged one is before the other.
+    EXPECT_EQ(host.now({make_vm("web01", "142.1", 70), make_vm("web01", "900.1", 2)}), both);
+    EXPECT_EQ(host.now({make_vm("web01", "142.1", 70), make_vm("web01", "900.1", 2, true)}), both);
+    EXPECT_EQ(host.now({make_vm("web01", "142.1", 71)}), (Counts{{"web01#142.1/CPUID", 71}}));
+    // The real one comes back.
+    EXPECT_EQ(host.now({make_vm("web01", "142.1", 72), make_vm("web01", "950.1", 1)}),
+              (Counts{{"web01/CPUID", 1}, {"web01#142.1/CPUID", 72}}));
+    EXPECT_EQ(host.memory.vms.size(), 2U);
+}
+
+TEST(Series, VmsOfOneNameThatEndTogetherStayApart) {
+    Exported host;
+    const auto two = [](std::uint64_t count, bool ended) {
+        return std::vector{make_vm("web", "7.1", count, ended),
+                           make_vm("web", "7.2", 2 * count, ended)};
+    };
+    EXPECT_EQ(host.now(two(1, false)), (Counts{{"web#7.1/CPUID", 1}, {"web#7.2/CPUID", 2}}));
+    EXPECT_EQ(host.now(two(5, true)), (Counts{{"web#7.1/CPUID", 5}, {"web#7.2/CPUID", 10}}));
+}
+
+TEST(Series, OneThatStartsAgainWithinAnUpdateIsToldApart) {
+    Exported host;
+    host.now({make_vm("web", "7.1", 50)});
+    const std::vector<Vm> again = {make_vm("web", "7.1", 60, true), make_vm("web", "8.1", 90)};
+    const Counts expected = {{"web/CPUID", 60}, {"web#8.1/CPUID", 90}};
+    EXPECT_EQ(host.now(again), expected);
+    EXPECT_EQ(host.now(again), expected) << "where an update could not be written";
+    EXPECT_EQ(host.now({make_vm("web", "8.1", 95)}), (Counts{{"web#8.1/CPUID", 95}}));
+}
+
+// Whoever comes, goes and is called what: no two VMs share a label at a time, none changes its own,
+// and none has one that another had in the update before.
+TEST(Series, LabelsAreOfOneVmWhileItLives) {
+    EXPECT_TRUE(rc::check("labels", [](const std::vector<std::uint16_t>& steps) {
+        static const std::vector<std::string> names = {"a", "a#1.1", "b", "a#2.1", ""};
+        SeriesMemory memory;
+        std::vector<Vm> vms;
+        std::map<std::string, std::string> before;  // Label to id.
+        unsigned next = 0;
+        for (const std::uint16_t step : steps) {
+            std::erase_if(vms, &Vm::ended);
+            for (Vm& vm : vms) vm.ended = (step >> (next % 7)) % 3 == 0;
+            for (unsigned come = step % 4; come > 0; --come) {
+                const std::string& name = names[(step / 4 + come) % names.size()];
+                vms.push_back(make_vm(name, std::to_string(++next) + ".1", 1));
+            }
+            std::map<std::string, std::string> now;
+            for (const VmSeries& vm : make_series(make_host(vms), {}, memory)) {
+                RC_ASSERT(now.emplace(vm.label, vm.identity.id).second);
+            }
+            RC_ASSERT(now.size() == vms.size());
+            for (const auto& [label, id] : before) {
+                const auto same = std::ranges::find(vms, id, &Vm::id);
+                if (same != vms.end()) RC_ASSERT(now.at(label) == id);
+            }
+            before = now;
+        }
+    }));
 }
 
 Vm with_reasons(const std::vector<std::pair<std::uint32_t, std::uint64_t>>& counts) {
