@@ -74,6 +74,8 @@ VmIdentity identify_on(const Host& host, std::uint32_t pid, const std::string& c
     const std::vector<std::string> argv = host.arguments(pid);
     const std::string cgroup = host.cgroup(pid);
     VmIdentity identity = identify({argv, command, pid, cgroup});
+    identity.uid = host.uid(pid);
+    identity.executable = host.executable(pid);
     if (identity.pod.uid.empty()) return identity;
     Pod pod = host.pod(identity.pod.uid);
     if (!pod.name.empty()) identity.pod = std::move(pod);

@@ -50,7 +50,8 @@ constexpr std::array isas = {Choice{"vmx", Isa::vmx}, Choice{"svm", Isa::svm}};
 std::string joined_with_value(std::string_view option, std::string_view value) {
     constexpr std::array options = {"--duration", "--delay",      "-d",       "--iterations",
                                     "-n",         "--max-vcpus",  "--pid",    "-p",
-                                    "--repeat",   "--interval",   "--top-reasons"};
+                                    "--uid",      "--repeat",     "--interval",
+                                    "--top-reasons"};
     constexpr std::string_view number_starts = "0123456789.in";
     if (std::ranges::find(options, option) == options.end()) return {};
     if (value.size() < 2 || value[0] != '-' || !number_starts.contains(value[1])) return {};
@@ -320,6 +321,8 @@ private:
             constexpr std::uint32_t largest_pid = 1U << 22;  // PID_MAX_LIMIT
             options_.pid = whole_number("--pid", typed, largest_pid);
         });
+        add("--uid", "UID", "Only VMs whose VMM runs as this user, by number.",
+            [this](const std::string& typed) { options_.uid = uid_value(typed); });
         add("--vm", "GLOB",
             options_.command == Subcommand::leaves
                 ? "Which VMs may read, by name: 'web*'; '*' for all."

@@ -123,6 +123,13 @@ CheckLine kvm_count_check(const std::vector<Vm>& vms) {
                         others)};
 }
 
+/// "; uid 107, /usr/bin/qemu-system-x86_64", as far as it is known.
+std::string owner_text(const Vm& vm) {
+    std::string text = vm.uid ? fmt::format("; uid {}", *vm.uid) : "";
+    if (vm.executable.empty()) return text;
+    return text + (text.empty() ? "; " : ", ") + sanitise(vm.executable, name_columns);
+}
+
 }  // namespace
 
 std::expected<Counted, Error> count_exits(const Host& host, const Options& options) {
@@ -169,32 +176,41 @@ std::vector<CheckLine> check_counting(const Host& host, const Options& options) 
     }
     for (const Vm& vm : snapshot.vms) {
         lines.push_back({Finding::ok, "VM",
-                         fmt::format("{} (pid {}, {}, {}, {})", sanitise(vm.name, name_columns),
+                         fmt::format("{} (pid {}, {}, {}, {}){}", sanitise(vm.name, name_columns),
                                      vm.pid, sanitise(vm.vmm, name_columns),
                                      print_number_of(vm.vcpus.size(), "vCPU"),
-                                     vm.silent ? "no exit seen" : paging_name(vm.paging))});
+                                     vm.silent ? "no exit seen" : paging_name(vm.paging),
+                                     owner_text(vm))});
+    }
+    if (!snapshot.vms.empty()) {
+        lines.push_back({Finding::note, "names",
+                         "are what each VMM's process says of itself; uid and executable are what "
+                         "the kernel says of it"});
     }
     if (!snapshot.vms.empty()) lines.push_back(kvm_count_check(snapshot.vms));
     return lines;
 }
 
-bool matches(const Vm& vm, std::optional<std::uint32_t> pid, const std::string& glob) {
-    if (pid && vm.pid != *pid) return false;
+bool matches(const Vm& vm, const Options& options) {
+    if (options.pid && vm.pid != *options.pid) return false;
+    if (options.uid && vm.uid != options.uid) return false;  // Not known is nobody's.
+    const std::string& glob = options.vm_glob;
     return glob.empty() || fnmatch(glob.c_str(), vm.name.c_str(), 0) == 0;
 }
 
 void keep_wanted(Snapshot& snapshot, const Options& options) {
-    std::erase_if(snapshot.vms,
-                  [&](const Vm& vm) { return !matches(vm, options.pid, options.vm_glob); });
+    std::erase_if(snapshot.vms, [&](const Vm& vm) { return !matches(vm, options); });
 }
 
 std::expected<void, Error> require_wanted(Snapshot& snapshot, const Options& options) {
     keep_wanted(snapshot, options);
-    const bool filtered = options.pid || !options.vm_glob.empty();
+    const bool filtered = options.pid || options.uid || !options.vm_glob.empty();
     if (!filtered || !snapshot.vms.empty()) return {};
-    return std::unexpected(Error{
-        ExitStatus::failed, options.pid ? fmt::format("no VM of process {} was seen", *options.pid)
-                                        : fmt::format("no VM matches '{}'", options.vm_glob)});
+    const std::string whose = options.uid ? fmt::format(" of user {}", *options.uid) : "";
+    std::string text = fmt::format("no VM{} matches '{}'", whose, options.vm_glob);
+    if (options.vm_glob.empty()) text = fmt::format("no VM{} was seen", whose);
+    if (options.pid) text = fmt::format("no VM of process {}{} was seen", *options.pid, whose);
+    return std::unexpected(Error{ExitStatus::failed, std::move(text)});
 }
 
 }  // namespace exittop

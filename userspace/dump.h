@@ -27,8 +27,8 @@ std::expected<Counted, Error> count_exits(const Host& host, const Options& optio
 /// Attaches once to see what works: variant, memory, and the VMs that exit within a moment.
 std::vector<CheckLine> check_counting(const Host& host, const Options& options);
 
-/// Whether a VM is one that --pid and --vm ask for.
-bool matches(const Vm& vm, std::optional<std::uint32_t> pid, const std::string& glob);
+/// Whether a VM is one that --pid, --uid and --vm ask for.
+bool matches(const Vm& vm, const Options& options);
 
 /// Leaves only those VMs.
 void keep_wanted(Snapshot& snapshot, const Options& options);

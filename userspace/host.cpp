@@ -195,6 +195,25 @@ std::vector<std::string> Host::arguments(std::uint32_t pid) const {
     return result;
 }
 
+std::optional<std::uint32_t> Host::uid(std::uint32_t pid) const {
+    // "Uid:\tREAL\tEFFECTIVE\tSAVED\tFILESYSTEM". What a process calls itself, in a line before,
+    // cannot pass for it: the kernel escapes newlines there.
+    const fs::path file = root_ / "proc" / std::to_string(pid) / "status";
+    std::istringstream status(read_file(file).value_or(""));
+    for (std::string line; std::getline(status, line);) {
+        if (!line.starts_with("Uid:")) continue;
+        std::istringstream numbers(line.substr(4));
+        std::uint32_t real = 0, effective = 0;
+        if (numbers >> real >> effective) return effective;
+    }
+    return std::nullopt;
+}
+
+std::string Host::executable(std::uint32_t pid) const {
+    std::error_code ignored;
+    return fs::read_symlink(root_ / "proc" / std::to_string(pid) / "exe", ignored).string();
+}
+
 std::string Host::cgroup(std::uint32_t pid) const {
     return read_file(root_ / "proc" / std::to_string(pid) / "cgroup").value_or("");
 }

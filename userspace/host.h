@@ -72,6 +72,10 @@ public:
     [[nodiscard]] bool has_process(std::uint32_t pid) const;
     /// Command line of a process, by argument; empty if it is gone. At most 128 KiB.
     [[nodiscard]] std::vector<std::string> arguments(std::uint32_t pid) const;
+    /// Whose rights a process has: its effective uid; nothing if it is gone.
+    [[nodiscard]] std::optional<std::uint32_t> uid(std::uint32_t pid) const;
+    /// The file that it runs, as its own mount namespace calls it; empty if that cannot be seen.
+    [[nodiscard]] std::string executable(std::uint32_t pid) const;
     /// The cgroups of a process as /proc has them; empty if it is gone.
     [[nodiscard]] std::string cgroup(std::uint32_t pid) const;
     /// The pod of that uid by the name of its folder of logs, which the kubelet keeps for each;

@@ -89,6 +89,8 @@ Json vm_json(const Vm& vm, CountDetail detail) {
     if (vm.silent) object["silent"] = true;
     add_known(object, "vmm_version", vm.vmm_version);
     if (vm.memory_bytes > 0) object["memory_bytes"] = vm.memory_bytes;
+    if (vm.uid) object["uid"] = *vm.uid;
+    add_known(object, "executable", vm.executable);
     object["vcpus"] = std::move(vcpus);
     return object;
 }
@@ -375,6 +377,8 @@ Vm read_vm(const Node& node, CountDetail detail) {
     if (node.has("silent")) vm.silent = node.at("silent").boolean();
     vm.vmm_version = node.text_or_none("vmm_version");
     if (node.has("memory_bytes")) vm.memory_bytes = node.at("memory_bytes").number();
+    if (node.has("uid")) vm.uid = node.at("uid").number<std::uint32_t>();
+    vm.executable = node.text_or_none("executable");
     const Node vcpus = node.at("vcpus");
     for (const Node& element : vcpus.elements()) vm.vcpus.push_back(read_vcpu(element, detail));
     order_unique(vm.vcpus, &Vcpu::id, vcpus, "vCPU");

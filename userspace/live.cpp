@@ -153,7 +153,7 @@ private:
         Sample taken{collector_->overview(detailed_)};
         add_silent_vms(taken.snapshot);
         std::erase_if(taken.snapshot.vms, [this](const Vm& vm) {
-            return !matches(vm, options_.pid, options_.vm_glob);
+            return !matches(vm, options_);
         });
         state_ = apply(std::move(state_), std::move(taken));
         changed_ = true;
@@ -186,7 +186,7 @@ private:
     std::string write_run() {
         Snapshot snapshot = collector_->snapshot();
         std::erase_if(snapshot.vms, [this](const Vm& vm) {
-            return !matches(vm, options_.pid, options_.vm_glob);
+            return !matches(vm, options_);
         });
         const std::string name = run_file_name(snapshot.taken_at);
         const auto written = write_file(name, to_json(snapshot), false);

@@ -54,6 +54,16 @@ Line lost_line(const State& state) {
     return {{pad(fit(text, state.width), state.width, Align::left), Role::alarm}};
 }
 
+// What the kernel says of who runs the VM, where its name is its own word: ", uid 107,
+// /usr/bin/qemu"; of the file, where there is little room, its last part, or nothing.
+std::string owner_of(const State& state, const Vm& vm) {
+    std::string owner = vm.uid ? fmt::format(", uid {}", *vm.uid) : "";
+    if (vm.executable.empty() || state.width < 100) return owner;
+    const bool whole = state.width >= 140;
+    const std::size_t name = whole ? 0 : vm.executable.rfind('/') + 1;
+    return owner + ", " + sanitise(std::string_view(vm.executable).substr(name), whole ? 48 : 20);
+}
+
 // "VMs", or where one is below them: "web01 (qemu, pid 4242, ept) › HLT".
 std::string path_of(const State& state) {
     if (state.screen == Screen::vms) return "VMs";
@@ -61,9 +71,9 @@ std::string path_of(const State& state) {
     if (track == nullptr) return "VMs";
     const Vm& vm = track->vm;
     const char* state_of = vm.ended ? ", ended" : vm.silent ? ", no exit seen" : "";
-    std::string path = fmt::format("{} ({}, pid {}, {}{})", fit(track->label, 32),
+    std::string path = fmt::format("{} ({}, pid {}{}, {}{})", fit(track->label, 32),
                                    sanitise(vm.vmm.empty() ? "VMM unknown" : vm.vmm, 16), vm.pid,
-                                   paging_name(vm.paging), state_of);
+                                   owner_of(state, vm), paging_name(vm.paging), state_of);
     if (state.screen == Screen::reasons) return path + " › reasons";
     if (state.screen == Screen::vcpus) return path + " › vCPUs";
     for (const ReasonTrack& reason : track->reasons) {

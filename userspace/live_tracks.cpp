@@ -124,8 +124,8 @@ void take_vm(State& state, Vm&& vm) {
     sum_up(track, interval_s, first);
 }
 
-// A VM of which no exit had been seen has another id from its first exit on: what led to it leads to
-// the one with exits.
+// A VM of which no exit had been seen has another id from its first exit on: what led to it leads
+// to the one with exits.
 void follow_woken(State& state) {
     ListState& list = state.lists[static_cast<std::size_t>(Screen::vms)];
     for (const auto& [id, silent] : state.tracks) {

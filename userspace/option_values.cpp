@@ -54,15 +54,22 @@ LeafMeanings choose_layout(std::string_view typed) {
     throw not_among("--layout", typed, names);
 }
 
-std::uint32_t whole_number(std::string_view option, std::string_view typed, std::uint32_t most) {
+std::uint32_t whole_number(std::string_view option, std::string_view typed, std::uint32_t most,
+                           std::uint32_t least) {
     std::uint32_t number = 0;
     const auto [end, error] = std::from_chars(typed.data(), typed.data() + typed.size(), number);
-    if (error == std::errc{} && end == typed.data() + typed.size() && number >= 1 &&
+    if (error == std::errc{} && end == typed.data() + typed.size() && number >= least &&
         number <= most) {
         return number;
     }
     throw UsageError{
-        fmt::format("{} {} is no whole number from 1 to {}", option, in_quotes(typed), most)};
+        fmt::format("{} {} is no whole number from {} to {}", option, in_quotes(typed), least,
+                    most)};
+}
+
+std::uint32_t uid_value(std::string_view typed) {
+    constexpr std::uint32_t largest_uid = UINT32_MAX - 1;  // The kernel's "no user" is above.
+    return whole_number("--uid", typed, largest_uid, 0);
 }
 
 std::chrono::nanoseconds duration_value(std::string_view option, std::string_view typed) {

@@ -47,7 +47,10 @@ T choose(const std::array<Choice<T>, size>& choices, std::string_view option,
 
 std::string choose_sort(std::string_view typed);
 LeafMeanings choose_layout(std::string_view typed);
-std::uint32_t whole_number(std::string_view option, std::string_view typed, std::uint32_t most);
+std::uint32_t whole_number(std::string_view option, std::string_view typed, std::uint32_t most,
+                           std::uint32_t least = 1);
+/// Of a user: 0 is root.
+std::uint32_t uid_value(std::string_view typed);
 std::chrono::nanoseconds duration_value(std::string_view option, std::string_view typed);
 std::chrono::nanoseconds delay_value(std::string_view typed);
 std::chrono::nanoseconds interval_value(std::string_view typed);

@@ -63,6 +63,8 @@ struct Options {
     bool measure = false;
     /// live, dump, record, export, leaves: only VMs of this process.
     std::optional<std::uint32_t> pid;
+    /// The same: only VMs whose VMM's process has this effective uid.
+    std::optional<std::uint32_t> uid;
     /// live, dump, record, export: only VMs whose name matches this pattern; empty: all. leaves:
     /// those that may read their counts, never empty.
     std::string vm_glob;

@@ -259,10 +259,10 @@ std::string info_labels(const LabelledVm& labelled) {
     const Vm& vm = labelled.vm->identity;
     return fmt::format(
         "{},uuid=\"{}\",pid=\"{}\",vmm=\"{}\",isa=\"{}\",paging=\"{}\",namespace=\"{}\",pod=\"{}\","
-        "pod_uid=\"{}\"",
+        "pod_uid=\"{}\",uid=\"{}\",exe=\"{}\"",
         labelled.label, foreign(vm.uuid), vm.pid, foreign(vm.vmm), isa_name(vm.isa),
         paging_name(vm.paging), foreign(vm.pod.name_space), foreign(vm.pod.name),
-        foreign(vm.pod.uid));
+        foreign(vm.pod.uid), vm.uid ? fmt::format("{}", *vm.uid) : "", foreign(vm.executable));
 }
 
 void write_times(Writer& writer, Vms vms) {

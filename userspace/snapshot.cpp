@@ -54,6 +54,8 @@ Vm without_exits(const Vm& vm) {
     bare.vmm_version = vm.vmm_version;
     bare.memory_bytes = vm.memory_bytes;
     bare.pod = vm.pod;
+    bare.uid = vm.uid;
+    bare.executable = vm.executable;
     return bare;
 }
 

@@ -74,6 +74,11 @@ struct Vm {
     std::string vmm_version{};       ///< "7.2.22"; empty: not known.
     std::uint64_t memory_bytes = 0;  ///< That its command line gives it; 0: not known.
     Pod pod{};
+    /// Whose rights the VMM's process has (its effective uid), and the file that it runs, as its
+    /// own mount namespace calls it: the kernel's word, where name, uuid and vmm are the process's
+    /// own. Nothing and empty: not known.
+    std::optional<std::uint32_t> uid{};
+    std::string executable{};
     bool operator==(const Vm&) const = default;
 };
 /// Who a VM is, without its vCPUs and exits.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,8 @@ struct VmIdentity {
     /// What the vendor's module does, which cannot change while it has a VM: for those to whom the
     /// kernel does not show where its own word for it is (see kvm_symbol()).
     Paging paging = Paging::unknown;
+    std::optional<std::uint32_t> uid{};  ///< Of the process; this and its file the kernel tells.
+    std::string executable{};
     bool operator==(const VmIdentity&) const = default;
 };
 

@@ -251,6 +251,8 @@ Vm describe_vm(std::uint32_t pid, const VmIdentity& identity) {
     vm.memory_bytes = identity.memory_bytes;
     vm.pod = identity.pod;
     vm.named = identity.named;
+    vm.uid = identity.uid;
+    vm.executable = identity.executable;
     return vm;
 }
 

@@ -49,7 +49,7 @@ std::expected<void, Error> WaitingCollector::attach() {
     if (options_.command == Subcommand::leaves) {
         if (auto able = require_leaves(host_); !able) return able;
         leaves = LeafService{options_.layout, [this](const Vm& vm) {
-                                 return matches(vm, options_.pid, options_.vm_glob);
+                                 return matches(vm, options_);
                              }};
     }
     auto started = Collector::start(host_, options_.attach, options_.max_vcpus, options_.detail,

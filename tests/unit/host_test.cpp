@@ -254,6 +254,25 @@ TEST_F(Hosts, PodsByTheirFoldersOfLogs) {
     EXPECT_EQ(host().pod("lost+found"), (Pod{"", "", "lost+found"}));
 }
 
+TEST_F(Hosts, UidAndExecutableOfAProcess) {
+    EXPECT_FALSE(host().uid(42));
+    EXPECT_EQ(host().executable(42), "");
+    // A name cannot hold a newline there; the effective uid is the second.
+    write("proc/42/status", "Name:\ta\\nUid:\t0\t0\nUmask:\t0022\nUid:\t1000\t64055\t0\t0\n");
+    EXPECT_EQ(host().uid(42), 64055U);
+    for (const char* damaged : {"", "Uid:\n", "Uid:\tx\ty\n", "Uid:\t1\n",
+                                "Uid:\t0\t4294967296\n"}) {
+        write("proc/42/status", damaged);
+        EXPECT_FALSE(host().uid(42)) << damaged;
+    }
+    fs::create_symlink("/usr/bin/q \x1b[2J (deleted)", root_ / "proc/42/exe");
+    EXPECT_EQ(host().executable(42), "/usr/bin/q \x1b[2J (deleted)");
+    const Host real;
+    const auto own = static_cast<std::uint32_t>(getpid());
+    EXPECT_EQ(real.uid(own), geteuid());
+    EXPECT_NE(real.executable(own).find("exittop_unit"), std::string::npos);
+}
+
 TEST_F(Hosts, CgroupOfAProcess) {
     EXPECT_EQ(host().cgroup(42), "");
     write("proc/42/cgroup", "0::/machine.slice\n");

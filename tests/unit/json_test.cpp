@@ -38,6 +38,8 @@ TEST(Json, IsReadBack) {
     snapshot.vms[0].isa = static_cast<Isa>(9);
     snapshot.vms[0].vcpus[1].kvm_exits.reset();
     snapshot.vms[1].silent = true;
+    snapshot.vms[0].uid.reset();
+    snapshot.vms[0].executable.clear();
     snapshot.vms[0].vcpus[0].exits[0].count = UINT64_MAX;
     snapshot.vms[0].vcpus[0].exits[0].histogram.add(histogram_buckets - 1, UINT64_MAX);
     const auto read = from_json(to_json(snapshot));

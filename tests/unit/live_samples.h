@@ -38,6 +38,8 @@ inline Vm made_vm(const MadeVm& made, std::uint64_t seconds, bool full) {
     vm.vmm = made.vmm;
     vm.isa = made.isa;
     vm.paging = made.paging;
+    vm.uid = 64055;
+    vm.executable = "/usr/libexec/" + made.vmm + "-of-" + made.name;
     for (std::uint32_t id = 0; id < made.vcpus; ++id) {
         Vcpu vcpu{id, made.pid + 1 + id, {}, seconds * 600'000'000};
         for (const MadeRate& rate : made.rates) {

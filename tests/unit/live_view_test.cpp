@@ -46,6 +46,24 @@ TEST(LiveView, sums) { expect_golden("live_sums.txt", frame(type(opened_state(),
 TEST(LiveView, help) { expect_golden("live_help.txt", frame(type(made_state(34), "?"))); }
 TEST(LiveView, sort_picker) { expect_golden("live_sort.txt", frame(type(made_state(14), "s"))); }
 
+TEST(LiveView, a_vms_screen_says_who_runs_it) {
+    const auto path = [](std::size_t width) {
+        const std::string text = frame(opened_state(24, width));
+        const std::size_t at = text.find("web01 (");
+        return text.substr(at, text.find(" reasons", at) - at);
+    };
+    EXPECT_EQ(path(160), "web01 (qemu, pid 4242, uid 64055, /usr/libexec/qemu-of-web01, npt) ›");
+    EXPECT_EQ(path(100), "web01 (qemu, pid 4242, uid 64055, qemu-of-web01, npt) ›");
+    EXPECT_EQ(path(80), "web01 (qemu, pid 4242, uid 64055, npt) ›");
+    State state = opened_state(24, 160);
+    Vm& vm = state.tracks.at("4242.1").vm;
+    vm.uid.reset();
+    vm.executable = "/tmp/\x1b[2J\n" + std::string(5'000, 'x');
+    const std::string text = frame(state);
+    EXPECT_NE(text.find("pid 4242, /tmp/\\x1b[2J\\x0axxx"), std::string::npos) << text;
+    EXPECT_NE(text.find("…, npt) ›"), std::string::npos) << text;
+}
+
 TEST(LiveView, ratios) {
     State state = type(opened_state(), "b");
     auto vms = made_vms();

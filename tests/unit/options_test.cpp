@@ -24,6 +24,20 @@ Options parsed(const Words& words) {
     return options.value_or(Options{});
 }
 
+TEST(Options, UidIsANumberOfWhateverCounts) {
+    for (const char* command : {"live", "dump", "record", "export", "leaves"}) {
+        std::vector<const char*> words = {"exittop", command, "--uid", "0", "--vm", "*"};
+        if (std::string_view(command) == "record") words.insert(words.end(), {"-o", "run.json"});
+        if (std::string_view(command) == "export") words.insert(words.end(), {"--textfile", "-"});
+        const auto options = parse(words);
+        ASSERT_TRUE(options) << options.error().text;
+        EXPECT_EQ(options->uid, 0U) << command;
+    }
+    EXPECT_EQ(parse(std::vector<const char*>{"exittop", "dump", "--uid", "4294967294"})->uid,
+              4'294'967'294U);
+    EXPECT_FALSE(parse(std::vector<const char*>{"exittop", "dump"})->uid);
+}
+
 TEST(Options, LiveIsWhatABareCommandMeans) {
     for (const Words& words : {Words{}, {"live"}}) {
         const Options options = parsed(words);
@@ -251,6 +265,10 @@ TEST(Options, MistakesAreOneLine) {
         {{"dump", "--sort", "size"}, "--sort 'size' is none of name, code, count"},
         {{"dump", "--pid", "x"}, "--pid 'x' is no whole number"},
         {{"dump", "-p", "-5"}, "--pid '-5' is no whole number"},
+        {{"export", "--uid", "root"}, "--uid 'root' is no whole number from 0 to 4294967294"},
+        {{"dump", "--uid", "-1"}, "--uid '-1' is no whole number"},
+        {{"dump", "--uid", "4294967295"}, "--uid '4294967295' is no whole number"},
+        {{"check", "--uid", "0"}, "unexpected '--uid'"},
         {{"dump", "-p", "0"}, "--pid '0' is no whole number"},
         {{"dump", "--pid", "4294967297"}, "--pid '4294967297' is no whole number"},
         {{"dump", "--max-vcpus", "32769"}, "from 1 to 32768"},

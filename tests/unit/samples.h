@@ -41,6 +41,8 @@ inline Vm make_web_vm() {
     vm.vmm = "qemu";
     vm.isa = Isa::vmx;
     vm.paging = Paging::ept;
+    vm.uid = 64055;
+    vm.executable = "/usr/bin/qemu-system-x86_64";
     vm.vcpus = {
         {0, 4250, {make_exits(1, {{700, 20'000}, {1'300, 5'000}}),
                    make_exits(10, {{1'100, 424}}), halt, io, nested}},
@@ -68,6 +70,8 @@ inline Vm make_ended_vm() {
     vm.isa = Isa::vmx;
     vm.paging = Paging::shadow;
     vm.ended = true;
+    vm.uid = 0;
+    vm.executable = "/tmp/\x1b[2J\n\"firecracker (deleted)";
     vm.vcpus = {{0, 980, {make_exits(10, {{1'000, 12}})}}};
     return vm;
 }
