@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -21,15 +23,18 @@ auto key_of(const ExitStats& stats) { return std::pair(stats.level, stats.code);
 
 // The labels of VMs, in the order of the snapshot. One that has a label keeps it. Of the others,
 // one that is alone with its name, or the only one of that name that runs, has the name, if no VM
-// has it; those that are left are told apart.
-std::vector<std::string> label_vms(const std::vector<Vm>& vms, const SeriesMemory& memory) {
-    std::vector<std::string> labels(vms.size());
-    std::set<std::string> used;
+// has it; where the one that has it is written for the last time, it waits for the next update,
+// without a label. Those that are left are told apart.
+std::vector<std::optional<std::string>> label_vms(const std::vector<Vm>& vms,
+                                                  const SeriesMemory& memory) {
+    std::vector<std::optional<std::string>> labels(vms.size());
+    std::set<std::string> used, given_up;
     std::map<std::string, std::vector<std::size_t>> fresh;  // By name: places in `vms`.
     for (std::size_t i = 0; i < vms.size(); ++i) {
         if (const auto known = memory.vms.find(vms[i].id); known != memory.vms.end()) {
             labels[i] = known->second.label;
-            used.insert(labels[i]);
+            used.insert(known->second.label);
+            if (vms[i].ended) given_up.insert(known->second.label);
         } else {
             fresh[sanitise(vms[i].name, label_columns)].push_back(i);
         }
@@ -43,12 +48,13 @@ std::vector<std::string> label_vms(const std::vector<Vm>& vms, const SeriesMemor
     }
     for (const auto& [name, places] : fresh) {
         for (const std::size_t place : places) {
-            std::string& label = labels[place];
-            if (!label.empty()) continue;
-            label = name;
+            const bool waits = places.size() == 1 && !vms[place].ended && given_up.contains(name);
+            if (labels[place] || waits) continue;
+            std::string label = name;
             // More than once where somebody has named a VM as another is told apart.
             do label += "#" + vms[place].id;
             while (!used.insert(label).second);
+            labels[place] = std::move(label);
         }
     }
     return labels;
@@ -160,15 +166,16 @@ std::vector<VmSeries> make_series(const Snapshot& snapshot, const SeriesOptions&
     SeriesMemory next;
     std::vector<VmSeries> all;
     all.reserve(snapshot.vms.size());
-    const std::vector<std::string> labels = label_vms(snapshot.vms, memory);
+    const auto labels = label_vms(snapshot.vms, memory);
     for (std::size_t i = 0; i < labels.size(); ++i) {
         const Vm& vm = snapshot.vms[i];
+        if (!labels[i]) continue;
         OfVm& of_vm = next.vms[vm.id];
         if (const auto known = memory.vms.find(vm.id); known != memory.vms.end()) {
             of_vm = std::move(known->second);
         }
-        of_vm.label = labels[i];
-        all.push_back(series_of(labels[i], vm, options, of_vm));
+        of_vm.label = *labels[i];
+        all.push_back(series_of(*labels[i], vm, options, of_vm));
     }
     std::ranges::sort(all, {}, &VmSeries::label);
     memory = std::move(next);

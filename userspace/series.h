@@ -66,9 +66,10 @@ struct SeriesMemory {
 };
 
 /// In the order of their labels. A name is a process's own claim: the VM that came with it first
-/// has it as its label, those that come while that one is there (also if it just ended) are told
-/// apart by their ids ("web#4242.1"), as are those that came together; and this for as long as each
-/// lives, so that none gets the series of another when that ends.
+/// has it as its label, those that come while that one is there are told apart by their ids
+/// ("web#4242.1"), as are those that came together; and this for as long as each lives, so that
+/// none gets the series of another when that ends. One that comes back under its name while the one
+/// before is written for the last time is not among them yet: it has the name from the next on.
 std::vector<VmSeries> make_series(const Snapshot& snapshot, const SeriesOptions& options,
                                   SeriesMemory& memory);
 
