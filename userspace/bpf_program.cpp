@@ -6,7 +6,6 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -319,40 +318,27 @@ static_assert(offsetof(std::remove_pointer_t<decltype(exittop_bpf::bss)>, slots)
 
 namespace {
 
-/// How exittop notices that a vCPU is made and freed.
-enum class VcpuEnds { fentry, kprobe, unnoticed };
+/// How exittop notices that a vCPU is made and freed. One of them it needs: unnoticed, the next vCPU
+/// at the address of one that is gone is counted under the name of the VM that had that.
+enum class VcpuEnds { fentry, kprobe };
 
-/// What is tried beside the programs that count: they count without it, too.
+/// What is tried beside the programs that count.
 struct Extras {
     VcpuEnds ends;
-    bool split;  ///< Tells the VMM's and the halted time apart.
+    bool split;  ///< Tells the VMM's and the halted time apart; exits are counted without it, too.
 };
 
-/// All together first; of two that do not go together, that without which less is missing.
+/// In the order of what is missing.
 constexpr std::array extras_to_try = {
-    Extras{VcpuEnds::fentry, true},    Extras{VcpuEnds::kprobe, true},
-    Extras{VcpuEnds::fentry, false},   Extras{VcpuEnds::kprobe, false},
-    Extras{VcpuEnds::unnoticed, true}, Extras{VcpuEnds::unnoticed, false},
-};
-
-/// What is missing with these, in the words of a sentence; empty: nothing.
-std::string missing_text(const Extras& extras, CountDetail detail) {
-    std::vector<std::string_view> missing;
-    if (!extras.split && detail >= CountDetail::time) {
-        missing.emplace_back("no time is told to be the VMM's or halted");
-    }
-    if (extras.ends == VcpuEnds::unnoticed) {
-        missing.emplace_back("VMs that end are noticed seconds later");
-    }
-    return fmt::format("{}", fmt::join(missing, ", and "));
-}
+    Extras{VcpuEnds::fentry, true}, Extras{VcpuEnds::kprobe, true},
+    Extras{VcpuEnds::fentry, false}, Extras{VcpuEnds::kprobe, false}};
 
 }  // namespace
 
 struct BpfProgram::State {
     AttachVariant variant = AttachVariant::classic;
     Extras extras = extras_to_try.front();
-    std::string missing;  ///< What is not there for want of extras, and why; empty: nothing.
+    std::string missing;  ///< What is not there for want of them, and why; empty: nothing.
     std::uint32_t max_vcpus = 0;
     CountDetail detail = CountDetail::histogram;
     std::optional<LeafMeanings> leaves;
@@ -632,8 +618,9 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
             const auto done = state->start(facts);
             if (!done && !first_error) first_error = done.error();
             if (!done) continue;
-            state->missing = missing_text(extras, detail);
-            if (!state->missing.empty()) state->missing += ": " + first_error->text;
+            if (!extras.split && detail >= CountDetail::time) {
+                state->missing = "no time is told to be the VMM's or halted: " + first_error->text;
+            }
             return BpfProgram(std::move(state));
         }
         failed.push_back({variant, *first_error});

@@ -156,6 +156,11 @@ std::vector<CheckLine> check_counting(const Host& host, const Options& options) 
     for (const std::string& note : collector->notes()) {
         lines.push_back({Finding::note, "limits", note});
     }
+    if (host.module_users("kvm")) {
+        lines.push_back({Finding::note, "module",
+                         "kvm cannot be unloaded while exittop counts ('rmmod kvm': in use): end it "
+                         "first; the vendor's module can"});
+    }
     for (const ProgramFacts& program : collector->program().programs()) {
         lines.push_back({Finding::ok, "program",
                          fmt::format("{}: {} instructions verified, {} bytes of machine code",

@@ -168,7 +168,8 @@ class CountingTest(unittest.TestCase):
     def test_check_finds_all(self):
         done = self.done["check"]
         self.assertEqual(done.status, 0, done.stdout)
-        for said in ("kvm_amd", "kvm_amd.npt = ", "instructions verified", "web1", "npt"):
+        for said in ("kvm_amd", "kvm_amd.npt = ", "instructions verified", "web1", "npt",
+                     "kvm cannot be unloaded while exittop counts"):
             self.assertIn(said, done.stdout)
 
 
