@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is not needed to count may fail to attach: exits are counted all the same, and it is said.
+
+refuse_attach.c makes the kernel seem to refuse single programs.
+"""
+
+import json
+import sys
+
+import harness
+from counts import Mismatch, lost
+
+import workloads
+from emulated_host import Job, Result
+
+_ROUNDS = 200
+# By test: what is refused, on 6.1 as root; what is missing in the result; what is said of it.
+_CASES = {
+    "fentry": ("destroy_fpu", set(), ""),
+    "create": ("create_fpu", set(), ""),
+    "fpu": ("fpu_btf", {"split_missed"}, "no time is told to be the VMM's or halted: "
+            "cannot attach raw_tp/kvm_fpu: No such file"),
+    "wakeup": ("wakeup_btf", {"split_missed"}, "cannot attach raw_tp/kvm_vcpu_wakeup: No such"),
+    "both": ("destroy_fpu fpu_btf", {"split_missed"}, "no time is told"),
+    "order": ("learn_order", set(), ""),
+}
+
+_RUN = """
+REFUSE='{refused}' LD_PRELOAD=/lab/refuse_attach.so exittop dump --format json -- \
+    micro_vm --quiet --vms 3 --sequential --rounds {rounds} >/out/{name}.json 2>/out/{name}.err || exit 1
+"""
+
+
+def check(result: Result) -> None:
+    for name, (_, missing, said) in _CASES.items():
+        run = json.loads(result.text(f"{name}.json"))
+        told = result.text(f"{name}.err")
+        if len(run["vms"]) != 3 or not all(vm["ended"] for vm in run["vms"]):
+            raise Mismatch(f"{name}: three VMs came and went: {run['vms']}")
+        total = 0
+        for vm in run["vms"]:
+            exits = {each["reason"]: each["count"] for each in vm["vcpus"][0]["exits"]}
+            if (exits["cpuid"], exits["io"]) != (_ROUNDS, _ROUNDS):
+                raise Mismatch(f"{name}: a VM made {_ROUNDS} rounds, exittop counted {exits}")
+            total += sum(exits.values())
+        losses = lost(run, missing)
+        if losses or (missing and run["lost"]["split_missed"] != total):
+            raise Mismatch(f"{name}: {total} exits, lost {run['lost']}")
+        if said not in told or (not said and "cannot" in told):
+            raise Mismatch(f"{name}: it says {told}")
+        known = all(vm["vcpus"][0]["kvm_exits"] is not None for vm in run["vms"])
+        if known == (name == "order"):
+            raise Mismatch(f"{name}: KVM's own count is {'' if known else 'not '}known")
+    print(f"  {len(_CASES)} times something refused: 3 VMs, and all exits of each")
+
+
+def main() -> int:
+    options = harness.options()
+    programs = workloads.guest_programs(options.guests, "micro_vm")
+    runs = "".join(_RUN.format(name=name, refused=refused, rounds=_ROUNDS)
+                   for name, (refused, _, _) in _CASES.items())
+    job = Job(kernel="6.1", vendor="amd", script=f"load_kvm 1 || exit 1\n{runs}", timeout_s=300,
+              programs={"/bin/exittop": options.exittop, **programs},
+              files={"/lab/refuse_attach.so": options.exittop.parent / "tests/lab/refuse_attach.so"})
+    return harness.run(job, check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
