@@ -19,6 +19,7 @@
 #include "leaves.bpf.h"
 #include "cells.bpf.h"
 #include "kvm_count.bpf.h"
+#include "command_line.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -76,6 +77,8 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	bpf_get_current_comm(header->command, sizeof(header->command));
 	header->first_ns = bpf_ktime_get_ns();
 	header->vcpu = vcpu;
+	if (!header->vcpu_id)
+		command_line_tell(number);
 	if (leaves_on)
 		leaves_join(slot, number);
 	slot_set_state(number, EXITTOP_SLOT_IN_USE);

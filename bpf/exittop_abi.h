@@ -185,6 +185,18 @@ EXITTOP_ASSERT(EXITTOP_SLOT_SIZE % EXITTOP_CACHE_LINE == 0, "vCPUs share no cach
 #define EXITTOP_SLOTS_OF(homes) (1 + (homes) + EXITTOP_LAST_SLOTS(homes))
 
 /*
+ * The command line of a new VM's process, as the program read it when the VM's first vCPU got its
+ * slot: when user space looks, the process may be gone. A record of a ring buffer.
+ */
+#define EXITTOP_COMMAND_LINE_SIZE 2048
+#define EXITTOP_COMMAND_LINES (256 * 1024) /* bytes of the ring buffer */
+struct exittop_command_line {
+	u32 slot;
+	u32 size; /* of the text, which may be cut */
+	char text[EXITTOP_COMMAND_LINE_SIZE];
+};
+
+/*
  * What a guest can read through CPUID: for each of four leaves from EXITTOP_LEAF_BASE on a
  * combination of these; 0: nothing, KVM's own answer stands.
  */

@@ -23,6 +23,7 @@
 #include <exception>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <sstream>
 #include <string_view>
 #include <type_traits>
@@ -88,6 +89,10 @@ using BtfPointer = std::unique_ptr<btf, BtfDeleter>;
 
 struct LinkDeleter {
     void operator()(bpf_link* link) const { bpf_link__destroy(link); }
+};
+
+struct RingDeleter {
+    void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
 };
 
 struct SkeletonDeleter {
@@ -318,6 +323,16 @@ static_assert(offsetof(std::remove_pointer_t<decltype(exittop_bpf::bss)>, slots)
 
 namespace {
 
+/// Of the ring buffer; called by libbpf, which is C.
+int take_command_line(void* lines, void* record, std::size_t /*size*/) noexcept try {
+    const auto& line = *static_cast<const exittop_command_line*>(record);
+    (*static_cast<std::map<std::uint32_t, std::string>*>(lines))[line.slot] =
+        std::string(line.text, std::min<std::size_t>(line.size, sizeof line.text));
+    return 0;
+} catch (const std::exception&) {
+    return 0;  // A name is all that is lost.
+}
+
 /// How exittop notices that a vCPU is made and freed. One of them it needs: unnoticed, the next vCPU
 /// at the address of one that is gone is counted under the name of the VM that had that.
 enum class VcpuEnds { fentry, kprobe };
@@ -348,6 +363,8 @@ struct BpfProgram::State {
     FileDescriptor measuring;
     SharedMemory shared;
     ProgramBarrier barrier;
+    std::map<std::uint32_t, std::string> command_lines;  ///< Filled from the ring buffer.
+    std::unique_ptr<ring_buffer, RingDeleter> ring;
 
     [[nodiscard]] exittop_memory& memory() const {
         return *reinterpret_cast<exittop_memory*>(shared.at(0));
@@ -459,6 +476,9 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
         return std::unexpected(kernel_error("cannot load the BPF program", code));
     }
     if (auto proven = prove_memory(); !proven) return proven;
+    ring.reset(ring_buffer__new(bpf_map__fd(skeleton->maps.command_lines), take_command_line,
+                                &command_lines, nullptr));
+    if (!ring) return std::unexpected(kernel_error("cannot map the ring of command lines", -errno));
     memory().armed_ns = std::numeric_limits<std::uint64_t>::max();
     if (auto filled = fill_free_slots(); !filled) return filled;
     return leaves ? fill_known_reasons() : std::expected<void, Error>{};
@@ -673,6 +693,9 @@ std::span<std::uint8_t> BpfProgram::slot_states() {
 }
 
 void BpfProgram::release_slot(std::uint32_t number) {
+    // What is told of the slot's next vCPU must not be mistaken for what was told of this one.
+    ring_buffer__consume(state_->ring.get());
+    state_->command_lines.erase(number);
     std::memset(&slots()[number], 0, sizeof(vcpu_slot));
     slot_states()[number] = EXITTOP_SLOT_FREE;
     state_->give_slot(number);
@@ -689,6 +712,14 @@ void BpfProgram::look_at_kvm_counts() {
         if (slot_states()[number] != EXITTOP_SLOT_IN_USE) continue;
         run_program(state_->skeleton->progs.look_at_slot, {&number, 1});
     }
+}
+
+std::function<std::string(std::uint32_t)> BpfProgram::command_lines() const {
+    return [state = state_.get()](std::uint32_t slot) {
+        ring_buffer__consume(state->ring.get());
+        const auto found = state->command_lines.find(slot);
+        return found == state->command_lines.end() ? std::string() : found->second;
+    };
 }
 
 void BpfProgram::end_slot(std::uint32_t number, std::uint64_t vcpu) {

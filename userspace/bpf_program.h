@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -71,6 +72,10 @@ public:
     [[nodiscard]] std::span<std::uint8_t> slot_states();
     /// Clears a slot whose counts have been taken, and hands it back to the program.
     void release_slot(std::uint32_t number);
+    /// Finds the command line of a VM, as /proc would have it, by the slot of its vCPU 0: as it was
+    /// at its first exit, its first 2 KiB; empty if it could not be read. For as long as the program
+    /// lives, be it moved.
+    [[nodiscard]] std::function<std::string(std::uint32_t slot)> command_lines() const;
     /// Ends a slot in use whose vCPU is gone without having been noticed, if it is still that one's.
     void end_slot(std::uint32_t number, std::uint64_t vcpu);
     /// Has each vCPU's slot say how many more exits KVM itself counted (kvm_exits_more): while the

@@ -10,6 +10,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <sstream>
 #include <utility>
 
 namespace exittop {
@@ -70,8 +71,21 @@ std::uint64_t exits_in(const std::vector<Vm>& vms) {
     return sum;
 }
 
-VmIdentity identify_on(const Host& host, std::uint32_t pid, const std::string& command) {
-    const std::vector<std::string> argv = host.arguments(pid);
+/// The arguments in what /proc/PID/cmdline has; the last may be cut.
+std::vector<std::string> split_arguments(const std::string& line) {
+    std::vector<std::string> arguments;
+    std::istringstream stream(line);
+    for (std::string argument; std::getline(stream, argument, '\0');) {
+        arguments.push_back(std::move(argument));
+    }
+    return arguments;
+}
+
+/// `line` is the command line as it was at the VM's first exit, for a process that is gone.
+VmIdentity identify_on(const Host& host, std::uint32_t pid, const std::string& command,
+                       const std::string& line = {}) {
+    std::vector<std::string> argv = host.arguments(pid);
+    if (argv.empty()) argv = split_arguments(line);
     const std::string cgroup = host.cgroup(pid);
     VmIdentity identity = identify({argv, command, pid, cgroup});
     identity.uid = host.uid(pid);
@@ -99,11 +113,12 @@ Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafSer
       leaves_(std::move(leaves)),
       proc_(host.proc_view(program_.memory().reader_pid)),
       memory_bytes_(program_.memory_bytes()),
-      vms_([&host, versions = versions_, hidden = !program_.sees_paging()](
-               std::uint32_t pid, const std::string& command) {
-          VmIdentity identity = identify_on(host, pid, command);
+      vms_([&host, versions = versions_, lines = program_.command_lines(),
+            hidden = !program_.sees_paging()](const VmTable::Process& process) {
+          VmIdentity identity =
+              identify_on(host, process.pid, process.command, lines(process.slot));
           if (hidden) identity.paging = host.facts().paging;
-          identity.version = versions->of(pid);
+          identity.version = versions->of(process.pid);
           return identity;
       }, [numbers = proc_.numbers](const vcpu_header& header) { return pid_of(header, numbers); }) {}
 
@@ -173,14 +188,12 @@ std::vector<std::string> Collector::notes() const {
     std::vector<std::string> notes;
     if (!program_.missing().empty()) notes.push_back(program_.missing());
     if (proc_.numbers == ProcView::Numbers::own) {
-        notes.emplace_back("this is a PID namespace of its own: VMs outside of it have no name, but "
-                           "the number that the kernel has for their process");
+        notes.emplace_back("this is a PID namespace of its own: --pid finds no VM outside of it");
     } else if (proc_.numbers == ProcView::Numbers::unknown) {
-        notes.emplace_back("/proc shows another PID namespace: VMs have no name, but the number that "
-                           "the kernel has for their process");
+        notes.emplace_back("/proc shows another PID namespace: --pid finds no VM");
     } else if (proc_.hides_others) {
-        notes.emplace_back("/proc hides processes of others (hidepid): their VMs have no name, but "
-                           "the number of their process");
+        notes.emplace_back("/proc hides processes of others (hidepid): VMs of theirs are known by "
+                           "the beginning of their command line alone");
     }
     return notes;
 }

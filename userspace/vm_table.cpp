@@ -289,7 +289,8 @@ unsigned VmTable::next_number(std::uint32_t pid) {
     return number;
 }
 
-std::size_t VmTable::entry_of(const vcpu_header& header, std::span<const vcpu_slot> slots) {
+std::size_t VmTable::entry_of(std::uint32_t slot, std::span<const vcpu_slot> slots) {
+    const vcpu_header& header = slots[slot].header;
     if (const auto newest = newest_by_kvm_.find(header.kvm);
         newest != newest_by_kvm_.end() &&
         !ended_before(entries_[newest->second], header.first_ns, slots) &&
@@ -299,9 +300,11 @@ std::size_t VmTable::entry_of(const vcpu_header& header, std::span<const vcpu_sl
 
     Entry entry;
     const std::uint32_t pid = pid_of_(header);
-    VmIdentity identity = identify_(pid, command_of(header));
+    VmIdentity identity = identify_({pid, command_of(header), slot});
     // By the kernel's number, which is nobody's else.
-    if (pid == 0) identity.name = fmt::format("{}-{}", command_of(header), header.pid);
+    if (pid == 0 && !identity.named) {
+        identity.name = fmt::format("{}-{}", command_of(header), header.pid);
+    }
     if (!identity.named) ++ended_lost_.unnamed;
     entry.vm = describe_vm(pid, identity);
     entry.version = identity.version;
@@ -348,9 +351,8 @@ void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint
     std::ranges::sort(numbers, {}, [&](auto number) { return slots[number].header.first_ns; });
 
     for (const std::uint32_t number : numbers) {
-        const vcpu_header& header = slots[number].header;
         if (owner_[number] == no_entry) {
-            owner_[number] = entry_of(header, slots);
+            owner_[number] = entry_of(number, slots);
             Entry& entry = entries_[owner_[number]];
             entry.live.push_back(number);
             entry.vm.ended = false;

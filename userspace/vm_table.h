@@ -33,9 +33,14 @@ Vm describe_vm(std::uint32_t pid, const VmIdentity& identity);
 /// The VMs seen since the start.
 class VmTable {
 public:
-    /// Who a VM is, by the process that runs it (0: it cannot be asked); `command` is what the
-    /// kernel said of its thread.
-    using Identify = std::function<VmIdentity(std::uint32_t pid, const std::string& command)>;
+    /// The process that runs a VM that is new.
+    struct Process {
+        std::uint32_t pid = 0;    ///< 0: it cannot be asked.
+        std::string command;      ///< What the kernel said of its thread.
+        std::uint32_t slot = 0;   ///< Of the vCPU by which the VM was seen.
+    };
+    /// Who a VM is, by its process.
+    using Identify = std::function<VmIdentity(const Process& process)>;
     /// Called with the number of a slot whose counts were taken over: it can be used again.
     using Release = std::function<void(std::uint32_t slot)>;
 
@@ -89,8 +94,9 @@ private:
                                  std::uint64_t now_ns, Lost& lost) const;
     /// For the id of a process's next VM: never one that a process of this pid had before.
     unsigned next_number(std::uint32_t pid);
-    /// Place in entries_ of the VM that a vCPU seen for the first time belongs to.
-    std::size_t entry_of(const vcpu_header& header, std::span<const vcpu_slot> slots);
+    /// Place in entries_ of the VM that the vCPU in a slot belongs to, which is seen for the first
+    /// time.
+    std::size_t entry_of(std::uint32_t slot, std::span<const vcpu_slot> slots);
     /// Whether a vCPU of the VM ended before `ns`, be it while the table looks at others.
     static bool ended_before(const Entry& entry, std::uint64_t ns,
                              std::span<const vcpu_slot> slots);

@@ -163,8 +163,8 @@ int grow(std::uint32_t vms) {
     }
     if (seen != vcpus) return 1;
 
-    VmTable table([](std::uint32_t pid, const std::string&) {
-        return VmIdentity{fmt::format("vm-{:04}", pid - 1000), "", "qemu"};
+    VmTable table([](const VmTable::Process& process) {
+        return VmIdentity{fmt::format("vm-{:04}", process.pid - 1000), "", "qemu"};
     });
     table.update(program->slots(), program->slot_states(), [](std::uint32_t) {});
     std::uint64_t now = 1'000'000'000;

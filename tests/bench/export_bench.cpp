@@ -88,8 +88,8 @@ private:
     }
 
     MadeSlots slots_{vms};
-    VmTable table_{[](std::uint32_t pid, const std::string&) {
-        return VmIdentity{fmt::format("instance-{:08x}", pid),
+    VmTable table_{[](const VmTable::Process& process) {
+        return VmIdentity{fmt::format("instance-{:08x}", process.pid),
                           "6f1e2d3c-0000-4000-8000-0123456789ab", "qemu"};
     }};
     SeriesMemory memory_;

@@ -137,8 +137,8 @@ public:
 
 private:
     MadeSlots slots_{vms * vcpus};
-    VmTable table_{[](std::uint32_t pid, const std::string&) {
-        return VmIdentity{fmt::format("vm-{:04}", pid - 1000), "", "qemu"};
+    VmTable table_{[](const VmTable::Process& process) {
+        return VmIdentity{fmt::format("vm-{:04}", process.pid - 1000), "", "qemu"};
     }};
 };
 

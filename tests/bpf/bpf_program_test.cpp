@@ -456,8 +456,8 @@ TEST_F(Slots, AReleasedOneIsEmptyAndUsedAgain) {
 
 TEST_F(Slots, TenThousandVmsComeAndGoInThree) {
     LOAD_FOR(3);
-    VmTable table([](std::uint32_t, const std::string& command) {
-        return VmIdentity{command, "", ""};
+    VmTable table([](const VmTable::Process& process) {
+        return VmIdentity{process.command, "", ""};
     });
     for (std::uint64_t i = 0; i < 10'000; ++i) {
         // Few addresses, so that all are used over and over.

@@ -2,8 +2,10 @@
 """Who a VM is, where exittop sees other processes than the kernel has, or by other numbers.
 
 In a PID namespace of its own: VMs of that namespace are found by their numbers there, and those
-outside have no name, above all not that of a process that happens to have the same number inside.
-With /proc of the kernel in such a namespace, and with hidepid, for a user who may count.
+outside have their own name, above all not that of a process that happens to have the same number
+inside.
+With /proc of the kernel in such a namespace, and with hidepid, for a user who may count. And where
+exittop is stopped while VMs come and go, so that their processes are gone when it looks.
 """
 
 import json
@@ -17,8 +19,18 @@ from user_test import settings
 import workloads
 from emulated_host import Job, Result
 
+_GONE = 40
+
 _SCRIPT = r"""
 load_kvm 1 || exit 1
+exittop dump --format json >/out/stopped.json 2>/out/stopped.err & stopped=$!
+while ! grep -q counting /out/stopped.err; do sleep 0.1; done
+kill -STOP $stopped
+for i in $(seq $GONE); do micro_vm --rounds 3 --quiet -- qemu-system-x86_64 -name gone$i; done
+kill -CONT $stopped
+sleep 0.5
+kill -TERM $stopped
+wait $stopped || exit 1
 micro_vm --rounds 100000000 --quiet -- qemu-system-x86_64 -name guest=outside & outside=$!
 echo $outside >/out/outside
 cat >/tmp/inner.sh <<'END'
@@ -70,12 +82,12 @@ def check(result: Result) -> None:
     _expect(innocent == outside, "no process inside has the number of the VM outside",
             (innocent, outside))
 
-    number = f"qemu-system-x86-{outside}"     # the command as the kernel has it
-    vms = _vms(result, "own", {"unnamed"})
-    _expect(vms.keys() == {"inside", number}, "names in a namespace", list(vms))
+    vms = _vms(result, "stopped", set())
+    _expect(vms.keys() == {f"gone{i + 1}" for i in range(_GONE)}, "names of what is gone", list(vms))
+    vms = _vms(result, "own", set())
+    _expect(vms.keys() == {"inside", "outside"}, "names in a namespace", list(vms))
     _expect(vms["inside"]["pid"] == inside, "not the number inside", vms["inside"]["pid"])
-    _expect(vms[number]["pid"] == 0 and vms[number]["named"] is False, "known from outside",
-            vms[number])
+    _expect(vms["outside"]["pid"] == 0, "a number that is none here", vms["outside"])
     _expect("PID namespace of its own" in result.text("own.err"), "not told", result.text("own.err"))
     _expect("PID namespace of its own" in result.text("own-check.txt"), "nor by check",
             result.text("own-check.txt"))
@@ -86,18 +98,18 @@ def check(result: Result) -> None:
     vms = _vms(result, "outer", set())
     _expect(vms.keys() == {"outside"} and vms["outside"]["pid"] == outside,
             "with the kernel's /proc in a namespace", vms)
-    vms = _vms(result, "hidden", {"unnamed"})
-    _expect(vms.keys() == {number}, "with hidepid", list(vms))
+    vms = _vms(result, "hidden", set())
+    _expect(vms.keys() == {"outside"}, "with hidepid", list(vms))
     _expect("hidepid" in result.text("hidden.err"), "not told", result.text("hidden.err"))
     vms = _vms(result, "root", set())
     _expect(vms.keys() == {"outside"}, "hidepid is not for root", list(vms))
-    print("  named by what is theirs: inside, outside, and by number where nothing can be read")
+    print("  inside and outside a namespace, and with hidepid: each by its own name")
 
 
 def main() -> int:
     options = harness.options()
     programs = workloads.guest_programs(options.guests, "micro_vm")
-    job = Job(kernel=options.kernel, vendor=options.vendor, script=settings() + _SCRIPT,
+    job = Job(kernel=options.kernel, vendor=options.vendor, script=f"GONE={_GONE}\n{settings()}{_SCRIPT}",
               timeout_s=300, programs={"/bin/exittop": options.exittop,
                                        "/lab/setpriv": Path("/usr/bin/setpriv"), **programs})
     return harness.run(job, check)

@@ -178,8 +178,8 @@ private:
     std::deque<std::uint32_t> free_ = {1, 2, 3, 4, 5, 6};
     std::deque<ModelVm> vms_;
     std::uint64_t now_ = 1;
-    VmTable table_{[](std::uint32_t, const std::string& command) {
-        return VmIdentity{command, "", ""};
+    VmTable table_{[](const VmTable::Process& process) {
+        return VmIdentity{process.command, "", ""};
     }};
 };
 

@@ -29,8 +29,8 @@ protected:
     }
 
     MadeSlots slots{4};
-    VmTable table{[](std::uint32_t pid, const std::string&) {
-        return VmIdentity{"vm" + std::to_string(pid), "", "qemu"};
+    VmTable table{[](const VmTable::Process& process) {
+        return VmIdentity{"vm" + std::to_string(process.pid), "", "qemu"};
     }};
 };
 

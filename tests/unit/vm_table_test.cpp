@@ -280,9 +280,10 @@ protected:
     std::vector<std::uint32_t> released_;
     std::vector<std::uint32_t> identified_;
     std::function<void()> on_release_;
-    VmTable table_{[this](std::uint32_t pid, const std::string& command) {
-        identified_.push_back(pid);
-        VmIdentity identity{command, "uuid-of-" + command, "vmm-of-" + command};
+    VmTable table_{[this](const VmTable::Process& process) {
+        identified_.push_back(process.pid);
+        VmIdentity identity{process.command, "uuid-of-" + process.command,
+                            "vmm-of-" + process.command};
         identity.paging = paging_;
         return identity;
     }};
@@ -304,7 +305,7 @@ TEST_F(Tables, AVmWhoseEndWasMissedIsNotJoinedWithTheNext) {
                                                               .id = 0, .pid = 10}}}) {
         SCOPED_TRACE(each.what);
         MadeSlots slots{2};
-        VmTable table{[](std::uint32_t, const std::string&) { return VmIdentity{"vm", "", ""}; }};
+        VmTable table{[](const VmTable::Process&) { return VmIdentity{"vm", "", ""}; }};
         slots.begin(1, first);
         slots.begin(2, each.next);
         table.update(slots.all(), slots.states(), [](std::uint32_t) {});
@@ -315,10 +316,10 @@ TEST_F(Tables, AVmWhoseEndWasMissedIsNotJoinedWithTheNext) {
 TEST_F(Tables, AProcessThatCannotBeAskedHasTheKernelsNumber) {
     MadeSlots slots{2};
     std::vector<std::uint32_t> asked;
-    VmTable table{[&asked](std::uint32_t pid, const std::string& command) {
-                      asked.push_back(pid);
-                      VmIdentity identity{command + "'s name", "", ""};
-                      identity.named = pid != 0;
+    VmTable table{[&asked](const VmTable::Process& process) {
+                      asked.push_back(process.pid);
+                      VmIdentity identity{process.command + "'s name", "", ""};
+                      identity.named = process.pid != 0;
                       return identity;
                   },
                   [](const vcpu_header& header) { return header.pid == 10 ? 0U : 7U; }};
@@ -396,7 +397,7 @@ TEST_F(Tables, IdsStayUniqueThoughFewPidsAreRemembered) {
 
 TEST_F(Tables, AVersionThatIsFoundLaterIsThere) {
     const auto version = std::make_shared<std::string>();
-    VmTable table([&](std::uint32_t, const std::string&) {
+    VmTable table([&](const VmTable::Process&) {
         VmIdentity identity{"web", "", "qemu"};
         identity.version = version;
         return identity;

@@ -36,8 +36,9 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_QUEUE = 22,
+	BPF_MAP_TYPE_RINGBUF = 27,
 };
-enum { BPF_NOEXIST = 1, BPF_F_MMAPABLE = 1 << 10 };
+enum { BPF_NOEXIST = 1, BPF_F_MMAPABLE = 1 << 10, BPF_RB_NO_WAKEUP = 1 };
 
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -59,7 +60,13 @@ struct preempt_notifier {
 	struct hlist_node link;
 };
 
+struct mm_struct {
+	unsigned long arg_start;
+	unsigned long arg_end;
+};
+
 struct task_struct {
+	struct mm_struct *mm;
 	struct task_struct *group_leader;
 	u64 start_time;
 	struct hlist_head preempt_notifiers;
