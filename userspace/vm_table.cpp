@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <optional>
 #include <set>
@@ -32,16 +33,18 @@ const exit_cell& cell_of(const vcpu_slot& slot, unsigned number) {
 }
 
 /// Reads what the program may be rearranging (vcpu_header::layout_seq): again, until nothing was.
-/// It takes far less than a microsecond, with interrupts off; in memory that somebody else wrote to
-/// it may never end.
+/// That takes it far less than a microsecond, with interrupts off; in memory that somebody else wrote
+/// to it may never end.
 auto read_at_rest(const vcpu_header& header, auto read) {
-    constexpr int most_tries = 100;
-    for (int tries = 1;; ++tries) {
+    using Clock = std::chrono::steady_clock;
+    std::optional<Clock::time_point> begun;
+    for (;;) {
         const std::uint32_t before = load(header.layout_seq);
         auto contents = read();
         std::atomic_thread_fence(std::memory_order_acquire);
-        const bool rested = before % 2 == 0 && load(header.layout_seq) == before;
-        if (rested || tries == most_tries) return contents;
+        if (before % 2 == 0 && load(header.layout_seq) == before) return contents;
+        if (!begun) begun = Clock::now();
+        if (Clock::now() - *begun > std::chrono::seconds(1)) return contents;
         std::this_thread::yield();
     }
 }
@@ -220,13 +223,15 @@ std::uint64_t guest_time(const vcpu_header& header, std::uint64_t exits_ns, std:
 SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns) {
     SlotContents contents;
     contents.vcpu = read_vcpu(slot);
-    contents.vcpu.exits.reserve(cells_in_use(slot));
-    for_each_cell(slot, [&](unsigned number) {
-        ExitStats stats = read_counts(slot, number);
-        stats.histogram = read_at_rest(slot.header, [&] {
-            return read_histogram(slot, cell_of(slot, number), stats.max_ns);
+    contents.vcpu.exits = read_at_rest(slot.header, [&slot] {
+        std::vector<ExitStats> exits;
+        exits.reserve(cells_in_use(slot));
+        for_each_cell(slot, [&](unsigned number) {
+            ExitStats stats = read_counts(slot, number);
+            stats.histogram = read_histogram(slot, cell_of(slot, number), stats.max_ns);
+            exits.push_back(std::move(stats));
         });
-        contents.vcpu.exits.push_back(std::move(stats));
+        return exits;
     });
     std::ranges::sort(contents.vcpu.exits, {}, key_of);
     contents.lost = read_lost(slot);

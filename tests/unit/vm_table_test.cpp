@@ -164,8 +164,7 @@ TEST(ReadSlot, ReadsNoHistogramByHalves) {
     std::uint32_t& low = cell.near[bucket_of(100)];
     std::uint32_t& high = one.writer.extra(cell, EXITTOP_NEAR_CARRY).word[bucket_of(100)];
     low = UINT32_MAX;
-    // What the program does: the low half becomes zero, then the high half one more. Each time a
-    // reader has a chance to come between, and then some peace.
+    // What the program does, slowly: the low half becomes zero, then the high half one more.
     std::atomic<bool> ends = false;
     std::thread program([&] {
         const std::atomic_ref sequence(one.slots.all()[1].header.layout_seq);
@@ -174,18 +173,19 @@ TEST(ReadSlot, ReadsNoHistogramByHalves) {
         while (!ends) {
             ++sequence;
             low_half = 0;
-            std::this_thread::yield();
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
             ++high_half;
             ++sequence;
             low_half = UINT32_MAX;
-            std::this_thread::sleep_for(std::chrono::microseconds(100));
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
         }
     });
     std::uint64_t before = 0;
-    for (int i = 0; i < 5'000; ++i) {
+    for (int i = 0; i < 100; ++i) {
         const std::uint64_t total = one.read().vcpu.exits.at(0).histogram.total();
         EXPECT_GE(total, before);
         before = std::max(before, total);
+        std::this_thread::sleep_for(std::chrono::microseconds(700));
     }
     ends = true;
     program.join();
