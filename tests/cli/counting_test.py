@@ -43,8 +43,9 @@ LINES = {
     "record of none": "exittop record -o /tmp/no.json --vm 'mail*' --duration 0.2",
     "record interrupted": "(sleep 1; kill -TERM $$) & exec exittop record -o /tmp/int.json "
                           "--repeat 2 --duration 20",
-    "stubborn": "(sleep 1; kill -TERM $$) & exec exittop dump --format csv -- "
-                "sh -c 'trap \"\" TERM; exec sleep 1000'",
+    "stubborn": "(until [ -e /tmp/trapped ]; do sleep 0.1; done; kill -TERM $$) & "
+                "exec exittop dump --format csv -- "
+                "sh -c 'trap \"\" TERM; touch /tmp/trapped; exec sleep 1000'",
     "few": "exittop dump --max-vcpus 1 --duration 0.5",
 }
 
@@ -145,7 +146,7 @@ class CountingTest(unittest.TestCase):
     def test_all_ways_that_failed_are_told(self):
         self.assert_fails("no way", 1,
                           "cannot attach to kvm_exit: raw_tp_reason: cannot attach raw_tp/kvm_exit: "
-                          "Invalid argument[^;]*; classic: cannot attach tp/kvm/kvm_exit: No such")
+                          "Invalid argument[^;]*; classic: cannot attach tp/kvm/kvm_entry: No such")
         self.assertEqual(self.done["no way"].stderr.count("\n"), 1)
 
     def test_debug_shows_the_verifiers_log(self):

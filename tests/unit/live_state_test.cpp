@@ -175,7 +175,7 @@ State detail(State state, std::size_t vm, std::uint64_t second) {
 /// Samples after 10 and 20 s; web01 is opened at 29 s.
 State just_opened() {
     State state = apply(State{}, Resize{30, 110});
-    for (const std::uint64_t second : {10, 20}) state = next_second(std::move(state), second);
+    for (const unsigned second : {10U, 20U}) state = next_second(std::move(state), second);
     return detail(press(std::move(state), KeyCode::enter), 0, 29);
 }
 
@@ -256,7 +256,7 @@ TEST(LiveState, a_baseline_of_that_time_is_right) {
         if (at_once) state = type(std::move(state), "b");
         state = next_second(std::move(state), 30);
         if (!at_once) state = type(std::move(state), "b");
-        for (const std::uint64_t second : {40, 50}) state = next_second(std::move(state), second);
+        for (const unsigned second : {40U, 50U}) state = next_second(std::move(state), second);
         ASSERT_TRUE(state.baseline);
         const ExitStats sum = sum_of(state.baseline->vms.at("web01").exits);
         EXPECT_DOUBLE_EQ(static_cast<double>(sum.count) / state.baseline->duration_s,
@@ -290,7 +290,7 @@ TEST(LiveState, to_another_vm_and_back) {
 
 TEST(LiveState, a_vm_opened_in_a_pause) {
     State state = apply(State{}, Resize{30, 110});
-    for (const std::uint64_t second : {10, 20}) state = next_second(std::move(state), second);
+    for (const unsigned second : {10U, 20U}) state = next_second(std::move(state), second);
     state = press(type(std::move(state), " "), KeyCode::enter);
     state = detail(next_second(std::move(state), 30), 0, 35);
     expect_steady(state);
@@ -305,7 +305,7 @@ TEST(LiveState, a_vm_opened_in_a_pause) {
 TEST(LiveState, sums_of_an_opened_vm_have_their_own_times) {
     // Zero before it was opened: what its vCPUs had then is not known.
     State state = apply(State{}, Resize{30, 110});
-    for (const std::uint64_t second : {10, 20}) state = next_second(std::move(state), second);
+    for (const unsigned second : {10U, 20U}) state = next_second(std::move(state), second);
     state = detail(press(type(std::move(state), "zc"), KeyCode::enter), 0, 29);
     EXPECT_EQ(sum_of(shown_reasons(state, *opened(state)).exits).count, 0U);
     state = next_second(std::move(state), 30);
