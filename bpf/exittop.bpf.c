@@ -47,13 +47,15 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	struct vcpu_header *header;
 	struct vcpu_slot *slot;
 	bool tdp = false;
-	u32 number = slot_take(home_of(vcpu));
+	u32 number = slot_take(vcpu);
 
 	slot = slot_at(number);
 	if (!slot)
 		return 0;
 	if (bpf_map_update_elem(&vcpu_slots, &vcpu, &number, BPF_NOEXIST)) {
+		/* There are some slots more than vCPUs that may have one. */
 		slot_give_back(number);
+		slot_refuse(vcpu, memory.given_back);
 		return 0;
 	}
 
@@ -165,7 +167,7 @@ static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, const bool
  */
 static __noinline int entry_away(u64 vcpu, u64 now, bool histogram)
 {
-	struct vcpu_slot *slot = slot_at(slot_search(vcpu));
+	struct vcpu_slot *slot = slot_is_refused(vcpu) ? NULL : slot_at(slot_search(vcpu));
 
 	if (!slot)
 		return 0;
@@ -185,11 +187,14 @@ static __always_inline int handle_entry(u64 vcpu, const bool histogram)
 /* The slot of a vCPU that exits and is not at home, or is new; NULL, and noted, if it gets none. */
 static __always_inline struct vcpu_slot *exit_slot_away(u64 vcpu, u32 isa)
 {
-	u32 number = slot_search(vcpu);
+	u32 number = 0;
 	struct vcpu_slot *slot;
 
-	if (!number)
-		number = slot_create(vcpu, isa);
+	if (!slot_is_refused(vcpu)) {
+		number = slot_search(vcpu);
+		if (!number)
+			number = slot_create(vcpu, isa);
+	}
 	slot = slot_at(number);
 	if (!slot)
 		__sync_fetch_and_add(&memory.table_full, 1);

@@ -119,7 +119,9 @@ struct vcpu_header {
 	u16 cell;    /* offset in the slot of the cell of the exit being handled */
 	u16 is_new;  /* KVM has counted its exits for no longer than we have; bpf/kvm_count.bpf.h */
 	u32 reader_pid; /* `pid` as user space's PID namespace has it; 0: it is not in there */
-	u32 reserved_line[7];
+	u64 refused;    /* the vCPU that found no room near this home, which may be another's, */
+	u32 no_room;    /* and the low half of given_back then, plus 1 */
+	u32 reserved_line[3];
 
 	/* Written when the vCPU is first seen, and when it goes. */
 	u64 kvm; /* address of struct kvm */
@@ -215,7 +217,8 @@ struct exittop_memory {
 	u64 proof;      /* what prove_memory() says, and user space checks at the start */
 	u64 count_order; /* enum exittop_count_order */
 	u64 reader_pid;  /* of user space's process, as the kernel has it */
-	u64 reserved[2];
+	u64 given_back;  /* how often a slot was put to those to hand out; counted atomically */
+	u64 reserved;
 };
 EXITTOP_ASSERT(sizeof(struct exittop_memory) == EXITTOP_CACHE_LINE, "slots begin with a line");
 /*

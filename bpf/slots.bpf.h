@@ -110,11 +110,45 @@ static __always_inline u32 slot_behind(u32 home, u32 way)
 	return number < homes ? number : number - homes;
 }
 
-/* Takes a free slot, as near to a home as can be. Its number, or 0. */
-static __always_inline u32 slot_take(u32 home)
+/* Of the slot that is a home, whosever it is: it also says whether there is room near it. */
+static __always_inline struct vcpu_header *home_header(u32 home)
 {
+	struct vcpu_slot *slot = behind(slots, (u64)home * sizeof(struct vcpu_slot));
+
+	return &slot->header;
+}
+
+/*
+ * A vCPU without a slot comes here at each exit and entry: once it was refused, nothing is tried
+ * until a slot has been given back. A full table is to cost no more than a slot.
+ */
+static __always_inline void slot_refuse(u64 vcpu, u32 given_back)
+{
+	struct vcpu_header *header = home_header(home_of(vcpu));
+
+	header->refused = vcpu;
+	header->no_room = given_back + 1;
+}
+
+static __always_inline bool slot_is_refused(u64 vcpu)
+{
+	struct vcpu_header *header = home_header(home_of(vcpu));
+
+	return header->refused == vcpu && header->no_room == (u32)memory.given_back + 1;
+}
+
+/* Takes a free slot, as near to a vCPU's home as can be. Its number, or 0. */
+static __always_inline u32 slot_take(u64 vcpu)
+{
+	u32 given_back = memory.given_back;
+	u32 home = home_of(vcpu);
 	u32 number;
 
+	/* Refused to another, with the same home: there is none for this one either. */
+	if (home_header(home)->no_room == given_back + 1) {
+		slot_refuse(vcpu, given_back);
+		return 0;
+	}
 	for (u32 way = 0; way < EXITTOP_CREATE_WAYS; way++) {
 		number = slot_behind(home, way);
 		if (!bpf_map_delete_elem(&free_homes, &number))
@@ -122,7 +156,10 @@ static __always_inline u32 slot_take(u32 home)
 		if (way + 1 >= homes)
 			break;
 	}
-	return bpf_map_pop_elem(&free_last, &number) ? 0 : number;
+	if (!bpf_map_pop_elem(&free_last, &number))
+		return number;
+	slot_refuse(vcpu, given_back);
+	return 0;
 }
 
 static __always_inline void slot_give_back(u32 number)
@@ -133,6 +170,7 @@ static __always_inline void slot_give_back(u32 number)
 		bpf_map_push_elem(&free_last, &number, 0);
 	else
 		bpf_map_update_elem(&free_homes, &number, &unused, BPF_NOEXIST);
+	__sync_fetch_and_add(&memory.given_back, 1);
 }
 
 #endif

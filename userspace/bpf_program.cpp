@@ -560,11 +560,13 @@ std::expected<void, Error> BpfProgram::State::prove_memory() const {
 
 int BpfProgram::State::give_slot(std::uint32_t number) {
     const std::uint8_t unused = 0;
-    if (number > max_vcpus) {
-        const int last = bpf_map__fd(skeleton->maps.free_last);
-        return bpf_map_update_elem(last, nullptr, &number, BPF_ANY);
-    }
-    return bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_homes), &number, &unused, BPF_ANY);
+    const bool is_home = number <= max_vcpus;
+    const int map = bpf_map__fd(is_home ? skeleton->maps.free_homes : skeleton->maps.free_last);
+    const int code = is_home ? bpf_map_update_elem(map, &number, &unused, BPF_ANY)
+                             : bpf_map_update_elem(map, nullptr, &number, BPF_ANY);
+    // Behind the map: who sees that one was given back finds it there.
+    if (code == 0) ++std::atomic_ref(memory().given_back);
+    return code;
 }
 
 std::expected<void, Error> BpfProgram::State::fill_free_slots() {

@@ -379,6 +379,29 @@ TEST_F(Slots, AFullTableIsNoted) {
     EXPECT_EQ(program_->memory().changes, 2U);
 }
 
+TEST_F(Slots, AreNotSearchedForUntilOneIsGivenBack) {
+    LOAD_FOR(2);
+    exit_and_entry(vcpu_a, 0x72);
+    std::uint64_t taken = 1;
+    for (std::uint64_t i = 1; program_->memory().table_full == 0; ++i, ++taken) {
+        exit_and_entry(0x10000 * i, 0x72);
+    }
+    EXPECT_EQ(taken - 1, EXITTOP_SLOTS_OF(2) - 1U) << "all but slot 0";
+    exit_and_entry(vcpu_b, 0x72);
+    // One that is free, but was never given back, is not found: so nothing is tried.
+    const std::uint32_t hidden = number_of(vcpu_a);
+    ASSERT_NO_FATAL_FAILURE(destroy(vcpu_a));
+    const std::uint64_t given_back = program_->memory().given_back;
+    program_->release_slot(hidden);
+    EXPECT_EQ(program_->memory().given_back, given_back + 1);
+    program_->memory().given_back = given_back;
+    exit_and_entry(vcpu_b, 0x72);
+    EXPECT_EQ(count(vcpu_b, 0x72), 0U);
+    program_->memory().given_back = given_back + 1;
+    exit_and_entry(vcpu_b, 0x72);
+    EXPECT_EQ(count(vcpu_b, 0x72), 1U);
+}
+
 TEST_F(Slots, OneIsEnough) {
     LOAD_FOR(1);
     exit_and_entry(vcpu_a, 0x72);
