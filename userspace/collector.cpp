@@ -81,11 +81,10 @@ std::vector<std::string> split_arguments(const std::string& line) {
     return arguments;
 }
 
-/// `line` is the command line as it was at the VM's first exit, for a process that is gone.
-VmIdentity identify_on(const Host& host, std::uint32_t pid, const std::string& command,
-                       const std::string& line = {}) {
+VmIdentity identify_on(const Host& host, const VmTable::Process& process) {
+    const auto& [pid, command, line] = process;
     std::vector<std::string> argv = host.arguments(pid);
-    if (argv.empty()) argv = split_arguments(line);
+    if (argv.empty()) argv = split_arguments(line);  // It is gone.
     const std::string cgroup = host.cgroup(pid);
     VmIdentity identity = identify({argv, command, pid, cgroup});
     identity.uid = host.uid(pid);
@@ -113,14 +112,14 @@ Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafSer
       leaves_(std::move(leaves)),
       proc_(host.proc_view(program_.memory().reader_pid)),
       memory_bytes_(program_.memory_bytes()),
-      vms_([&host, versions = versions_, lines = program_.command_lines(),
+      vms_([&host, versions = versions_,
             hidden = !program_.sees_paging()](const VmTable::Process& process) {
-          VmIdentity identity =
-              identify_on(host, process.pid, process.command, lines(process.slot));
+          VmIdentity identity = identify_on(host, process);
           if (hidden) identity.paging = host.facts().paging;
           identity.version = versions->of(process.pid);
           return identity;
-      }, [numbers = proc_.numbers](const vcpu_header& header) { return pid_of(header, numbers); }) {}
+      }, [numbers = proc_.numbers](const vcpu_header& header) { return pid_of(header, numbers); },
+      program_.command_lines()) {}
 
 void Collector::poll() {
     program_.end_learning();
@@ -174,7 +173,8 @@ std::vector<Vm> Collector::silent_vms(const Snapshot& snapshot) const {
     std::vector<Vm> silent;
     for (const KvmProcess& process : host_->vm_processes(known)) {
         if (process.vcpus.empty()) continue;
-        Vm vm = describe_vm(process.pid, identify_on(*host_, process.pid, process.command));
+        Vm vm;
+        describe_vm(vm, process.pid, identify_on(*host_, {process.pid, process.command, {}}));
         vm.id = fmt::format("{}.0", process.pid);  // Those with exits are numbered from 1 on.
         vm.isa = snapshot.host.isa;
         vm.silent = true;

@@ -246,8 +246,7 @@ SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns) {
     return contents;
 }
 
-Vm describe_vm(std::uint32_t pid, const VmIdentity& identity) {
-    Vm vm;
+void describe_vm(Vm& vm, std::uint32_t pid, const VmIdentity& identity) {
     vm.pid = pid;
     vm.name = identity.name;
     vm.uuid = identity.uuid;
@@ -258,7 +257,6 @@ Vm describe_vm(std::uint32_t pid, const VmIdentity& identity) {
     vm.named = identity.named;
     vm.uid = identity.uid;
     vm.executable = identity.executable;
-    return vm;
 }
 
 bool VmTable::ended_before(const Entry& entry, std::uint64_t ns,
@@ -304,17 +302,7 @@ std::size_t VmTable::entry_of(std::uint32_t slot, std::span<const vcpu_slot> slo
     }
 
     Entry entry;
-    const std::uint32_t pid = pid_of_(header);
-    VmIdentity identity = identify_({pid, command_of(header), slot});
-    // By the kernel's number, which is nobody's else.
-    if (pid == 0 && !identity.named) {
-        identity.name = fmt::format("{}-{}", command_of(header), header.pid);
-    }
-    if (!identity.named) ++ended_lost_.unnamed;
-    entry.vm = describe_vm(pid, identity);
-    entry.version = identity.version;
     entry.kernel_pid = header.pid;
-    if (header.paging == EXITTOP_PAGING_UNKNOWN) entry.vm.paging = identity.paging;
     entry.vm.id = fmt::format("{}.{}", header.pid, next_number(header.pid));
     std::size_t place = entries_.size();
     if (free_entries_.empty()) {
@@ -324,7 +312,32 @@ std::size_t VmTable::entry_of(std::uint32_t slot, std::span<const vcpu_slot> slo
         free_entries_.pop_back();
         entries_[place] = std::move(entry);
     }
+    newcomers_.push_back({place, {pid_of_(header), command_of(header), line_of_(slot)},
+                          header.paging == EXITTOP_PAGING_UNKNOWN});
     return newest_by_kvm_[header.kvm] = place;
+}
+
+void VmTable::identify_newcomers() {
+    std::map<Process, VmIdentity> known;
+    for (const Newcomer& newcomer : std::exchange(newcomers_, {})) {
+        auto found = known.find(newcomer.process);
+        if (found == known.end()) {
+            found = known.emplace(newcomer.process, identify_(newcomer.process)).first;
+        }
+        introduce(newcomer, found->second);
+    }
+}
+
+void VmTable::introduce(const Newcomer& newcomer, const VmIdentity& identity) {
+    Entry& entry = entries_[newcomer.place];
+    describe_vm(entry.vm, newcomer.process.pid, identity);
+    // By the kernel's number, which is nobody's else.
+    if (newcomer.process.pid == 0 && !identity.named) {
+        entry.vm.name = fmt::format("{}-{}", newcomer.process.command, entry.kernel_pid);
+    }
+    if (!identity.named) ++ended_lost_.unnamed;
+    entry.version = identity.version;
+    if (newcomer.hides_paging) entry.vm.paging = identity.paging;
 }
 
 void VmTable::take_over(const vcpu_slot& slot, std::uint32_t number) {
@@ -367,6 +380,7 @@ void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint
             release(number);
         }
     }
+    identify_newcomers();
 }
 
 Vm VmTable::full_vm(const Entry& entry, std::span<const vcpu_slot> slots, std::uint64_t now_ns,

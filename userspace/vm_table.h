@@ -3,6 +3,7 @@
 // that ended. Knows no libbpf and no /proc, so all of it is tested on made-up slots.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -27,17 +28,18 @@ struct SlotContents {
 /// With the present clock (CLOCK_MONOTONIC) also the time in the guest is known.
 SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns = 0);
 
-/// A VM of which no more is known than who it is.
-Vm describe_vm(std::uint32_t pid, const VmIdentity& identity);
+/// Notes in a VM who it is.
+void describe_vm(Vm& vm, std::uint32_t pid, const VmIdentity& identity);
 
 /// The VMs seen since the start.
 class VmTable {
 public:
     /// The process that runs a VM that is new.
     struct Process {
-        std::uint32_t pid = 0;    ///< 0: it cannot be asked.
-        std::string command;      ///< What the kernel said of its thread.
-        std::uint32_t slot = 0;   ///< Of the vCPU by which the VM was seen.
+        std::uint32_t pid = 0;  ///< 0: it cannot be asked.
+        std::string command;    ///< What the kernel said of its thread.
+        std::string line;       ///< Its arguments at the VM's first exit, as far as they are known.
+        auto operator<=>(const Process&) const = default;
     };
     /// Who a VM is, by its process.
     using Identify = std::function<VmIdentity(const Process& process)>;
@@ -46,12 +48,18 @@ public:
 
     /// The number by which the process of a vCPU is found in /proc; 0: it is not there.
     using PidOf = std::function<std::uint32_t(const vcpu_header& header)>;
+    /// The arguments of the process of the vCPU in a slot that is not released yet.
+    using LineOf = std::function<std::string(std::uint32_t slot)>;
 
-    explicit VmTable(Identify identify, PidOf pid_of = kernel_pid)
-        : identify_(std::move(identify)), pid_of_(std::move(pid_of)) {}
+    explicit VmTable(Identify identify, PidOf pid_of = kernel_pid, LineOf line_of = no_line)
+        : identify_(std::move(identify)),
+          pid_of_(std::move(pid_of)),
+          line_of_(std::move(line_of)) {}
 
     /// Takes up vCPUs that came and takes over those that ended, by the state of each slot
-    /// (enum exittop_slot_state); slots in which nothing changed are not touched.
+    /// (enum exittop_slot_state); slots in which nothing changed are not touched. Who the new VMs
+    /// are is asked at the end, as that takes longest, and once for all VMs of a process: others
+    /// may be in want of the slots meanwhile.
     ///
     /// Two vCPUs with the same struct kvm are of one VM unless one of them ended before the other
     /// was first seen: KVM frees a VM's vCPUs together, and no earlier than the VM.
@@ -88,6 +96,13 @@ private:
         bool forgotten = false;
     };
 
+    /// A VM that came with this update.
+    struct Newcomer {
+        std::size_t place = 0;  ///< in entries_
+        Process process;
+        bool hides_paging = false;
+    };
+
     [[nodiscard]] Vm full_vm(const Entry& entry, std::span<const vcpu_slot> slots,
                              std::uint64_t now_ns, Lost& lost) const;
     [[nodiscard]] Vm vm_overview(const Entry& entry, std::span<const vcpu_slot> slots,
@@ -97,6 +112,9 @@ private:
     /// Place in entries_ of the VM that the vCPU in a slot belongs to, which is seen for the first
     /// time.
     std::size_t entry_of(std::uint32_t slot, std::span<const vcpu_slot> slots);
+    /// Notes who the VMs are that came with this update.
+    void identify_newcomers();
+    void introduce(const Newcomer& newcomer, const VmIdentity& identity);
     /// Whether a vCPU of the VM ended before `ns`, be it while the table looks at others.
     static bool ended_before(const Entry& entry, std::uint64_t ns,
                              std::span<const vcpu_slot> slots);
@@ -108,9 +126,12 @@ private:
     void take_over(const vcpu_slot& slot, std::uint32_t number);
 
     static std::uint32_t kernel_pid(const vcpu_header& header) { return header.pid; }
+    static std::string no_line(std::uint32_t) { return {}; }
 
     Identify identify_;
     PidOf pid_of_;
+    LineOf line_of_;
+    std::vector<Newcomer> newcomers_;
     std::vector<Entry> entries_;
     std::vector<std::size_t> free_entries_;  // Places of forgotten VMs, to be used again.
     std::map<std::uint64_t, std::size_t> newest_by_kvm_;  // struct kvm -> place in entries_

@@ -18,7 +18,7 @@ from counts import (INTERRUPTS, Mismatch, check_kvm_count, exittop_by_vcpu, gues
 import workloads
 from emulated_host import Job, Result
 
-_PROCESSES, _VMS, _SLOTS = 4, 1000, 256
+_PROCESSES, _VMS, _SLOTS = 4, 1000, 64
 
 _SCRIPT = r"""
 load_kvm 1

@@ -337,6 +337,30 @@ TEST_F(Tables, AProcessThatCannotBeAskedHasTheKernelsNumber) {
     EXPECT_EQ(contents.lost.unnamed, 1U);
 }
 
+TEST_F(Tables, SlotsComeBackBeforeAnybodyIsAskedAndAProcessIsAskedOnce) {
+    MadeSlots slots{5};
+    std::vector<std::string> order;
+    VmTable table{[&order](const VmTable::Process& process) {
+                      order.push_back(process.command + process.line);
+                      return VmIdentity{process.command + process.line, "", ""};
+                  },
+                  [](const vcpu_header& header) { return header.pid; },
+                  [](std::uint32_t slot) { return slot == 4 ? " x" : ""; }};
+    for (std::uint32_t slot = 1; slot <= 4; ++slot) {
+        slots.begin(slot, {.kvm = kvm_a + slot, .first_ns = slot, .pid = 7, .command = "web"})
+            .end(9);
+    }
+    slots.begin(5, {.kvm = kvm_a, .first_ns = 5, .pid = 8, .command = "db"});
+    table.update(slots.all(), slots.states(), [&order](std::uint32_t slot) {
+        order.push_back(std::to_string(slot));
+    });
+    EXPECT_EQ(order, (std::vector<std::string>{"1", "2", "3", "4", "web", "web x", "db"}));
+    std::vector<std::string> names;
+    for (const Vm& vm : table.contents(slots.all()).vms) names.push_back(vm.id + " " + vm.name);
+    EXPECT_EQ(names, (std::vector<std::string>{"8.1 db", "7.1 web", "7.2 web", "7.3 web",
+                                               "7.4 web x"}));
+}
+
 TEST_F(Tables, StartEmpty) {
     update();
     EXPECT_TRUE(vms().empty());
