@@ -5,7 +5,8 @@ The guests are stopped (SIGSTOP) while the kernel's own count begins and exittop
 while, and are stopped again before both end: so the two count the very same exits. Every vCPU is in
 an exit when exittop comes and when it goes: its first event is an entry without an exit, its last
 one an exit without an entry. Neither is a loss. Twice on the same guests: as exittop attaches by
-itself, and by the classic tracepoints.
+itself, and by the classic tracepoints. Others count the same exits by perf events meanwhile, one
+from before exittop came and one that came after it: exittop takes nothing away from them.
 """
 
 import json
@@ -31,13 +32,21 @@ pause() {
     done
 }
 resume() { kill -CONT $guests; }
+count_events() {
+    /guests/event_count kvm_exit >$1 &
+    counter=$!
+    while ! grep -q counting $1; do sleep 0.02; done
+}
 END
 cat >/tmp/window.sh <<'END'
 . /tmp/guests.sh
 kernel_counts_start
+count_events /out/$1.after
 resume
 sleep $SECONDS_COUNTED
 pause
+kill -TERM $counter
+wait $counter
 kernel_counts_stop /out/$1.counts
 END
 . /tmp/guests.sh
@@ -55,8 +64,11 @@ for way in auto classic; do
     step "counting a while: $way"
     pause
     [ $way = auto ] && attach= || attach="--attach $way"
+    count_events /out/$way.before
     exittop dump $attach --format json -- /bin/busybox sh /tmp/window.sh $way \
         >/out/$way.json 2>/out/$way.err || exit 1
+    kill -TERM $counter
+    wait $counter
     resume
     sleep 0.3
 done
@@ -84,6 +96,15 @@ def check_ends(run: dict) -> None:
                                "exits, all but the last should have one")
 
 
+def check_others(result: Result, way: str, exits: int) -> None:
+    """What perf events beside exittop counted."""
+    for who in ("before", "after"):
+        said = result.text(f"{way}.{who}").split()
+        if said != ["counting", "kvm_exit", str(exits)]:
+            raise Mismatch(f"{way}: a perf event from {who} exittop came should have counted "
+                           f"{exits} exits: {said}")
+
+
 def check(result: Result, kernel: str, vendor: str) -> None:
     guests = "".join(result.text(f"{name}.txt") for name in _GUESTS)
     may_lose = {"split_missed"} if kernel.startswith("7.") else set()
@@ -97,6 +118,7 @@ def check(result: Result, kernel: str, vendor: str) -> None:
         ours = exittop_by_vcpu(run, guest_threads(guests))
         if len(ours) != 7:
             raise Mismatch(f"{way}: {len(ours)} vCPUs, not 7")
+        check_others(result, way, sum(counter.total() for counter in ours.values()))
         for vcpu, counter in ours.items():
             cpuids[vcpu] += counter[_CPUID[vendor]]
         print(f"  {way}: {said}; {check_kvm_count(run)}")
@@ -112,7 +134,8 @@ def check(result: Result, kernel: str, vendor: str) -> None:
 
 def main() -> int:
     options = harness.options()
-    programs = workloads.guest_programs(options.guests, "micro_vm", "trace_counts")
+    programs = workloads.guest_programs(options.guests, "micro_vm", "trace_counts",
+                                        "event_count")
     job = Job(kernel=options.kernel, vendor=options.vendor, timeout_s=400,
               script=f"export ROUNDS={_ROUNDS} SECONDS_COUNTED={_SECONDS}\n" + _SCRIPT,
               programs={"/bin/exittop": options.exittop, **programs})
