@@ -259,7 +259,8 @@ Snapshot Collector::snapshot_of(VmTable::Contents contents) {
         snapshot.cost.run_ns += program.run_ns;
         snapshot.cost.runs += program.runs;
     }
-    if (!program_.splits_time() && program_.detail() >= CountDetail::time) {
+    snapshot.split = program_.splits_time();
+    if (!snapshot.split && snapshot.detail >= CountDetail::time) {
         snapshot.lost.split_missed += exits_in(snapshot.vms);
     }
     return snapshot;

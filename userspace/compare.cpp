@@ -148,7 +148,9 @@ std::string run_line(const Comparison& comparison, std::size_t index) {
 }
 
 // "time: guest 2.11s 70.1%, kernel 880ms 29.2%, ..." of all vCPUs; nothing where no time is known.
-std::string split_line(const TimeSplit& split) {
+std::string split_line(const std::optional<TimeSplit>& known) {
+    if (!known) return {};
+    const TimeSplit& split = *known;
     const double all = split.guest_ns + split.kernel_ns + split.vmm_ns + split.halted_ns;
     if (!(all > 0.0)) return {};
     std::vector<std::string> parts;

@@ -158,7 +158,11 @@ void adjust_p_values(Comparison& comparison, std::size_t run) {
     }
 }
 
-TimeSplit split_of(const RunSums& repeats) {
+std::optional<TimeSplit> split_of(const Run& run, const RunSums& repeats) {
+    const bool is_known = std::ranges::all_of(run.repeats, [](const Snapshot& snapshot) {
+        return snapshot.split && snapshot.detail >= CountDetail::time;
+    });
+    if (!is_known) return std::nullopt;
     TimeSplit split;
     const auto number = static_cast<double>(repeats.size());
     for (const Sums& sums : repeats) {
@@ -177,7 +181,7 @@ RunSummary summarise(const Run& run, const RunSums& repeats) {
     RunSummary summary;
     summary.label = run.label;
     summary.repeats = repeats.size();
-    summary.split = split_of(repeats);
+    summary.split = split_of(run, repeats);
     summary.facts = run_facts(run);
     summary.parameters = run.repeats.front().host.parameters;
     for (const Sums& sums : repeats) {

@@ -68,8 +68,7 @@ struct ReasonRow {
     bool operator==(const ReasonRow&) const = default;
 };
 
-/// Where the vCPUs' time went, in nanoseconds, mean over the repetitions. Parts that are not known
-/// are 0; all of them are for imported counts.
+/// Where the vCPUs' time went, in nanoseconds, mean over the repetitions.
 struct TimeSplit {
     double guest_ns = 0.0;
     double kernel_ns = 0.0;
@@ -89,7 +88,7 @@ struct RunSummary {
     std::string label;
     std::size_t repeats = 1;
     double duration_s = 0.0;  ///< Mean over the repetitions; 0: not known.
-    TimeSplit split;
+    std::optional<TimeSplit> split;  ///< None where a part is not known, as of imported counts.
     std::vector<Fact> facts;  ///< The same names in the same order for all runs of a comparison.
     std::map<std::string, std::string> parameters;  ///< Of kvm's modules: "kvm_amd.npt" -> "1".
     Lost lost;                ///< Of all repetitions together.

@@ -26,7 +26,7 @@ std::string heading_line() {
 }
 
 std::string exit_line(const Vm& vm, const std::string& vcpu, const ExitStats& stats,
-                      CountDetail detail) {
+                      const Snapshot& snapshot) {
     std::vector<std::string> cells = {csv_foreign(vm.name),
                                       fmt::format("{}", vm.pid),
                                       csv_foreign(vm.vmm),
@@ -39,8 +39,8 @@ std::string exit_line(const Vm& vm, const std::string& vcpu, const ExitStats& st
                                       fmt::format("{}", stats.code)};
     for (const char* key : data_fields) {
         const Field& field = *find_field(key);
-        const bool counted = field.needs <= detail;
-        cells.push_back(counted ? plain_value(field.value(stats, {.isa = vm.isa})) : "");
+        const bool known = is_known(field, snapshot);
+        cells.push_back(known ? plain_value(field.value(stats, {.isa = vm.isa})) : "");
     }
     cells.emplace_back(vm.ended ? "1" : "0");
     return csv_line(cells);
@@ -85,14 +85,14 @@ std::string to_csv(const Snapshot& snapshot, bool per_vcpu) {
     for (const Vm& vm : snapshot.vms) {
         if (!per_vcpu) {
             for (const ExitStats& stats : exits_by_reason(vm)) {
-                out += exit_line(vm, "all", stats, snapshot.detail);
+                out += exit_line(vm, "all", stats, snapshot);
             }
             continue;
         }
         for (const Vcpu& vcpu : vm.vcpus) {
             const std::string id = fmt::format("{}", vcpu.id);
             for (const ExitStats& stats : vcpu.exits) {
-                out += exit_line(vm, id, stats, snapshot.detail);
+                out += exit_line(vm, id, stats, snapshot);
             }
         }
     }

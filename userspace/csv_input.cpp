@@ -268,7 +268,10 @@ Snapshot read_snapshot(std::string_view text) {
             add_lost(snapshot.lost, row);
             continue;
         }
-        if (!row.at("time_ns").empty()) snapshot.detail = CountDetail::time;
+        if (!row.at("time_ns").empty()) {
+            snapshot.detail = CountDetail::time;
+            snapshot.split = !row.at("vmm_ns").empty() && !row.at("halted_ns").empty();
+        }
         vms.add(row);
     }
     snapshot.vms = std::move(vms).take();

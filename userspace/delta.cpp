@@ -187,6 +187,7 @@ Delta operator-(const Snapshot& later, const Snapshot& earlier) {
     interval.duration_s = std::max(0.0, later.duration_s - earlier.duration_s);
     interval.host = later.host;
     interval.detail = later.detail;
+    interval.split = later.split && earlier.split;
     interval.attach = later.attach;
     interval.lost = lost_since(later.lost, earlier.lost);
     interval.cost = cost_since(later.cost, earlier.cost);
@@ -213,6 +214,7 @@ Delta& Delta::operator+=(const Delta& next) {
     interval.duration_s += next.interval.duration_s;
     interval.host = next.interval.host;
     interval.detail = next.interval.detail;
+    interval.split = interval.split && next.interval.split;
     interval.attach = next.interval.attach;
     for (const LostCause& cause : lost_causes()) {
         interval.lost.*cause.value =

@@ -67,11 +67,12 @@ constexpr std::array table = {
     Field{"rate", "", "RATE/s", Unit::per_second, CountDetail::count, rate_value, nullptr},
     Field{"time", "time_ns", "TIME", Unit::nanoseconds, CountDetail::time,
           stored_value<&ExitStats::time_ns>, &ExitStats::time_ns},
-    Field{"kernel", "", "KERNEL", Unit::nanoseconds, CountDetail::time, kernel_value, nullptr},
+    Field{"kernel", "", "KERNEL", Unit::nanoseconds, CountDetail::time, kernel_value, nullptr,
+          true},
     Field{"vmm", "vmm_ns", "VMM", Unit::nanoseconds, CountDetail::time,
-          stored_value<&ExitStats::vmm_ns>, &ExitStats::vmm_ns},
+          stored_value<&ExitStats::vmm_ns>, &ExitStats::vmm_ns, true},
     Field{"halted", "halted_ns", "HALTED", Unit::nanoseconds, CountDetail::time,
-          stored_value<&ExitStats::halted_ns>, &ExitStats::halted_ns},
+          stored_value<&ExitStats::halted_ns>, &ExitStats::halted_ns, true},
     Field{"mean", "mean_ns", "MEAN", Unit::nanoseconds, CountDetail::time, mean_value, nullptr},
     Field{"p50", "p50_ns", "P50", Unit::nanoseconds, CountDetail::histogram, percentile_value<50>,
           nullptr},
@@ -101,6 +102,10 @@ bool ordered(const Value& a, const Value& b) {
 }  // namespace
 
 std::span<const Field> fields() { return table; }
+
+bool is_known(const Field& field, const Snapshot& snapshot) {
+    return field.needs <= snapshot.detail && (snapshot.split || !field.of_split);
+}
 
 const Field* find_field(std::string_view key) {
     const auto* found = std::ranges::find(table, key, &Field::key);

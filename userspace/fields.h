@@ -37,7 +37,11 @@ struct Field {
     Value (*value)(const ExitStats&, const FieldContext&);
     /// Where the value is stored if it is no derived one; this is what files hold.
     std::uint64_t ExitStats::*stored;
+    bool of_split = false;  ///< A part of the time: known where Snapshot::split.
 };
+
+/// Whether a snapshot can tell a field's values.
+bool is_known(const Field& field, const Snapshot& snapshot);
 
 /// All fields, in the order of a full table.
 std::span<const Field> fields();

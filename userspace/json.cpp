@@ -47,23 +47,24 @@ Json histogram_json(const Histogram& histogram) {
     return pairs;
 }
 
-Json exit_json(const ExitStats& stats, Isa isa, CountDetail detail) {
+Json exit_json(const ExitStats& stats, Isa isa, const Snapshot& snapshot) {
     Json object = {{"reason", exit_reason_name(isa, stats.code)},
                    {"code", stats.code},
                    {"level", static_cast<int>(stats.level)}};
     for (const Field& field : fields()) {
-        if (field.stored == nullptr || field.needs > detail) continue;
-        object[std::string(field.data_name)] = stats.*field.stored;
+        if (field.stored == nullptr || field.needs > snapshot.detail) continue;
+        object[std::string(field.data_name)] =
+            is_known(field, snapshot) ? Json(stats.*field.stored) : Json(nullptr);
     }
-    if (detail >= CountDetail::histogram) object["histogram"] = histogram_json(stats.histogram);
+    if (snapshot.detail >= CountDetail::histogram) object["histogram"] = histogram_json(stats.histogram);
     return object;
 }
 
-Json vcpu_json(const Vcpu& vcpu, Isa isa, CountDetail detail) {
+Json vcpu_json(const Vcpu& vcpu, Isa isa, const Snapshot& snapshot) {
     Json exits = Json::array();
-    for (const ExitStats& stats : vcpu.exits) exits.push_back(exit_json(stats, isa, detail));
+    for (const ExitStats& stats : vcpu.exits) exits.push_back(exit_json(stats, isa, snapshot));
     Json object = {{"id", vcpu.id}, {"tid", vcpu.tid}};
-    if (detail >= CountDetail::time) object["guest_ns"] = vcpu.guest_ns;
+    if (snapshot.detail >= CountDetail::time) object["guest_ns"] = vcpu.guest_ns;
     object["kvm_exits"] = vcpu.kvm_exits ? Json(*vcpu.kvm_exits) : Json(nullptr);
     object["exits"] = std::move(exits);
     return object;
@@ -74,9 +75,9 @@ void add_known(Json& object, const char* key, const std::string& value) {
     if (!value.empty()) object[key] = value;
 }
 
-Json vm_json(const Vm& vm, CountDetail detail) {
+Json vm_json(const Vm& vm, const Snapshot& snapshot) {
     Json vcpus = Json::array();
-    for (const Vcpu& vcpu : vm.vcpus) vcpus.push_back(vcpu_json(vcpu, vm.isa, detail));
+    for (const Vcpu& vcpu : vm.vcpus) vcpus.push_back(vcpu_json(vcpu, vm.isa, snapshot));
     Json object = {{"id", vm.id},
                    {"pid", vm.pid},
                    {"name", cut_bytes(vm.name, name_bytes)},
@@ -126,7 +127,7 @@ Json cost_json(const Cost& cost) {
 
 void add_snapshot(Json& object, const Snapshot& snapshot) {
     Json vms = Json::array();
-    for (const Vm& vm : snapshot.vms) vms.push_back(vm_json(vm, snapshot.detail));
+    for (const Vm& vm : snapshot.vms) vms.push_back(vm_json(vm, snapshot));
     object["taken_at"] = snapshot.taken_at;
     object["duration_s"] = snapshot.duration_s;
     if (snapshot.detail < CountDetail::histogram) object["detail"] = detail_name(snapshot.detail);
@@ -173,13 +174,16 @@ Json cells_json(const Comparison& comparison, const ReasonRow& row) {
 Json summary_json(const RunSummary& run) {
     Json facts = Json::object();
     for (const Fact& fact : run.facts) add_known(facts, fact.name.c_str(), fact.value);
+    const auto part = [&run](double TimeSplit::*ns) {
+        return run.split ? Json((*run.split).*ns) : Json(nullptr);
+    };
     return {{"label", run.label},
             {"repeats", run.repeats},
             {"duration_s", run.duration_s},
-            {"guest_ns", run.split.guest_ns},
-            {"kernel_ns", run.split.kernel_ns},
-            {"vmm_ns", run.split.vmm_ns},
-            {"halted_ns", run.split.halted_ns},
+            {"guest_ns", part(&TimeSplit::guest_ns)},
+            {"kernel_ns", part(&TimeSplit::kernel_ns)},
+            {"vmm_ns", part(&TimeSplit::vmm_ns)},
+            {"halted_ns", part(&TimeSplit::halted_ns)},
             {"facts", std::move(facts)},
             {"parameters", run.parameters},
             {"lost", lost_json(run.lost)}};
@@ -326,16 +330,22 @@ Histogram read_histogram(const Node& node) {
     return histogram;
 }
 
-ExitStats read_exit(const Node& node, CountDetail detail) {
+/// Whether a part of the time is not known is noted in the snapshot.
+ExitStats read_exit(const Node& node, Snapshot& snapshot) {
     ExitStats stats;
     (void)node.at("reason").text();  // The code says it all; names change with versions.
     stats.code = node.at("code").number<std::uint32_t>();
     if (node.has("level")) stats.level = read_level(node.at("level"));
     for (const Field& field : fields()) {
-        if (field.stored == nullptr || field.needs > detail) continue;
-        stats.*field.stored = node.at(std::string(field.data_name).c_str()).number();
+        if (field.stored == nullptr || field.needs > snapshot.detail) continue;
+        const std::string name(field.data_name);
+        if (field.of_split && !node.has_value(name.c_str())) {
+            snapshot.split = false;
+        } else {
+            stats.*field.stored = node.at(name.c_str()).number();
+        }
     }
-    if (detail >= CountDetail::histogram) stats.histogram = read_histogram(node.at("histogram"));
+    if (snapshot.detail >= CountDetail::histogram) stats.histogram = read_histogram(node.at("histogram"));
     return stats;
 }
 
@@ -348,7 +358,7 @@ void order_unique(std::vector<T>& values, Key key, const Node& node, std::string
     }
 }
 
-Vcpu read_vcpu(const Node& node, CountDetail detail) {
+Vcpu read_vcpu(const Node& node, Snapshot& snapshot) {
     Vcpu vcpu;
     vcpu.id = node.at("id").number<std::uint32_t>();
     if (node.has("tid")) vcpu.tid = node.at("tid").number<std::uint32_t>();
@@ -356,14 +366,14 @@ Vcpu read_vcpu(const Node& node, CountDetail detail) {
     if (node.has_value("kvm_exits")) vcpu.kvm_exits = node.at("kvm_exits").number();
     const Node exits = node.at("exits");
     for (const Node& element : exits.elements()) {
-        vcpu.exits.push_back(read_exit(element, detail));
+        vcpu.exits.push_back(read_exit(element, snapshot));
     }
     const auto key = [](const ExitStats& stats) { return std::tuple(stats.level, stats.code); };
     order_unique(vcpu.exits, key, exits, "exit code");
     return vcpu;
 }
 
-Vm read_vm(const Node& node, CountDetail detail) {
+Vm read_vm(const Node& node, Snapshot& snapshot) {
     Vm vm;
     vm.id = node.at("id").text();
     vm.pid = node.at("pid").number<std::uint32_t>();
@@ -380,7 +390,7 @@ Vm read_vm(const Node& node, CountDetail detail) {
     if (node.has("uid")) vm.uid = node.at("uid").number<std::uint32_t>();
     vm.executable = node.text_or_none("executable");
     const Node vcpus = node.at("vcpus");
-    for (const Node& element : vcpus.elements()) vm.vcpus.push_back(read_vcpu(element, detail));
+    for (const Node& element : vcpus.elements()) vm.vcpus.push_back(read_vcpu(element, snapshot));
     order_unique(vm.vcpus, &Vcpu::id, vcpus, "vCPU");
     return vm;
 }
@@ -432,7 +442,7 @@ Snapshot read_snapshot(const Node& node) {
     const Node vms = node.at("vms");
     std::set<std::string> ids;
     for (const Node& element : vms.elements()) {
-        snapshot.vms.push_back(read_vm(element, snapshot.detail));
+        snapshot.vms.push_back(read_vm(element, snapshot));
         if (!ids.insert(snapshot.vms.back().id).second) vms.fail("holds the same id twice");
     }
     snapshot.lost = read_lost(node.at("lost"));

@@ -138,7 +138,7 @@ void toggle_baseline(State& state) {
         state.note = "no baseline";
         return;
     }
-    Baseline baseline{state.taken_at, state.interval_s, {}};
+    Baseline baseline{state.taken_at, state.interval_s, {}, state.split};
     const bool cumulative = std::exchange(state.cumulative, false);
     for (const auto& [id, track] : state.tracks) {
         if (track.vm.ended || !track.seen) continue;

@@ -88,6 +88,7 @@ struct Baseline {
     std::string label;
     double duration_s = 0.0;
     std::map<std::string, OfVm> vms;
+    bool split = true;  ///< Snapshot::split of what it was made from.
     /// Of the VM of that name; of the only one, if names do not match but there is no choice.
     [[nodiscard]] const OfVm* find(const std::string& name) const;
 };
@@ -136,6 +137,7 @@ struct State {
     double interval_s = 0.0;   ///< Between the newest two.
     double zero_s = 0.0;       ///< When the counts were set to zero.
     Lost lost;
+    bool split = true;  ///< Snapshot::split of the last sample.
     Cost cost;
     double cpu_share = 0.0;    ///< Of a core, by exittop itself, in the last interval.
     double ns_per_event = 0.0; ///< In the kernel; 0: not measured.

@@ -72,6 +72,7 @@ std::optional<double> comparable(const Field& field, const ExitStats& stats,
 struct FieldCells {
     std::vector<const Field*> fields;
     bool per_second = false;  // of the interval, not sums
+    bool split = true;        // Snapshot::split
     bool ratio = false;
     std::vector<ExitStats> baseline;
     FieldContext baseline_context;
@@ -79,6 +80,7 @@ struct FieldCells {
     [[nodiscard]] std::string print(std::size_t column, const ExitStats& stats,
                                     const FieldContext& context) const {
         const Field& field = *fields[column];
+        if (field.of_split && !split) return "-";
         if (ratio && field.unit != Unit::text) {
             const ExitStats* base = find_stats(baseline, reason_key(stats));
             const auto now = comparable(field, stats, context);
@@ -96,8 +98,10 @@ struct FieldCells {
 FieldCells field_cells(const State& state, const VmTrack& track) {
     FieldCells cells;
     cells.per_second = !state.cumulative;
+    cells.split = state.split;
     if (!state.baseline) return cells;
     cells.ratio = true;
+    cells.split = state.split && state.baseline->split;
     if (const Baseline::OfVm* base = state.baseline->find(track.vm.name)) {
         cells.baseline = base->exits;
         cells.baseline_context = {track.vm.isa, sum_of(base->exits).count,
@@ -178,8 +182,7 @@ double busy_of(const ExitStats& sum) {
     return static_cast<double>(saturating_subtract(sum.time_ns, sum.halted_ns));
 }
 
-VmNumbers vm_numbers(const State& state, const VmTrack& track) {
-    if (track.vm.silent) return {"-", "-", "-"};
+VmNumbers known_vm_numbers(const State& state, const VmTrack& track) {
     if (state.baseline) {
         const Baseline::OfVm* base = state.baseline->find(track.vm.name);
         const ExitStats sum = base ? sum_of(base->exits) : ExitStats{};
@@ -196,6 +199,14 @@ VmNumbers vm_numbers(const State& state, const VmTrack& track) {
     for (const ReasonTrack& reason : track.reasons) sum += exits_since(reason.now, reason.zero);
     return {group_digits(sum.count), print_ns(static_cast<std::uint64_t>(busy_of(sum))),
             print_percent(track.guest)};
+}
+
+VmNumbers vm_numbers(const State& state, const VmTrack& track) {
+    if (track.vm.silent) return {"-", "-", "-"};
+    VmNumbers numbers = known_vm_numbers(state, track);
+    // Those halted are to be left out.
+    if (!state.split || (state.baseline && !state.baseline->split)) numbers.cores = "-";
+    return numbers;
 }
 
 std::uint32_t vcpu_of(const std::string& key) {
@@ -370,6 +381,7 @@ LiveTable vcpu_list(const State& state, const VmTrack& track) {
             return state.cumulative ? group_digits(sum.count)
                                     : print_rate(as_rate(static_cast<double>(sum.count), seconds));
         }
+        if ((column == 3 || column == 4) && !state.split) return std::string("-");
         if (column == 3) return print_percent(std::min(as_rate(busy_of(sum) * 1e-9, seconds), 1.0));
         if (column == 4) {
             const double halted = static_cast<double>(sum.halted_ns) * 1e-9;

@@ -200,6 +200,7 @@ void take_sample(State& state, Sample&& sample) {
     state.interval_s = std::max(0.0, snapshot.duration_s - state.duration_s);
     state.duration_s = snapshot.duration_s;
     state.lost = snapshot.lost;
+    state.split = snapshot.split;
     take_cost(state, snapshot.cost);
     for (auto& [id, track] : state.tracks) track.seen = false;
     std::set<std::string> faded;
@@ -223,7 +224,7 @@ const Baseline::OfVm* Baseline::find(const std::string& name) const {
 }
 
 Baseline baseline_from(const Snapshot& run, std::string label) {
-    Baseline baseline{std::move(label), run.duration_s, {}};
+    Baseline baseline{std::move(label), run.duration_s, {}, run.split};
     for (const Vm& vm : run.vms) {
         const double guest = guest_share(per_second(guest_time(vm), run.duration_s), vm);
         baseline.vms.insert_or_assign(vm.name, Baseline::OfVm{exits_by_reason(vm), guest});

@@ -265,13 +265,16 @@ std::string info_labels(const LabelledVm& labelled) {
         foreign(vm.pod.uid), vm.uid ? fmt::format("{}", *vm.uid) : "", foreign(vm.executable));
 }
 
-void write_times(Writer& writer, Vms vms) {
-    writer.begin("exittop_vm_vmm_seconds_total");
-    for (const LabelledVm& each : vms) writer.time(each.label, each.vm->vmm_ns);
-    writer.begin("exittop_vm_halted_seconds_total");
-    for (const LabelledVm& each : vms) writer.time(each.label, each.vm->halted_ns);
+void write_times(Writer& writer, Vms vms, bool is_split) {
+    if (is_split) {
+        writer.begin("exittop_vm_vmm_seconds_total");
+        for (const LabelledVm& each : vms) writer.time(each.label, each.vm->vmm_ns);
+        writer.begin("exittop_vm_halted_seconds_total");
+        for (const LabelledVm& each : vms) writer.time(each.label, each.vm->halted_ns);
+    }
     writer.begin("exittop_vm_guest_seconds_total");
     for (const LabelledVm& each : vms) writer.time(each.label, each.vm->guest_ns);
+    if (!is_split) return;  // The ratio leaves out the halted time.
     writer.begin("exittop_vm_exit_time_ratio");
     for (const LabelledVm& each : vms) writer.number(each.label, each.vm->exit_ratio);
 }
@@ -373,7 +376,7 @@ std::string prometheus_text(const Snapshot& snapshot, std::span<const VmSeries> 
         std::ranges::any_of(vms, [](const VmSeries& vm) { return !vm.by_vcpu.empty(); });
     Writer writer;
     write_reasons(writer, labelled, snapshot.detail);
-    if (snapshot.detail >= CountDetail::time) write_times(writer, labelled);
+    if (snapshot.detail >= CountDetail::time) write_times(writer, labelled, snapshot.split);
     write_untraced(writer, labelled);
     write_vms(writer, labelled);
     if (per_vcpu) write_vcpus(writer, labelled, snapshot.detail);

@@ -108,9 +108,10 @@ constexpr std::array time_parts = {TimePart{"guest", &TimeSplit::guest_ns},
                                    TimePart{"VMM", &TimeSplit::vmm_ns},
                                    TimePart{"halted", &TimeSplit::halted_ns}};
 
-double all_time(const TimeSplit& split) {
+/// 0 where a part is not known.
+double all_time(const RunSummary& run) {
     double sum = 0.0;
-    for (const TimePart& part : time_parts) sum += split.*part.ns;
+    for (const TimePart& part : time_parts) sum += run.split ? (*run.split).*part.ns : 0.0;
     return sum;
 }
 
@@ -126,7 +127,7 @@ std::string times_html(const Comparison& comparison) {
     std::vector<TimePart> parts(time_parts.begin(), time_parts.end());
     std::erase_if(parts, [&](const TimePart& part) {
         return std::ranges::none_of(comparison.runs, [&](const RunSummary& run) {
-            return run.split.*part.ns > 0.0;
+            return run.split && (*run.split).*part.ns > 0.0;
         });
     });
     if (parts.empty()) return {};
@@ -140,9 +141,11 @@ std::string times_html(const Comparison& comparison) {
         const RunSummary& summary = comparison.runs[run];
         out += fmt::format("<tr><th scope=\"row\">{} {}</th>", letter_mark(run),
                            html_text(summary.label));
-        out += fmt::format("<td>{}</td>", print_time(std::optional(all_time(summary.split))));
+        const double all = all_time(summary);
+        out += fmt::format("<td>{}</td>",
+                           print_time(summary.split ? std::optional(all) : std::nullopt));
         for (const TimePart& part : parts) {
-            out += time_cell(summary.split.*part.ns, all_time(summary.split));
+            out += time_cell(summary.split ? (*summary.split).*part.ns : 0.0, all);
         }
         out += "</tr>\n";
     }

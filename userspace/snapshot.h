@@ -141,6 +141,9 @@ struct Snapshot {
     std::string taken_at;     ///< ISO 8601, UTC, when the counting ended.
     double duration_s = 0.0;  ///< How long was counted.
     CountDetail detail = CountDetail::histogram;  ///< What it leaves out is 0 or empty, not shown.
+    /// Whether the VMM's time and the halted time are known. Else they are 0 and not shown, and what
+    /// is computed from them is unknown.
+    bool split = true;
     std::string attach;       ///< The way to the tracepoints ("tp_btf"); empty: not known.
     HostFacts host;
     std::vector<Vm> vms;      ///< Running ones and those that ended meanwhile, by name, then id.

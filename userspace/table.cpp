@@ -25,12 +25,12 @@ constexpr std::array wide_columns = {"name",   "count", "share", "rate", "time",
                                      "halted", "mean",  "p50",   "p99",  "max"};
 
 // Those that fit, of what was counted.
-std::vector<const Field*> columns_for(std::size_t width, CountDetail detail) {
+std::vector<const Field*> columns_for(std::size_t width, const Snapshot& snapshot) {
     std::vector<const Field*> columns;
-    const auto append = [&columns, detail](const auto& keys) {
+    const auto append = [&](const auto& keys) {
         for (const char* key : keys) {
             const Field* field = find_field(key);
-            if (field->needs <= detail) columns.push_back(field);
+            if (is_known(*field, snapshot)) columns.push_back(field);
         }
     };
     if (width >= wide) {
@@ -55,8 +55,9 @@ std::string print_exits(const ExitStats& sum, double duration_s) {
 }
 
 // Where the time of the exits went: "time in exits 12.3s: 40.1% kernel, 12.0% VMM, 47.9% halted".
-std::string print_split(const ExitStats& sum) {
+std::string print_split(const ExitStats& sum, bool is_split) {
     if (sum.time_ns == 0) return {};
+    if (!is_split) return fmt::format("time in exits {}", print_ns(sum.time_ns));
     const auto part = [&sum](const char* key) {
         const auto ns = std::get<std::uint64_t>(find_field(key)->value(sum, {}));
         return print_percent(static_cast<double>(ns) / static_cast<double>(sum.time_ns));
@@ -93,7 +94,7 @@ std::string draw_reasons(std::vector<ExitStats> exits, Isa isa, const Snapshot& 
     const Field* sort = options.sort != nullptr ? options.sort : find_field("count");
     sort_exits(exits, *sort, context);
 
-    const std::vector<const Field*> fields_shown = columns_for(options.width, snapshot.detail);
+    const std::vector<const Field*> fields_shown = columns_for(options.width, snapshot);
     std::vector<GridColumn> columns;
     for (const Field* field : fields_shown) {
         columns.push_back({std::string(field->heading), alignment(field->unit)});
@@ -127,7 +128,7 @@ std::string vm_heading(const Vm& vm, const ExitStats& sum, const Snapshot& snaps
         display_width(name) + display_width(facts) + display_width(exits) + 7;
     const std::string gap = needed > options.width ? fmt::format("\n{:{}}", "", indent) : "  ";
     std::string out = strong("VM " + name, options.color) + gap + facts + "  " + exits + "\n";
-    const std::string split = print_split(sum);
+    const std::string split = print_split(sum, snapshot.split);
     if (!split.empty()) out += fmt::format("{:{}}{}\n", "", indent, split);
     return out;
 }

@@ -48,6 +48,11 @@ def check(result: Result) -> None:
             raise Mismatch(f"{name}: {total} exits, lost {run['lost']}")
         if said not in told or (not said and "cannot" in told):
             raise Mismatch(f"{name}: it says {told}")
+        parts = {each[part] is None for vm in run["vms"] for each in vm["vcpus"][0]["exits"]
+                 for part in ("vmm_ns", "halted_ns")}
+        if parts != {bool(missing)}:
+            raise Mismatch(f"{name}: the VMM's time and the halted time should "
+                           f"{'not ' if missing else ''}be known: {run['vms'][0]}")
         known = all(vm["vcpus"][0]["kvm_exits"] is not None for vm in run["vms"])
         if known == (name == "order"):
             raise Mismatch(f"{name}: KVM's own count is {'' if known else 'not '}known")

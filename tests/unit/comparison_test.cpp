@@ -55,9 +55,22 @@ TEST(Comparison, CountsDeltasAndRatios) {
     EXPECT_NE(row(comparison, "HLT").explanation, "");
     EXPECT_EQ(comparison.total.cells[0].count, 483);
     EXPECT_EQ(comparison.total.cells[1].versus->delta, 121'342 - 483);
-    EXPECT_EQ(comparison.runs[0].split.guest_ns, 4e9);
-    EXPECT_EQ(comparison.runs[0].split.kernel_ns, 424'000.0 + 20'000.0 + 98'000.0);
+    EXPECT_EQ(comparison.runs[0].split->guest_ns, 4e9);
+    EXPECT_EQ(comparison.runs[0].split->kernel_ns, 424'000.0 + 20'000.0 + 98'000.0);
     EXPECT_TRUE(comparison.warnings.empty());
+}
+
+TEST(Comparison, WhereTheTimeWentIsKnownIfEachRepetitionKnowsIt) {
+    exittop::Run unsplit = test::make_ept_run();
+    unsplit.repeats.push_back(unsplit.repeats[0]);
+    unsplit.repeats[1].split = false;
+    exittop::Run counted = test::make_ept_run();
+    counted.repeats[0].detail = CountDetail::count;
+    const std::vector<exittop::Run> runs = {test::make_ept_run(), unsplit, counted};
+    const Comparison comparison = compare_runs(runs, Basis::count);
+    EXPECT_TRUE(comparison.runs[0].split);
+    EXPECT_FALSE(comparison.runs[1].split);
+    EXPECT_FALSE(comparison.runs[2].split);
 }
 
 TEST(Comparison, Normalized) {

@@ -135,6 +135,7 @@ Snapshot any_snapshot() {
     }
     snapshot.detail =
         *rc::gen::element(CountDetail::count, CountDetail::time, CountDetail::histogram);
+    snapshot.split = *rc::gen::arbitrary<bool>();
     snapshot.lost.table_full = *rc::gen::inRange<std::uint64_t>(0, 3);
     snapshot.lost.untraced = *rc::gen::arbitrary<std::uint64_t>();
     return snapshot;

@@ -82,6 +82,17 @@ TEST(Csv, EveryLineHasEveryColumn) {
     }));
 }
 
+TEST(Csv, WhatIsNotKnownIsEmpty) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.split = false;
+    const auto lines = parse_lines(to_csv(snapshot, false));
+    for (const auto& [name, known] : {std::pair{"vmm_ns", false}, std::pair{"halted_ns", false},
+                                      std::pair{"time_ns", true}}) {
+        const auto column = std::ranges::find(lines[0], name) - lines[0].begin();
+        EXPECT_NE(lines[1][static_cast<std::size_t>(column)].empty(), known) << name;
+    }
+}
+
 TEST(Csv, CountsAddUp) {
     const auto lines = parse_lines(to_csv(test::make_snapshot(), false));
     const auto column = static_cast<std::size_t>(

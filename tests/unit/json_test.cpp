@@ -50,6 +50,24 @@ TEST(Json, IsReadBack) {
     EXPECT_EQ(*empty, plain_run({}));
 }
 
+TEST(Json, PartsOfTheTimeThatAreNotKnownAreNull) {
+    Snapshot snapshot = plain_snapshot();
+    snapshot.split = false;
+    for (Vm& vm : snapshot.vms) {
+        for (Vcpu& vcpu : vm.vcpus) {
+            for (ExitStats& stats : vcpu.exits) stats.vmm_ns = stats.halted_ns = 0;
+        }
+    }
+    const std::string text = to_json(snapshot);
+    EXPECT_NE(text.find("\"vmm_ns\":null,\"halted_ns\":null"), std::string::npos);
+    EXPECT_EQ(from_json(text), plain_run(snapshot));
+    // A part that is missing is not known either.
+    Snapshot split = snapshot;
+    split.split = true;
+    const auto read = from_json(replaced(to_json(split), "\"vmm_ns\":0,", ""));
+    EXPECT_EQ(read, plain_run(snapshot));
+}
+
 TEST(Json, RunsAreReadBack) {
     exittop::Run run;
     run.label = "ept=0";

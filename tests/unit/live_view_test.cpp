@@ -94,6 +94,15 @@ TEST(LiveView, losses_cannot_be_missed) {
     EXPECT_EQ(draw(state, Glyphs::utf8)[0].front().role, Role::alarm);
 }
 
+TEST(LiveView, parts_of_the_time_that_are_not_known_have_no_numbers) {
+    Sample sample = made_sample(made_vms(), 4, "4242.1");
+    sample.snapshot.split = false;
+    State state = apply(apply(made_state(), Resize{30, 200}), std::move(sample));
+    const std::string vms = frame(state);
+    state = apply(std::move(state), Key{KeyCode::enter});
+    expect_golden("live_unsplit.txt", vms + frame(state));
+}
+
 TEST(LiveView, no_vm_yet) {
     State state = apply(State{}, Resize{10, 60});
     EXPECT_NE(frame(state).find("Starting"), std::string::npos);

@@ -56,6 +56,18 @@ TEST(Prometheus, Golden) {
                         text_of(sample(), {.top_reasons = 2}, CountDetail::histogram));
 }
 
+TEST(Prometheus, WhereTheTimeWentIsThereWhereItIsKnown) {
+    Snapshot snapshot = sample();
+    snapshot.split = false;
+    const std::string text = text_of(snapshot);
+    for (const char* family : {"exittop_vm_vmm_seconds_total", "exittop_vm_halted_seconds_total",
+                               "exittop_vm_exit_time_ratio"}) {
+        EXPECT_EQ(text.find(family), std::string::npos) << family;
+        EXPECT_NE(text_of(sample()).find(family), std::string::npos) << family;
+    }
+    EXPECT_NE(text.find("exittop_vm_guest_seconds_total"), std::string::npos);
+}
+
 TEST(Prometheus, ExitsThatKvmDidNotTraceAreThereWhereTheyAreKnown) {
     constexpr std::string_view family = "exittop_vm_untraced_exits_total{";
     const auto untraced = [&](const Snapshot& snapshot) {

@@ -64,6 +64,17 @@ TEST(Table, Histogram) {
     EXPECT_LE(widest_line(table), 80U);
 }
 
+TEST(Table, WhereTheTimeWentIsNotShownWhereItIsNotKnown) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.split = false;
+    const std::string table = dump_table(snapshot, {.width = 200});
+    for (const char* word : {"VMM ", "HALTED", "KERNEL", "% kernel", "halted"}) {
+        EXPECT_EQ(table.find(word), std::string::npos) << word << table;
+    }
+    EXPECT_NE(table.find("time in exits 4.47s\n"), std::string::npos) << table;
+    EXPECT_NE(table.find("MEAN"), std::string::npos);
+}
+
 TEST(Table, LossesCannotBeMissed) {
     Snapshot snapshot = test::make_snapshot();
     snapshot.vms.resize(1);
