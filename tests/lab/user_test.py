@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """exittop as the service runs it: as a user of its own with the capabilities of exittop.service and
-no others, under Debian's settings, counts what the kernel counts and tells the paging mode."""
+no others, under Debian's settings and with a root that is read-only, counts what the kernel counts
+and tells the paging mode."""
 
 import json
 import re
@@ -21,7 +22,7 @@ _SCRIPT = r"""
 as_user() {
     capabilities=$1
     shift
-    /lab/setpriv --reuid=61184 --regid=61184 --clear-groups --no-new-privs \
+    chroot /ro /lab/setpriv --reuid=61184 --regid=61184 --clear-groups --no-new-privs \
         --bounding-set=-all$capabilities --inh-caps=-all$capabilities \
         --ambient-caps=-all$capabilities "$@"
 }
@@ -29,6 +30,11 @@ echo 1 >/proc/sys/kernel/kptr_restrict
 echo 3 >/proc/sys/kernel/perf_event_paranoid
 echo 2 >/proc/sys/kernel/unprivileged_bpf_disabled
 load_kvm 1 || exit 1
+mkdir /ro
+mount --bind / /ro
+mount -o remount,ro,bind /ro
+for folder in proc sys dev; do mount --rbind /$folder /ro/$folder; done
+touch /ro/written 2>/dev/null && exit 1
 as_user "$UNIT_CAPABILITIES" exittop check >/out/check.txt 2>&1
 for less in $UNIT_LESS; do
     as_user "$less" exittop dump --duration 0.1 >/out/less 2>&1
@@ -37,18 +43,18 @@ done
 # Without BTF of the modules there are two ways: one is for older kernels, the other takes a right.
 mkdir /tmp/btf
 cp /sys/kernel/btf/vmlinux /tmp/btf
-mount --bind /tmp/btf /sys/kernel/btf
+mount --bind /tmp/btf /ro/sys/kernel/btf
 as_user "$UNIT_CAPABILITIES" exittop dump --duration 100ms >/out/no-way.txt 2>&1
 echo $? >>/out/no-way.txt
-umount /sys/kernel/btf
+umount /ro/sys/kernel/btf
 guests() {
     micro_vm --rounds 300 --end-ms 500 -- qemu-system-x86_64 -name "$1"
     micro_vm --vms 2 --vcpus 2 --rounds 200 --end-ms 500 -- qemu-system-x86_64 -name "$1"
 }
 echo "#!/bin/sh
-while [ ! -e /tmp/done ]; do sleep 0.1; done" >/tmp/wait.sh
-chmod +x /tmp/wait.sh
-as_user "$UNIT_CAPABILITIES" exittop dump --format json -- /tmp/wait.sh \
+while [ ! -e /done ]; do sleep 0.1; done" >/wait.sh
+chmod +x /wait.sh
+as_user "$UNIT_CAPABILITIES" exittop dump --format json -- /wait.sh \
     >/out/run.json 2>/out/run.err & counting=$!
 while ! grep -q . /out/run.err; do sleep 0.1; done
 kernel_counts_start
@@ -56,7 +62,7 @@ guests nested >/out/guests.txt
 reload_kvm 0 || exit 1
 guests shadow >>/out/guests.txt
 kernel_counts_stop /out/kernel.counts
-touch /tmp/done
+touch /done
 wait $counting
 """
 
@@ -99,7 +105,7 @@ def check(result: Result, kernel: str, vendor: str) -> None:
     less = result.text("less.txt").splitlines()
     if len(less) != len(capabilities()) or any(" 77 exittop: " not in line for line in less):
         raise Mismatch("with a capability less it is to end with status 77: " + "; ".join(less))
-    print(f"  with {', '.join(capabilities())} alone: {said}")
+    print(f"  with {', '.join(capabilities())} alone, on a read-only root: {said}")
 
 
 def main() -> int:
