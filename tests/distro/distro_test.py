@@ -53,9 +53,12 @@ def require_counts(text: str, hosts: int) -> str:
         raise Failure(f"the lab's totals are {totals}, not those of {hosts} hosts that count")
     # A table of each run and one of both.
     losses = re.findall(r"^lost: (.*)$", text, re.MULTILINE)
-    if losses != ["nothing"] * (3 * hosts):
+    # On a busy machine most reasons have exits of milliseconds, and more of those than a vCPU's slot
+    # has room for in its histograms: these are told, and counted all the same.
+    causes = set(re.findall(r"^  ([a-z_]+) +[\d,]+  [a-zA-Z]", text, re.MULTILINE))
+    if causes - {"histogram_full"} or (not causes and losses != ["nothing"] * (3 * hosts)):
         print(text)
-        raise Failure(f"in the tables of {hosts} hosts is lost: {losses}")
+        raise Failure(f"in the tables of {hosts} hosts is lost: {losses}, {causes}")
     held = re.findall(r"^KVM counted .* itself: (.*)$", text, re.MULTILINE)
     if held != ["the same"] * (2 * hosts):
         print(text)
