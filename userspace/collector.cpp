@@ -188,12 +188,18 @@ std::vector<std::string> Collector::notes() const {
     std::vector<std::string> notes;
     if (!program_.missing().empty()) notes.push_back(program_.missing());
     if (proc_.numbers == ProcView::Numbers::own) {
-        notes.emplace_back("this is a PID namespace of its own: --pid finds no VM outside of it");
+        notes.emplace_back("this is a PID namespace of its own: --pid finds no VM outside of it, and "
+                           "those there without an exit are not told");
     } else if (proc_.numbers == ProcView::Numbers::unknown) {
-        notes.emplace_back("/proc shows another PID namespace: --pid finds no VM");
+        notes.emplace_back("/proc shows another PID namespace: --pid finds no VM, and VMs without "
+                           "an exit are not told");
     } else if (proc_.hides_others) {
         notes.emplace_back("/proc hides processes of others (hidepid): VMs of theirs are known by "
                            "the beginning of their command line alone");
+    }
+    if (proc_.numbers != ProcView::Numbers::unknown && proc_.hides_files) {
+        notes.emplace_back("VMs of other users without an exit are not told: to look for them takes "
+                           "CAP_SYS_PTRACE");
     }
     return notes;
 }

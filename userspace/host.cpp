@@ -95,6 +95,9 @@ ProcView Host::proc_view(std::uint64_t kernel_pid) const {
         view.numbers = ProcView::Numbers::own;
     }
     view.hides_others = !read_line(proc / "1/comm");
+    std::error_code refused;
+    const fs::directory_iterator open_files(proc / "1/fd", refused);
+    view.hides_files = static_cast<bool>(refused);
     return view;
 }
 

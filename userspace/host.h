@@ -36,6 +36,7 @@ struct ProcView {
     };
     Numbers numbers = Numbers::unknown;
     bool hides_others = false;  ///< Mounted with hidepid: processes of others are not there.
+    bool hides_files = false;   ///< Nor what they have open, which takes CAP_SYS_PTRACE.
     bool operator==(const ProcView&) const = default;
 };
 

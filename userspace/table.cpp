@@ -288,7 +288,7 @@ std::string host_line(const HostFacts& host) {
 std::string dump_table(const Snapshot& snapshot, const TableOptions& options) {
     std::string out = header_lines(snapshot, options.width);
     if (snapshot.vms.empty()) {
-        out += "\nNo VM ran on this host meanwhile. `exittop lab` shows this table without one.\n";
+        out += "\nNo exit of a VM was seen. `exittop lab` shows this table without a VM.\n";
     }
     for (const Vm& vm : snapshot.vms) out += "\n" + draw_vm(vm, snapshot, options);
     return out + "\n" + lost_lines(snapshot.lost, options.color) + kvm_count_line(snapshot.vms);

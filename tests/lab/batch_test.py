@@ -128,7 +128,7 @@ def check(result: Result, isa: int) -> None:
         raise Mismatch(f"these are not three tables:\n{table}")
     if json.loads(result.text("gone.out"))["vms"]:
         raise Mismatch("there are VMs after the last one ended")
-    if result.text("none.csv").count("\n") != 1 or "No VM" not in result.text("none.txt"):
+    if result.text("none.csv").count("\n") != 1 or "No exit of a VM" not in result.text("none.txt"):
         raise Mismatch("an interval without VMs is shown as " + result.text("none.csv") +
                        result.text("none.txt"))
     print(f"  {len(intervals)} intervals: {said}")

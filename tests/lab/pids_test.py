@@ -101,6 +101,8 @@ def check(result: Result) -> None:
     vms = _vms(result, "hidden", set())
     _expect(vms.keys() == {"outside"}, "with hidepid", list(vms))
     _expect("hidepid" in result.text("hidden.err"), "not told", result.text("hidden.err"))
+    _expect("without an exit are not told" not in result.text("root.err"), "root sees all",
+            result.text("root.err"))
     vms = _vms(result, "root", set())
     _expect(vms.keys() == {"outside"}, "hidepid is not for root", list(vms))
     print("  inside and outside a namespace, and with hidepid: each by its own name")

@@ -95,6 +95,11 @@ def check(result: Result, kernel: str, vendor: str) -> None:
     want = "raw_tp_helper" if kernel == "6.1" else "raw_tp"
     if run["attach"] != want:
         raise Mismatch(f"attached by {run['attach']}, not by {want}")
+    # What it has no right to look for is said, where it would be missed and before.
+    told = "VMs of other users without an exit are not told"
+    for name in ("run.err", "check.txt"):
+        if told not in result.text(name):
+            raise Mismatch(f"{name} does not say what it cannot see: {result.text(name)}")
     nested = {"intel": "ept", "amd": "npt"}[vendor]
     for vm in run["vms"]:
         want = nested if vm["name"] == "nested" else "shadow"

@@ -79,7 +79,10 @@ TEST_F(Hosts, WhoseProcessesAreShown) {
         EXPECT_TRUE(Host(root_, own_pid).proc_view(each.kernel_pid).hides_others);
         write("proc/1/comm", "init\n");
         EXPECT_EQ(Host(root_, own_pid).proc_view(each.kernel_pid),
-                  (ProcView{each.numbers, false}));
+                  (ProcView{each.numbers, false, true}));
+        fs::create_directories(root_ / "proc/1/fd");
+        EXPECT_EQ(Host(root_, own_pid).proc_view(each.kernel_pid),
+                  (ProcView{each.numbers, false, false}));
     }
 }
 
