@@ -210,7 +210,7 @@ std::vector<Line> draw_nothing_yet(const State& state) {
                 {{"Counting begins by itself as soon as it is there.", Role::normal}}};
     }
     if (state.taken_at.empty()) return {{}, {{"Starting.", Role::normal}}};
-    return {{}, {{"No VM runs on this host.", Role::notice}}, {},
+    return {{}, {{"No VM has exited so far.", Role::notice}}, {},
             {{"VMs are shown here as soon as they start.", Role::normal}},
             {{"To try it without one: exittop lab", Role::normal}}};
 }

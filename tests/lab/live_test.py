@@ -285,7 +285,7 @@ def check_screens(result: Result) -> None:
     def text(name: str) -> str:
         return result.text(name + ".txt")
 
-    _expect("No VM runs" in text("no_vm"), "no word of there being no VM", text("no_vm"))
+    _expect("No VM has exited" in text("no_vm"), "no word of there being no VM", text("no_vm"))
     rows = _rows(text("vms"))
     _expect({"alpha", "beta"} <= rows.keys(), "not both VMs", text("vms"))
     _expect("\\x1b[2J" in text("hostile"), "the hostile name is not escaped", text("hostile"))
