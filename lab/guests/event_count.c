@@ -21,7 +21,7 @@ static void fail(const char *what)
 static uint64_t id_of(const char *event)
 {
     char path[256];
-    unsigned long long id;
+    unsigned long long id = 0;
     FILE *file;
 
     snprintf(path, sizeof(path), "/sys/kernel/tracing/events/kvm/%s/id", event);
