@@ -28,6 +28,7 @@ said counting /out/json.err
 said counting /out/csv.err
 kernel_counts_start
 exittop -n 3 -d 1 --sort time >/out/table.txt 2>/out/table.err & table=$!
+said counting /out/table.err
 step "VMs that start and end between the intervals"
 {
     micro_vm --rounds 300 --end-ms 1500 -- qemu-system-x86_64 -name guest=one
