@@ -270,9 +270,13 @@ bool VmTable::ended_before(const Entry& entry, std::uint64_t ns,
 
 bool VmTable::is_another(const Entry& entry, const vcpu_header& header,
                          std::span<const vcpu_slot> slots) {
+    const std::vector<Vcpu>& ended = entry.vm.vcpus;
+    if (entry.kernel_pid != header.pid ||
+        std::ranges::find(ended, header.vcpu_id, &Vcpu::id) != ended.end()) {
+        return true;
+    }
     return std::ranges::any_of(entry.live, [&](std::uint32_t number) {
-        const vcpu_header& known = slots[number].header;
-        return known.pid != header.pid || known.vcpu_id == header.vcpu_id;
+        return slots[number].header.vcpu_id == header.vcpu_id;
     });
 }
 

@@ -118,8 +118,8 @@ private:
     /// Whether a vCPU of the VM ended before `ns`, be it while the table looks at others.
     static bool ended_before(const Entry& entry, std::uint64_t ns,
                              std::span<const vcpu_slot> slots);
-    /// Whether a new vCPU cannot be of the VM: one of its vCPUs is of another process, or has the same
-    /// id. The end of that one was missed then.
+    /// Whether a new vCPU cannot be of the VM, which is of another process, or had a vCPU of that id.
+    /// The end of that one was missed, or seen too late.
     static bool is_another(const Entry& entry, const vcpu_header& header,
                            std::span<const vcpu_slot> slots);
     /// Takes the counts of an ended vCPU over into its VM.

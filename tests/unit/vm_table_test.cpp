@@ -313,6 +313,20 @@ TEST_F(Tables, AVmWhoseEndWasMissedIsNotJoinedWithTheNext) {
     }
 }
 
+TEST_F(Tables, AVmWhoseEndWasSeenTooLateIsNotJoinedWithTheNext) {
+    for (const MadeVcpu& next : {MadeVcpu{.kvm = kvm_a, .first_ns = 200, .id = 1, .pid = 11},
+                                 MadeVcpu{.kvm = kvm_a, .first_ns = 200, .id = 0, .pid = 10}}) {
+        MadeSlots slots{2};
+        VmTable table{[](const VmTable::Process&) { return VmIdentity{"vm", "", ""}; }};
+        SlotWriter first = slots.begin(1, {.kvm = kvm_a, .first_ns = 100, .id = 0, .pid = 10});
+        table.update(slots.all(), slots.states(), [](std::uint32_t) {});
+        slots.begin(2, next);
+        first.end(300);
+        table.update(slots.all(), slots.states(), [](std::uint32_t) {});
+        EXPECT_EQ(table.contents(slots.all()).vms.size(), 2U);
+    }
+}
+
 TEST_F(Tables, AProcessThatCannotBeAskedHasTheKernelsNumber) {
     MadeSlots slots{2};
     std::vector<std::uint32_t> asked;
