@@ -480,9 +480,9 @@ int create_fpu(u64 *ctx)
 }
 
 /*
- * Both before that, or where fentry cannot be had. A kprobe is a perf event, which Debian's
- * perf_event_paranoid=3 keeps for those with CAP_SYS_ADMIN. Its first argument is the vCPU since
- * Linux 5.7.
+ * The same by kprobe: before that, where fentry cannot be had, and beside it, as no task is
+ * preempted within a kprobe. It is a perf event, which Debian's perf_event_paranoid=3 keeps for
+ * those with CAP_SYS_ADMIN. Its first argument is the vCPU since Linux 5.7.
  */
 SEC("kprobe/kvm_arch_vcpu_destroy")
 int destroy(struct pt_regs *ctx)

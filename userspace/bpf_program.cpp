@@ -333,8 +333,10 @@ int take_command_line(void* lines, void* record, std::size_t /*size*/) noexcept 
     return 0;  // A name is all that is lost.
 }
 
-/// How exittop notices that a vCPU is made and freed. One of them it needs: unnoticed, the next vCPU
-/// at the address of one that is gone is counted under the name of the VM that had that.
+/// How exittop must be able to notice that a vCPU is made and freed: unnoticed, the next vCPU at the
+/// address of one that is gone is counted under the name of the VM that had that. Beside fentry the
+/// kprobes are there too if they can be: no task is preempted within a kprobe, so that the kernel
+/// never skips it for another task.
 enum class VcpuEnds { fentry, kprobe };
 
 /// What is tried beside the programs that count.
@@ -376,6 +378,7 @@ struct BpfProgram::State {
     std::expected<void, Error> start(const KernelFacts& facts);
     std::expected<void, Error> open(const KernelFacts& facts);
     std::expected<void, Error> attach();
+    [[nodiscard]] bool is_needed(const bpf_program* program) const;
     [[nodiscard]] std::uint32_t slot_count() const { return EXITTOP_SLOTS_OF(max_vcpus); }
     std::expected<void, Error> make_memory();
     std::expected<void, Error> prove_memory() const;
@@ -395,7 +398,7 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
     const bool typed = variant != AttachVariant::raw_reason && variant != AttachVariant::classic;
     std::vector<bpf_program*> order;
     if (extras.ends == VcpuEnds::fentry) order = {programs.destroy_fpu, programs.create_fpu};
-    if (extras.ends == VcpuEnds::kprobe) order = {programs.destroy, programs.create};
+    order.insert(order.end(), {programs.destroy, programs.create});
     if (extras.split && detail >= CountDetail::time) {
         order.push_back(typed ? programs.fpu_btf : programs.fpu_raw);
         order.push_back(typed ? programs.wakeup_btf : programs.wakeup_raw);
@@ -585,16 +588,25 @@ std::expected<void, Error> BpfProgram::State::start(const KernelFacts& facts) {
     return attach();
 }
 
+/// Whether this variant is nothing without that program.
+bool BpfProgram::State::is_needed(const bpf_program* program) const {
+    const auto& programs = skeleton->progs;
+    // All else is counted without it; only KVM's own count is not known then.
+    if (program == programs.learn_order) return false;
+    const bool is_kprobe = program == programs.destroy || program == programs.create;
+    return !is_kprobe || extras.ends == VcpuEnds::kprobe;
+}
+
 std::expected<void, Error> BpfProgram::State::attach() {
     for (bpf_program* program : programs_in_order()) {
         bpf_link* link = bpf_program__attach(program);
+        const int code = link ? 0 : -errno;
+        if (!link && !is_needed(program)) continue;
         if (program == skeleton->progs.learn_order) {
-            // All else is counted without it; only KVM's own count is not known then.
             learning.reset(link);
             continue;
         }
         if (!link) {
-            const int code = -errno;
             const auto what =
                 fmt::format("cannot attach {}", bpf_program__section_name(program));
             if (code != -EACCES) return std::unexpected(kernel_error(what, code));

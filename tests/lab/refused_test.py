@@ -18,6 +18,7 @@ _ROUNDS = 200
 _CASES = {
     "fentry": ("destroy_fpu", set(), ""),
     "create": ("create_fpu", set(), ""),
+    "kprobes": ("destroy create", set(), ""),
     "fpu": ("fpu_btf", {"split_missed"}, "no time is told to be the VMM's or halted: "
             "cannot attach raw_tp/kvm_fpu: No such file"),
     "wakeup": ("wakeup_btf", {"split_missed"}, "cannot attach raw_tp/kvm_vcpu_wakeup: No such"),
