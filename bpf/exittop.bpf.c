@@ -16,12 +16,15 @@
 #include "exittop_abi.h"
 #include "kvm_compat.bpf.h"
 #include "slots.bpf.h"
+#include "waiting.bpf.h"
 #include "leaves.bpf.h"
 #include "cells.bpf.h"
 #include "kvm_count.bpf.h"
 #include "command_line.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
+
+#define ENOENT 2
 
 /* PID namespace of user space: device and inode of its file; 0: it is the kernel's first. */
 const volatile u64 pid_ns_device = 0;
@@ -39,53 +42,89 @@ static __always_inline u32 reader_pid(u32 pid)
 		       : here.tgid;
 }
 
-/* Claims a slot for a vCPU that has none and writes who it is. Its number, or 0. */
-static __noinline u32 slot_create(u64 vcpu, u32 isa)
+/* Notes who a vCPU is that exits. */
+static __always_inline void identify(struct vcpu_identity *who, u64 vcpu)
 {
 	struct kvm_vcpu *kvm_vcpu = (void *)vcpu;
 	u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct vcpu_header *header;
-	struct vcpu_slot *slot;
-	bool tdp = false;
-	u32 number = slot_take(vcpu);
 
-	slot = slot_at(number);
+	who->kvm = (u64)BPF_CORE_READ(kvm_vcpu, kvm);
+	who->vcpu_id = BPF_CORE_READ(kvm_vcpu, vcpu_id);
+	who->pid = pid_tgid >> 32;
+	who->tid = (u32)pid_tgid;
+	who->reader_pid = reader_pid(who->pid);
+	who->uid = (u32)bpf_get_current_uid_gid();
+	who->first_ns = bpf_ktime_get_ns();
+	bpf_get_current_comm(who->command, sizeof(who->command));
+}
+
+/* Claims a slot for a vCPU that has none. Its number, or 0. */
+static __always_inline u32 slot_claim(u64 vcpu)
+{
+	u32 number;
+
+	if (user_is_limited((u32)bpf_get_current_uid_gid()))
+		return 0;
+	number = slot_take(vcpu);
+	if (!number || !bpf_map_update_elem(&vcpu_slots, &vcpu, &number, BPF_NOEXIST))
+		return number;
+	/* There are some slots more than vCPUs that may have one. */
+	slot_put_back(number);
+	slot_note_none_near(home_of(vcpu), memory.given_back);
+	return 0;
+}
+
+/* Gives a vCPU a slot and writes who it is. Its number, or 0. */
+static __noinline u32 slot_create(u64 vcpu, u32 isa)
+{
+	struct vcpu_header *header;
+	bool tdp = false;
+	u32 number = slot_claim(vcpu);
+	struct vcpu_slot *slot = slot_at(number);
+
 	if (!slot)
 		return 0;
-	if (bpf_map_update_elem(&vcpu_slots, &vcpu, &number, BPF_NOEXIST)) {
-		/* There are some slots more than vCPUs that may have one. */
-		slot_give_back(number);
-		slot_refuse(vcpu, memory.given_back);
-		return 0;
-	}
-
 	header = &slot->header;
-	header->kvm = (u64)BPF_CORE_READ(kvm_vcpu, kvm);
-	header->vcpu_id = BPF_CORE_READ(kvm_vcpu, vcpu_id);
-	header->pid = pid_tgid >> 32;
-	header->tid = (u32)pid_tgid;
-	header->reader_pid = reader_pid(header->pid);
+	identify(&header->who, vcpu);
 	header->isa = isa;
 	header->code_at = exit_code_address(vcpu, isa);
-	header->uid = (u32)bpf_get_current_uid_gid();
 	header->blocks = EXITTOP_HEADER_BLOCKS;
-	header->is_new = vcpu_is_new();
+	header->is_new = vcpu_is_new(vcpu);
 	header->kvm_exits_first = kvm_exits_of(vcpu);
 	header->kvm_exits_more = EXITTOP_MORE_UNKNOWN;
 	if (tdp_enabled_address) {
 		bpf_probe_read_kernel(&tdp, sizeof(tdp), (void *)tdp_enabled_address);
 		header->paging = tdp ? EXITTOP_PAGING_TDP : EXITTOP_PAGING_SHADOW;
 	}
-	bpf_get_current_comm(header->command, sizeof(header->command));
-	header->first_ns = bpf_ktime_get_ns();
 	header->vcpu = vcpu;
-	if (!header->vcpu_id)
+	if (!header->who.vcpu_id)
 		command_line_tell(number);
 	if (leaves_on)
 		leaves_join(slot, number);
 	slot_set_state(number, EXITTOP_SLOT_IN_USE);
 	__sync_fetch_and_add(&memory.changes, 1);
 	return number;
+}
+
+/* Notes that a vCPU got no slot, of those that had been given back by then. */
+static __noinline int wait_for_slot(u64 vcpu, u64 given_back)
+{
+	struct waiting_vcpu *waiting = waiting_of(vcpu);
+
+	if (waiting) {
+		waiting->given_back = given_back;
+		waiting->exits++;
+		return 0;
+	}
+	waiting = waiting_take(vcpu);
+	if (!waiting) {
+		__sync_fetch_and_add(&memory.table_full, 1);
+		return 0;
+	}
+	identify(&waiting->who, vcpu);
+	waiting->exits = 1;
+	waiting_begin(waiting, vcpu, given_back);
+	return 0;
 }
 
 /* The slot of a vCPU that is not at home: one near it, or that the map names. Its number, or 0. */
@@ -105,12 +144,18 @@ static __noinline u32 slot_search(u64 vcpu)
 	return known ? *known : 0;
 }
 
+/* The same where it may have none. */
+static __always_inline struct vcpu_slot *slot_away(u64 vcpu)
+{
+	return waiting_of(vcpu) ? NULL : slot_at(slot_search(vcpu));
+}
+
 /* The slot of a vCPU, or NULL if it has none. */
 static __always_inline struct vcpu_slot *slot_of(u64 vcpu)
 {
 	struct vcpu_slot *slot = home_slot(vcpu);
 
-	return slot->header.vcpu == vcpu ? slot : slot_at(slot_search(vcpu));
+	return slot->header.vcpu == vcpu ? slot : slot_away(vcpu);
 }
 
 /* Worker of kvm_exit: counts, and notes the time last. */
@@ -142,7 +187,7 @@ static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, const bool
 
 	if (unlikely(!header->exit_ns)) {
 		/* The first event of a slot is no loss: its exit came before exittop. */
-		if (header->first_ns < now && memory.armed_ns < now)
+		if (header->who.first_ns < now && memory.armed_ns < now)
 			header->entry_without_exit++;
 		return 0;
 	}
@@ -167,7 +212,7 @@ static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, const bool
  */
 static __noinline int entry_away(u64 vcpu, u64 now, bool histogram)
 {
-	struct vcpu_slot *slot = slot_is_refused(vcpu) ? NULL : slot_at(slot_search(vcpu));
+	struct vcpu_slot *slot = slot_away(vcpu);
 
 	if (!slot)
 		return 0;
@@ -187,18 +232,23 @@ static __always_inline int handle_entry(u64 vcpu, const bool histogram)
 /* The slot of a vCPU that exits and is not at home, or is new; NULL, and noted, if it gets none. */
 static __always_inline struct vcpu_slot *exit_slot_away(u64 vcpu, u32 isa)
 {
-	u32 number = 0;
-	struct vcpu_slot *slot;
+	/* Before a slot is looked for: what is given back meanwhile is one more. */
+	u64 given_back = memory.given_back;
+	struct waiting_vcpu *waiting = waiting_of(vcpu);
+	u32 number;
 
-	if (!slot_is_refused(vcpu)) {
-		number = slot_search(vcpu);
-		if (!number)
-			number = slot_create(vcpu, isa);
+	if (waiting && waiting->given_back == given_back) {
+		waiting->exits++;
+		return NULL;
 	}
-	slot = slot_at(number);
-	if (!slot)
-		__sync_fetch_and_add(&memory.table_full, 1);
-	return slot;
+	number = slot_search(vcpu);
+	if (!number)
+		number = slot_create(vcpu, isa);
+	if (!number)
+		wait_for_slot(vcpu, given_back);
+	else if (waiting)
+		waiting_end(waiting, 0);
+	return slot_at(number);
 }
 
 /* kvm_exit where the reason is passed. */
@@ -336,28 +386,39 @@ static __always_inline int handle_wakeup(u64 halted_ns, const bool typed)
 }
 
 /*
- * The vCPU at that address is gone, and the slot is taken away from it: the address may be that of
- * another vCPU soon. It is handed out again after user space took the counts. What KVM counted can
- * be asked only while the vCPU is still there.
+ * Takes the slot away from the vCPU at that address, which may be that of another vCPU soon. It is
+ * handed out again after user space took the counts. What KVM counted can be asked only while the
+ * vCPU is still there. Whether it had one.
  */
-static __always_inline int end_vcpu(u64 vcpu, const bool is_there)
+static __always_inline bool slot_end(u64 vcpu, const bool is_there)
 {
 	u32 *known = bpf_map_lookup_elem(&vcpu_slots, &vcpu);
 	u32 number = known ? *known : 0;
 	struct vcpu_slot *slot = slot_at(number);
 
-	bpf_map_delete_elem(&vcpu_slots, &vcpu);
-	if (!slot)
-		return 0;
+	/* Who deletes it ends it: the vCPU may end while user space takes its slot. */
+	if (!slot || bpf_map_delete_elem(&vcpu_slots, &vcpu) == -ENOENT)
+		return false;
 	if (leaves_on)
 		leaves_part(slot);
 	slot->header.vcpu = 0;
-	slot->header.ended_ns = bpf_ktime_get_ns();
+	slot->header.who.ended_ns = bpf_ktime_get_ns();
 	slot->header.kvm_exits_more_at_end = is_there ? kvm_exits_more(slot, vcpu)
 						      : EXITTOP_MORE_UNKNOWN;
 	/* From here on the slot is user space's. */
 	slot_set_state(number, EXITTOP_SLOT_ENDED);
 	__sync_fetch_and_add(&memory.changes, 1);
+	return true;
+}
+
+/* The vCPU at that address is gone. */
+static __always_inline int end_vcpu(u64 vcpu, const bool is_there)
+{
+	struct waiting_vcpu *waiting = waiting_of(vcpu);
+
+	if (waiting)
+		waiting_end(waiting, bpf_ktime_get_ns());
+	slot_end(vcpu, is_there);
 	return 0;
 }
 
@@ -408,7 +469,7 @@ int prove_memory(void *ctx)
 	(void)ctx;
 	memory.reader_pid = bpf_get_current_pid_tgid() >> 32;
 	if (last)
-		memory.proof = ~last->header.first_ns;
+		memory.proof = ~last->header.who.first_ns;
 	return 0;
 }
 
@@ -507,6 +568,44 @@ int end_slot(u64 *ctx)
 	u64 vcpu = ctx[1];
 
 	return slot && vcpu && slot->header.vcpu == vcpu ? end_vcpu(vcpu, false) : 0;
+}
+
+/*
+ * Run by user space for a slot, by its number, that another user is to have, and the vCPU that it
+ * found there: from now on that one waits for another. Its exit under way is not timed.
+ */
+SEC("raw_tp")
+int evict_slot(u64 *ctx)
+{
+	struct vcpu_slot *slot = slot_at(ctx[0]);
+	struct waiting_vcpu *waiting;
+	u64 vcpu = ctx[1];
+
+	if (!slot || !vcpu || slot->header.vcpu != vcpu)
+		return 0;
+	waiting = waiting_take(vcpu);
+	if (!waiting)
+		return 0;
+	waiting->who = slot->header.who;
+	/* It waits before it has no slot: if it ends now, this is noticed. */
+	waiting_begin(waiting, vcpu, memory.given_back);
+	slot->header.evicted = 1;
+	if (slot->header.exit_ns)
+		slot->header.exit_without_entry++;
+	if (!slot_end(vcpu, false) && waiting->vcpu == vcpu)
+		waiting_end(waiting, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* The same for a place of one that waits. */
+SEC("raw_tp")
+int end_waiting(u64 *ctx)
+{
+	struct waiting_vcpu *waiting = waiting_at(ctx[0]);
+
+	if (ctx[1] && waiting->vcpu == ctx[1])
+		waiting_end(waiting, bpf_ktime_get_ns());
+	return 0;
 }
 
 /* A guest asks for one of the four leaves; only there in a KVM with the patch of kernel/. */

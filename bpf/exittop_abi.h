@@ -110,6 +110,20 @@ enum exittop_paging { EXITTOP_PAGING_UNKNOWN, EXITTOP_PAGING_TDP, EXITTOP_PAGING
 /* Stands for a code that could not be read: BTF does not tell where it is on this ISA. */
 #define EXITTOP_CODE_UNREADABLE 0xfffffffeu
 
+/* Who a vCPU is, and when it was there. */
+struct vcpu_identity {
+	u64 kvm;      /* address of struct kvm */
+	u64 first_ns; /* of its first event */
+	u64 ended_ns; /* 0: not yet */
+	u32 vcpu_id;
+	u32 pid;      /* of the process that runs it */
+	u32 tid;
+	u32 reader_pid; /* `pid` as user space's PID namespace has it; 0: it is not in there */
+	u32 uid;        /* of the process, as the kernel's first user namespace has it */
+	u32 reserved;
+	char command[16];
+};
+
 struct vcpu_header {
 	/* Written at each exit and entry: one cache line. */
 	u64 exit_ns; /* clock at the exit being handled; 0 = in the guest, or none seen yet */
@@ -118,22 +132,19 @@ struct vcpu_header {
 	u32 isa;
 	u16 cell;    /* offset in the slot of the cell of the exit being handled */
 	u16 is_new;  /* KVM has counted its exits for no longer than we have; bpf/kvm_count.bpf.h */
-	u32 reader_pid; /* `pid` as user space's PID namespace has it; 0: it is not in there */
-	u64 refused;    /* the vCPU that found no room near this home, which may be another's, */
-	u32 no_room;    /* and the low half of given_back then, plus 1 */
-	u32 reserved_line[3];
+	u64 no_room; /* given_back, plus 1, when no slot was free near this home, whosever it is */
+	/* What the line has room for. */
+	u32 evicted;  /* the slot ended as another user is to have it: its vCPU is still there */
+	u32 nth;      /* which of its VM's vCPUs this is, in the order of their first events */
+	u32 readable; /* its VM may read its counts by CPUID leaves; user space decides */
+	u32 reserved[3];
 
 	/* Written when the vCPU is first seen, and when it goes. */
-	u64 kvm; /* address of struct kvm */
-	u64 first_ns;
-	u64 ended_ns; /* 0: not yet */
-	u32 vcpu_id;
-	u32 pid;     /* of the process that runs the vCPU */
-	u32 tid;
+	struct vcpu_identity who;
 	u32 paging;  /* enum exittop_paging */
 	u32 blocks;  /* blocks handed out, those of the header included */
 	u32 cells;   /* how many of cell_blocks are in use */
-	char command[16];
+	u32 layout_seq; /* odd while a block changes hands or a count carries: read again then */
 
 	/* The exit being handled: what of its time is already in vmm_ns and halted_ns of its cell. */
 	u64 split_exit_ns; /* exit_ns of the exit that these three speak of */
@@ -141,17 +152,10 @@ struct vcpu_header {
 	u64 split_halted_ns;
 	u64 vmm_since_ns; /* clock when KVM_RUN returned to the VMM; 0 = it has not */
 
-	u32 uid;        /* of the process, as the kernel's first user namespace has it */
-	u32 layout_seq; /* odd while a block changes hands or a count carries: read again then */
-
 	/* Rare: losses of this vCPU. */
 	u64 histogram_full;
 	u64 exit_without_entry;
 	u64 entry_without_exit;
-
-	/* For those that answer CPUID leaves; bpf/leaves.bpf.h. */
-	u32 nth;      /* which of its VM's vCPUs this is, in the order of their first events */
-	u32 readable; /* its VM may read its counts; user space decides */
 
 	/* KVM's own count beside ours; bpf/kvm_count.bpf.h. */
 	u64 kvm_exits_first; /* KVM's count when the slot was made, or EXITTOP_KVM_EXITS_UNKNOWN */
@@ -181,6 +185,9 @@ EXITTOP_ASSERT(EXITTOP_SLOT_SIZE % EXITTOP_CACHE_LINE == 0, "vCPUs share no cach
 #define EXITTOP_LOOK_UP_WAYS 8  /* slots looked at, from home on, before the map is asked */
 #define EXITTOP_CREATE_WAYS 64 /* slots tried for a new vCPU, before one of the last is taken */
 #define EXITTOP_LAST_SLOTS(homes) ((homes) / 32) /* a few have all their ways for home */
+/* Of the low half of a vCPU's address: the high half is the same for all. */
+#define EXITTOP_HASH_OF(low_half) ((u32)(low_half) * 0x9e3779b1u)
+#define EXITTOP_HOME_OF(low_half, homes) ((u64)EXITTOP_HASH_OF(low_half) * (homes) >> 32)
 
 /* vCPUs that can be asked for (--max-vcpus): 250 MiB. */
 #define EXITTOP_MAX_SLOTS 32768
@@ -208,19 +215,37 @@ struct exittop_command_line {
 #define EXITTOP_LEAF_TIME 2   /* their cycles: EBX:ECX */
 #define EXITTOP_LEAF_REASON 4 /* of the reason that the guest put into ECX; without it, of all */
 
+/*
+ * A vCPU without a slot: whose exits are not counted, and how many. It is found by the hash that
+ * also tells its home, in one of a few places.
+ */
+#define EXITTOP_WAITING_BITS 9
+#define EXITTOP_WAITING (1 << EXITTOP_WAITING_BITS)
+#define EXITTOP_WAITING_WAYS 4
+struct waiting_vcpu {
+	u64 vcpu;       /* address of struct kvm_vcpu; 0: it is gone, or has a slot now */
+	u64 exits;
+	u64 given_back; /* when it was refused: nothing is tried for it until that changes */
+	u64 state;      /* enum exittop_slot_state */
+	struct vcpu_identity who;
+	u64 reserved[4];
+};
+EXITTOP_ASSERT(sizeof(struct waiting_vcpu) == 2 * EXITTOP_CACHE_LINE, "vCPUs share no cache line");
+
 /* The program's .bss is this and the slots, as many as are asked for. User space maps it. */
 struct exittop_memory {
 	u64 armed_ns;   /* from when on all is attached: only then is an event without its other half a
 			   loss; beyond any clock before that and while it is detached */
 	u64 changes;    /* vCPUs that came or went */
-	u64 table_full; /* exits not counted, as no slot was free */
+	u64 table_full; /* exits of vCPUs without a slot that found no place in `waiting` either */
 	u64 proof;      /* what prove_memory() says, and user space checks at the start */
 	u64 count_order; /* enum exittop_count_order */
 	u64 reader_pid;  /* of user space's process, as the kernel has it */
 	u64 given_back;  /* how often a slot was put to those to hand out; counted atomically */
-	u64 reserved;
+	u64 limits;      /* how many users are in the map limited_users */
+	struct waiting_vcpu waiting[EXITTOP_WAITING];
 };
-EXITTOP_ASSERT(sizeof(struct exittop_memory) == EXITTOP_CACHE_LINE, "slots begin with a line");
+EXITTOP_ASSERT(sizeof(struct exittop_memory) % EXITTOP_CACHE_LINE == 0, "slots begin with a line");
 /*
  * Bytes of it with so many homes. No number of a block leads out of its slot, but the verifier
  * knows no more than that it is a byte: behind the last slot there is room for all that one can
@@ -233,7 +258,7 @@ EXITTOP_ASSERT((256 + 8 - EXITTOP_SLOT_BLOCKS) * EXITTOP_BLOCK_SIZE <=
 EXITTOP_ASSERT(EXITTOP_SLOTS_OF(EXITTOP_MAX_SLOTS) <= EXITTOP_ROOM_BEHIND * EXITTOP_SLOT_SIZE,
 	       "the slots' states fit behind them");
 #define EXITTOP_MEMORY_SIZE(homes)                                                  \
-	(EXITTOP_CACHE_LINE +                                                       \
+	(sizeof(struct exittop_memory) +                                            \
 	 (EXITTOP_SLOTS_OF(homes) + EXITTOP_ROOM_BEHIND) * (u64)EXITTOP_SLOT_SIZE)
 
 #endif

@@ -42,11 +42,11 @@ static __always_inline u64 exits_counted(struct vcpu_slot *slot)
  * KVM's count from its beginning is of the same exits, those before the first that was traced
  * included. Where exits went uncounted for want of a slot, some may have been this vCPU's.
  */
-static __always_inline bool vcpu_is_new(void)
+static __always_inline bool vcpu_is_new(u64 vcpu)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 
-	return !memory.table_full &&
+	return !memory.table_full && !waiting_of(vcpu) &&
 	       BPF_CORE_READ(task, group_leader, start_time) > memory.armed_ns;
 }
 

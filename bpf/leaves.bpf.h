@@ -58,8 +58,8 @@ struct cpuid_answer {
 /* Gives a new slot its number among those of its VM. */
 static __always_inline void leaves_join(struct vcpu_slot *slot, u32 slot_number)
 {
-	struct vm_vcpu total = {slot->header.kvm, LEAVES_TOTAL};
-	struct vm_vcpu key = {slot->header.kvm, 0};
+	struct vm_vcpu total = {slot->header.who.kvm, LEAVES_TOTAL};
+	struct vm_vcpu key = {slot->header.who.kvm, 0};
 	u32 none = 0, *joined;
 
 	bpf_map_update_elem(&vm_slots, &total, &none, BPF_NOEXIST);
@@ -80,8 +80,8 @@ static __always_inline void leaves_join(struct vcpu_slot *slot, u32 slot_number)
 /* The same back. The VM is about to go, so nobody asks any more. */
 static __always_inline void leaves_part(struct vcpu_slot *slot)
 {
-	struct vm_vcpu total = {slot->header.kvm, LEAVES_TOTAL};
-	struct vm_vcpu key = {slot->header.kvm, slot->header.nth};
+	struct vm_vcpu total = {slot->header.who.kvm, LEAVES_TOTAL};
+	struct vm_vcpu key = {slot->header.who.kvm, slot->header.nth};
 
 	bpf_map_delete_elem(&vm_slots, &key);
 	bpf_map_delete_elem(&vm_slots, &total);
@@ -140,7 +140,7 @@ static __always_inline int leaves_answer(struct vcpu_slot *slot, struct cpuid_an
 {
 	u32 leaf = leaves[(answer->function - EXITTOP_LEAF_BASE) & (EXITTOP_LEAVES - 1)];
 	struct leaves_sum sum = {
-		.kvm = slot->header.kvm,
+		.kvm = slot->header.who.kvm,
 		.isa = slot->header.isa,
 		.code = answer->index,
 		.all = !(leaf & EXITTOP_LEAF_REASON),

@@ -91,9 +91,7 @@ static __always_inline void *block_at(struct vcpu_slot *slot, u32 number)
 /* Number of the slot that is a vCPU's home. */
 static __always_inline u64 home_of(u64 vcpu)
 {
-	u64 hash = low_half(vcpu) * 0x9e3779b1u;
-
-	return hash * homes >> 32;
+	return EXITTOP_HOME_OF(low_half(vcpu), homes);
 }
 
 /* The slot that is a vCPU's home, whether or not it is there. */
@@ -119,36 +117,28 @@ static __always_inline struct vcpu_header *home_header(u32 home)
 }
 
 /*
- * A vCPU without a slot comes here at each exit and entry: once it was refused, nothing is tried
- * until a slot has been given back. A full table is to cost no more than a slot.
+ * Whether no slot was free near a home when one was looked for last, and none has been given back
+ * since. Whoever finds none notes it: a full table is to cost no more than a slot.
  */
-static __always_inline void slot_refuse(u64 vcpu, u32 given_back)
+static __always_inline bool slot_is_none_near(u32 home)
 {
-	struct vcpu_header *header = home_header(home_of(vcpu));
-
-	header->refused = vcpu;
-	header->no_room = given_back + 1;
+	return home_header(home)->no_room == memory.given_back + 1;
 }
 
-static __always_inline bool slot_is_refused(u64 vcpu)
+static __always_inline void slot_note_none_near(u32 home, u64 given_back)
 {
-	struct vcpu_header *header = home_header(home_of(vcpu));
-
-	return header->refused == vcpu && header->no_room == (u32)memory.given_back + 1;
+	home_header(home)->no_room = given_back + 1;
 }
 
 /* Takes a free slot, as near to a vCPU's home as can be. Its number, or 0. */
 static __always_inline u32 slot_take(u64 vcpu)
 {
-	u32 given_back = memory.given_back;
+	u64 given_back = memory.given_back;
 	u32 home = home_of(vcpu);
 	u32 number;
 
-	/* Refused to another, with the same home: there is none for this one either. */
-	if (home_header(home)->no_room == given_back + 1) {
-		slot_refuse(vcpu, given_back);
+	if (slot_is_none_near(home))
 		return 0;
-	}
 	for (u32 way = 0; way < EXITTOP_CREATE_WAYS; way++) {
 		number = slot_behind(home, way);
 		if (!bpf_map_delete_elem(&free_homes, &number))
@@ -158,11 +148,12 @@ static __always_inline u32 slot_take(u64 vcpu)
 	}
 	if (!bpf_map_pop_elem(&free_last, &number))
 		return number;
-	slot_refuse(vcpu, given_back);
+	slot_note_none_near(home, given_back);
 	return 0;
 }
 
-static __always_inline void slot_give_back(u32 number)
+/* Puts a slot back that was just taken: for those who wait, nothing has changed. */
+static __always_inline void slot_put_back(u32 number)
 {
 	u8 unused = 0;
 
@@ -170,7 +161,6 @@ static __always_inline void slot_give_back(u32 number)
 		bpf_map_push_elem(&free_last, &number, 0);
 	else
 		bpf_map_update_elem(&free_homes, &number, &unused, BPF_NOEXIST);
-	__sync_fetch_and_add(&memory.given_back, 1);
 }
 
 #endif

@@ -24,8 +24,10 @@
 #include <fstream>
 #include <limits>
 #include <map>
+#include <set>
 #include <sstream>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -365,6 +367,7 @@ struct BpfProgram::State {
     FileDescriptor measuring;
     SharedMemory shared;
     ProgramBarrier barrier;
+    std::set<std::uint32_t> limited;  ///< Users in the map limited_users.
     std::map<std::uint32_t, std::string> command_lines;  ///< Filled from the ring buffer.
     std::unique_ptr<ring_buffer, RingDeleter> ring;
 
@@ -384,6 +387,7 @@ struct BpfProgram::State {
     std::expected<void, Error> prove_memory() const;
     std::expected<void, Error> fill_free_slots();
     int give_slot(std::uint32_t number);
+    [[nodiscard]] int give_waiting(std::uint32_t place) const;
     void set_leaves(const KernelFacts& facts);
     std::expected<void, Error> fill_known_reasons();
 };
@@ -468,7 +472,8 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
 
     const std::vector<bpf_program*> wanted = programs_in_order();
     const std::array run_by_hand = {skeleton->progs.prove_memory, skeleton->progs.look_at_slot,
-                                    skeleton->progs.end_slot};
+                                    skeleton->progs.end_slot, skeleton->progs.evict_slot,
+                                    skeleton->progs.end_waiting};
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, skeleton->obj) {
         const bool load = std::ranges::find(wanted, program) != wanted.end() ||
@@ -546,7 +551,7 @@ std::expected<void, Error> BpfProgram::State::make_memory() {
 /// from the far end of the memory to its beginning. Else all would look as if nothing exited.
 std::expected<void, Error> BpfProgram::State::prove_memory() const {
     constexpr std::uint64_t question = 0x6578'6974'746f'7001;
-    u64& far = slots().back().header.first_ns;
+    u64& far = slots().back().header.who.first_ns;
     std::atomic_ref(far).store(question, std::memory_order_release);
     const int code = run_program(skeleton->progs.prove_memory, {});
     const std::uint64_t answer = std::atomic_ref(memory().proof).exchange(0);
@@ -578,7 +583,17 @@ std::expected<void, Error> BpfProgram::State::fill_free_slots() {
             return std::unexpected(kernel_error("cannot hand out the slots", code));
         }
     }
+    for (std::uint32_t place = 0; place < EXITTOP_WAITING; ++place) {
+        if (const int code = give_waiting(place)) {
+            return std::unexpected(kernel_error("cannot hand out the places to wait", code));
+        }
+    }
     return {};
+}
+
+int BpfProgram::State::give_waiting(std::uint32_t place) const {
+    const std::uint8_t unused = 0;
+    return bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_waiting), &place, &unused, BPF_ANY);
 }
 
 std::expected<void, Error> BpfProgram::State::start(const KernelFacts& facts) {
@@ -739,6 +754,47 @@ std::function<std::string(std::uint32_t)> BpfProgram::command_lines() const {
 void BpfProgram::end_slot(std::uint32_t number, std::uint64_t vcpu) {
     const std::array<std::uint64_t, 2> arguments = {number, vcpu};
     run_program(state_->skeleton->progs.end_slot, arguments);
+}
+
+std::span<waiting_vcpu> BpfProgram::waiting() { return memory().waiting; }
+
+void BpfProgram::release_waiting(std::uint32_t place) {
+    std::memset(&waiting()[place], 0, sizeof(waiting_vcpu));
+    // Where that fails the place stays taken, which no vCPU notices but by table_full.
+    std::ignore = state_->give_waiting(place);
+}
+
+void BpfProgram::end_waiting(const std::function<bool(const vcpu_identity& who)>& is_gone) {
+    for (std::uint64_t place = 0; place < waiting().size(); ++place) {
+        waiting_vcpu& waits = waiting()[place];
+        const std::uint64_t vcpu = std::atomic_ref(waits.vcpu).load();
+        if (vcpu == 0 || !is_gone(waits.who)) continue;
+        run_program(state_->skeleton->progs.end_waiting, std::array{place, vcpu});
+    }
+}
+
+void BpfProgram::evict(std::span<const std::uint32_t> numbers) {
+    for (const std::uint32_t number : numbers) {
+        const std::uint64_t vcpu = std::atomic_ref(slots()[number].header.vcpu).load();
+        run_program(state_->skeleton->progs.evict_slot, std::array{std::uint64_t{number}, vcpu});
+    }
+    state_->barrier.wait();
+}
+
+void BpfProgram::limit_users(const std::set<std::uint32_t>& uids) {
+    const int map = bpf_map__fd(state_->skeleton->maps.limited_users);
+    const std::uint8_t unused = 0;
+    bool lifted = false;
+    for (const std::uint32_t uid : state_->limited) {
+        if (uids.contains(uid)) continue;
+        bpf_map_delete_elem(map, &uid);
+        lifted = true;
+    }
+    for (const std::uint32_t uid : uids) bpf_map_update_elem(map, &uid, &unused, BPF_ANY);
+    state_->limited = uids;
+    std::atomic_ref(memory().limits).store(uids.size());
+    // Those who wait try again.
+    if (lifted) ++std::atomic_ref(memory().given_back);
 }
 
 std::vector<ProgramFacts> BpfProgram::programs() const {

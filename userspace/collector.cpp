@@ -50,10 +50,10 @@ std::uint64_t own_cpu_ns() {
 }
 
 /// The number by which /proc has the process of a vCPU; 0: it has not.
-std::uint32_t pid_of(const vcpu_header& header, ProcView::Numbers numbers) {
+std::uint32_t pid_of(const vcpu_identity& who, ProcView::Numbers numbers) {
     switch (numbers) {
-        case ProcView::Numbers::kernel: return header.pid;
-        case ProcView::Numbers::own: return header.reader_pid;
+        case ProcView::Numbers::kernel: return who.pid;
+        case ProcView::Numbers::own: return who.reader_pid;
         case ProcView::Numbers::unknown: break;
     }
     return 0;
@@ -95,6 +95,14 @@ VmIdentity identify_on(const Host& host, const VmTable::Process& process) {
     return identity;
 }
 
+/// Notes the host, which also has the ISA of VMs of which no exit was counted.
+void set_host(Snapshot& snapshot, const HostFacts& facts) {
+    snapshot.host = facts;
+    for (Vm& vm : snapshot.vms) {
+        if (is_uncounted(vm)) vm.isa = facts.isa;
+    }
+}
+
 }  // namespace
 
 std::expected<Collector, Error> Collector::start(const Host& host, AttachChoice attach,
@@ -118,7 +126,7 @@ Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafSer
           if (hidden) identity.paging = host.facts().paging;
           identity.version = versions->of(process.pid);
           return identity;
-      }, [numbers = proc_.numbers](const vcpu_header& header) { return pid_of(header, numbers); },
+      }, [numbers = proc_.numbers](const vcpu_identity& who) { return pid_of(who, numbers); },
       program_.command_lines()) {}
 
 void Collector::poll() {
@@ -130,9 +138,38 @@ void Collector::poll() {
     take_up_changes();
 }
 
-void Collector::take_up_changes() {
+void Collector::update_vms() {
     vms_.update(program_.slots(), program_.slot_states(),
                 [this](std::uint32_t slot) { program_.release_slot(slot); });
+    vms_.update_waiting(program_.waiting(), program_.slots(),
+                        [this](std::uint32_t place) { program_.release_waiting(place); });
+}
+
+void Collector::share_slots() {
+    std::vector<SlotUse> vcpus;
+    const auto add = [&vcpus](const vcpu_identity& who, std::uint64_t& vcpu, std::uint32_t slot) {
+        const std::uint64_t address = std::atomic_ref(vcpu).load();
+        if (address != 0) vcpus.push_back({address, who.uid, slot, who.first_ns});
+    };
+    for (waiting_vcpu& waiting : program_.waiting()) add(waiting.who, waiting.vcpu, 0);
+    if (vcpus.empty() && !limits_users_) return;
+    const auto states = program_.slot_states();
+    for (std::uint32_t number = 1; number < states.size(); ++number) {
+        if (states[number] != EXITTOP_SLOT_IN_USE) continue;
+        vcpu_header& header = program_.slots()[number].header;
+        add(header.who, header.vcpu, number);
+    }
+    const SlotPlan plan = plan_slots(vcpus, program_.max_vcpus());
+    program_.limit_users(plan.limited);
+    limits_users_ = !plan.limited.empty();
+    if (plan.evict.empty()) return;
+    program_.evict(plan.evict);
+    update_vms();
+}
+
+void Collector::take_up_changes() {
+    update_vms();
+    share_slots();
     if (!leaves_) return;
     vms_.for_each_live([this](const Vm& vm, std::uint32_t slot) {
         // The slot is this vCPU's until it is released, so no other VM can come to it.
@@ -144,8 +181,9 @@ Snapshot Collector::snapshot() {
     if (stopped_.time_since_epoch().count() == 0) look_at_kvm_counts();
     take_up_changes();
     versions_->read(most_of_programs);
-    Snapshot snapshot = snapshot_of(vms_.contents(program_.slots(), monotonic_ns()));
-    snapshot.host = host_->facts();
+    Snapshot snapshot = snapshot_of(
+        vms_.contents(program_.slots(), monotonic_ns(), program_.waiting()));
+    set_host(snapshot, host_->facts());
     return snapshot;
 }
 
@@ -154,12 +192,13 @@ Snapshot Collector::overview(const std::string& in_full) {
     if (now - looked_at_ >= kvm_count_age) look_at_kvm_counts();
     poll();
     versions_->read(most_in_overview);
-    Snapshot snapshot = snapshot_of(vms_.overview(program_.slots(), monotonic_ns(), in_full));
+    Snapshot snapshot = snapshot_of(
+        vms_.overview(program_.slots(), monotonic_ns(), in_full, program_.waiting()));
     if (facts_.kernel.empty() || now - facts_at_ > facts_age) {
         facts_ = host_->facts();
         facts_at_ = now;
     }
-    snapshot.host = facts_;
+    set_host(snapshot, facts_);
     return snapshot;
 }
 
@@ -220,13 +259,17 @@ void Collector::end_stale_vcpus() {
         if (is_new) found->second = host_->started_ns(vm.pid).value_or(never);
         const vcpu_header& header = program_.slots()[slot].header;
         const bool is_gone = found->second == never;
-        if (is_gone || found->second > header.first_ns + suspended_ns + tick_ns) {
+        if (is_gone || found->second > header.who.first_ns + suspended_ns + tick_ns) {
             stale.push_back(slot);
         }
     });
     for (const std::uint32_t slot : stale) {
         program_.end_slot(slot, std::atomic_ref(program_.slots()[slot].header.vcpu).load());
     }
+    program_.end_waiting([&](const vcpu_identity& who) {
+        const std::uint32_t pid = pid_of(who, proc_.numbers);
+        return pid != 0 && !host_->started_ns(pid);
+    });
     if (!stale.empty()) take_up_changes();
 }
 
@@ -250,7 +293,8 @@ Snapshot Collector::snapshot_of(VmTable::Contents contents) {
     snapshot.attach = attach_variant_id(program_.variant());
     snapshot.vms = std::move(contents.vms);
     snapshot.lost = contents.lost;
-    snapshot.lost.table_full = program_.memory().table_full;
+    // What found no place to wait either.
+    snapshot.lost.table_full += program_.memory().table_full;
     snapshot.cost.cpu_ns = own_cpu_ns();
     snapshot.cost.memory_bytes = memory_bytes_;
     snapshot.cost.vcpus_used = vms_.slots_in_use();

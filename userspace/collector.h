@@ -12,6 +12,7 @@
 #include "bpf_program.h"
 #include "error.h"
 #include "host.h"
+#include "slot_shares.h"
 #include "snapshot.h"
 #include "vm_table.h"
 #include "vmm_version.h"
@@ -60,6 +61,9 @@ public:
 private:
     Collector(const Host& host, BpfProgram program, std::optional<LeafService> leaves);
     void take_up_changes();
+    void update_vms();
+    /// Has users with more than their share of the slots give some to those who wait.
+    void share_slots();
     /// Ends the vCPUs of processes that are gone: their end was missed.
     void end_stale_vcpus();
     /// Holds the counts of all vCPUs that are there against KVM's own.
@@ -74,6 +78,7 @@ private:
     std::uint64_t memory_bytes_;  // All of it is allocated at the start.
     std::shared_ptr<VmmVersions> versions_ = std::make_shared<VmmVersions>();
     VmTable vms_;
+    bool limits_users_ = false;
     std::uint64_t seen_changes_ = 0;
     std::chrono::steady_clock::time_point looked_at_{};
     HostFacts facts_;

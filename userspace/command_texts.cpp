@@ -18,7 +18,7 @@ constexpr std::array texts = {
         "happened in each interval: a table, a line of JSON, or lines of CSV.\n"
         "\n"
         "Examples:\n"
-        "  exittop live --vm 'web*' --delay 5s      some VMs, every five seconds\n"
+        "  exittop live --vm 'web*' --delay 2s      some VMs, every two seconds\n"
         "  exittop -b -n 2 -d 500ms                 two tables of half a second each\n"
         "  exittop -n 3 --format json > run.jsonl   three lines of JSON\n"},
     CommandText{

@@ -85,6 +85,7 @@ Vcpu vcpu_since(const Vcpu& later, const Vcpu& earlier) {
         since.kvm_exits = saturating_subtract(*later.kvm_exits, *earlier.kvm_exits);
         since.untraced = saturating_subtract(later.untraced, earlier.untraced);
     }
+    since.uncounted = saturating_subtract(later.uncounted, earlier.uncounted);
     since.exits = list_since(later.exits, earlier.exits);
     return since;
 }
@@ -131,15 +132,7 @@ void add_vcpu(Vm& vm, const Vcpu& next) {
         vm.vcpus.insert(std::ranges::upper_bound(vm.vcpus, next.id, {}, &Vcpu::id), next);
         return;
     }
-    vcpu->guest_ns = saturating_add(vcpu->guest_ns, next.guest_ns);
-    if (vcpu->kvm_exits && next.kvm_exits) {
-        vcpu->kvm_exits = saturating_add(*vcpu->kvm_exits, *next.kvm_exits);
-        vcpu->untraced = saturating_add(vcpu->untraced, next.untraced);
-    } else {
-        vcpu->kvm_exits.reset();
-        vcpu->untraced = 0;
-    }
-    add_list(vcpu->exits, next.exits);
+    *vcpu += next;
 }
 
 void add_vm(std::vector<Vm>& vms, const Vm& next) {

@@ -66,6 +66,7 @@ Json vcpu_json(const Vcpu& vcpu, Isa isa, const Snapshot& snapshot) {
     Json object = {{"id", vcpu.id}, {"tid", vcpu.tid}};
     if (snapshot.detail >= CountDetail::time) object["guest_ns"] = vcpu.guest_ns;
     object["kvm_exits"] = vcpu.kvm_exits ? Json(*vcpu.kvm_exits) : Json(nullptr);
+    if (vcpu.uncounted > 0) object["uncounted"] = vcpu.uncounted;
     object["exits"] = std::move(exits);
     return object;
 }
@@ -364,6 +365,7 @@ Vcpu read_vcpu(const Node& node, Snapshot& snapshot) {
     if (node.has("tid")) vcpu.tid = node.at("tid").number<std::uint32_t>();
     if (node.has("guest_ns")) vcpu.guest_ns = node.at("guest_ns").number();
     if (node.has_value("kvm_exits")) vcpu.kvm_exits = node.at("kvm_exits").number();
+    if (node.has("uncounted")) vcpu.uncounted = node.at("uncounted").number();
     const Node exits = node.at("exits");
     for (const Node& element : exits.elements()) {
         vcpu.exits.push_back(read_exit(element, snapshot));

@@ -70,7 +70,10 @@ std::string path_of(const State& state) {
     const VmTrack* track = opened(state);
     if (track == nullptr) return "VMs";
     const Vm& vm = track->vm;
-    const char* state_of = vm.ended ? ", ended" : vm.silent ? ", no exit seen" : "";
+    const char* state_of = vm.ended                    ? ", ended"
+                           : vm.silent                 ? ", no exit seen"
+                           : uncounted_exits(vm) > 0   ? ", not all counted"
+                                                       : "";
     std::string path = fmt::format("{} ({}, pid {}{}, {}{})", fit(track->label, 32),
                                    sanitise(vm.vmm.empty() ? "VMM unknown" : vm.vmm, 16), vm.pid,
                                    owner_of(state, vm), paging_name(vm.paging), state_of);

@@ -143,6 +143,7 @@ std::string join_whole(const std::vector<std::string>& texts, std::size_t width)
 
 std::string top_reasons(const VmTrack& track, const State& state, std::size_t width) {
     if (track.vm.silent) return fit("no exit seen", width);
+    if (is_uncounted(track.vm)) return fit("not counted: no room (--max-vcpus)", width);
     std::vector<const ReasonTrack*> reasons;
     for (const ReasonTrack& reason : track.reasons) reasons.push_back(&reason);
     const std::size_t shown = std::min<std::size_t>(reasons.size(), 3);
@@ -202,7 +203,7 @@ VmNumbers known_vm_numbers(const State& state, const VmTrack& track) {
 }
 
 VmNumbers vm_numbers(const State& state, const VmTrack& track) {
-    if (track.vm.silent) return {"-", "-", "-"};
+    if (track.vm.silent || is_uncounted(track.vm)) return {"-", "-", "-"};
     VmNumbers numbers = known_vm_numbers(state, track);
     // Those halted are to be left out.
     if (!state.split || (state.baseline && !state.baseline->split)) numbers.cores = "-";

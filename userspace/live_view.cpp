@@ -69,6 +69,11 @@ std::vector<Line> draw_body(const State& state, Glyphs glyphs) {
                                   print_number_of(track->vm.vcpus.size(), "vCPU")),
                       Role::notice}}};
     }
+    if (is_uncounted(track->vm)) {
+        return {{}, {{fmt::format("{} of this VM not counted: no room for its vCPUs (--max-vcpus).",
+                                  print_number_of(uncounted_exits(track->vm), "exit")),
+                      Role::notice}}};
+    }
     std::vector<Line> lines = draw_table(state, list_for(state, *track, glyphs));
     if (state.screen == Screen::histogram) {
         lines.resize(layout.list_rows + 1);

@@ -44,6 +44,9 @@ constexpr std::array families = {
     MetricFamily{"exittop_vm_untraced_exits_total", "counter",
                  "Exits that KVM counted itself and did not trace, so that they are in no other "
                  "count; no series where KVM's own count is not known."},
+    MetricFamily{"exittop_vm_uncounted_exits_total", "counter",
+                 "Exits of vCPUs that found no room in exittop's table, so that they are in no "
+                 "other count: see --max-vcpus."},
     MetricFamily{"exittop_vm_vcpus", "gauge", "vCPUs of the VM that ran since exittop saw it."},
     MetricFamily{"exittop_vm_info", "gauge",
                  "Who the VM is: the VMM's pid and name, its uuid, isa (vmx, svm), paging (ept, "
@@ -287,6 +290,8 @@ void write_untraced(Writer& writer, Vms vms) {
 }
 
 void write_vms(Writer& writer, Vms vms) {
+    writer.begin("exittop_vm_uncounted_exits_total");
+    for (const LabelledVm& each : vms) writer.count(each.label, each.vm->uncounted);
     writer.begin("exittop_vm_vcpus");
     for (const LabelledVm& each : vms) writer.count(each.label, each.vm->vcpus);
     writer.begin("exittop_vm_info");

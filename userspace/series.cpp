@@ -134,6 +134,7 @@ VmSeries series_of(const std::string& label, const Vm& vm, const SeriesOptions& 
     series.vcpus = ids.size();
     const KvmCount kvm = kvm_count(vm);
     if (kvm.unknown == 0) series.untraced = kvm.untraced;
+    series.uncounted = uncounted_exits(vm);
 
     std::vector<ExitStats> exits = exits_by_reason(vm);
     const std::uint64_t busy_before = saturating_subtract(memory.exit_ns, memory.halted_ns);

@@ -38,6 +38,7 @@ struct VmSeries {
     std::uint64_t vmm_ns = 0;
     std::uint64_t halted_ns = 0;
     std::optional<std::uint64_t> untraced;  ///< Exits that KVM counted only itself; none: unknown.
+    std::uint64_t uncounted = 0;            ///< Exits of vCPUs while they had no slot.
     /// Of the time that the vCPUs wanted to run (in the guest and in exits, halted time left out),
     /// the part that went to exits, since the series were made last.
     double exit_ratio = 0.0;

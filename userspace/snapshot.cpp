@@ -65,6 +65,39 @@ ExitStats& ExitStats::operator+=(const ExitStats& other) {
     return *this;
 }
 
+Vcpu& Vcpu::operator+=(const Vcpu& other) {
+    guest_ns = saturating_add(guest_ns, other.guest_ns);
+    uncounted = saturating_add(uncounted, other.uncounted);
+    if (kvm_exits && other.kvm_exits) {
+        kvm_exits = saturating_add(*kvm_exits, *other.kvm_exits);
+        untraced = saturating_add(untraced, other.untraced);
+    } else {
+        kvm_exits.reset();
+        untraced = 0;
+    }
+    const auto key = [](const ExitStats& stats) { return std::pair(stats.level, stats.code); };
+    for (const ExitStats& stats : other.exits) {
+        const auto place = std::ranges::lower_bound(exits, key(stats), {}, key);
+        if (place != exits.end() && key(*place) == key(stats)) {
+            *place += stats;
+        } else {
+            exits.insert(place, stats);
+        }
+    }
+    return *this;
+}
+
+std::uint64_t uncounted_exits(const Vm& vm) {
+    std::uint64_t sum = 0;
+    for (const Vcpu& vcpu : vm.vcpus) sum = saturating_add(sum, vcpu.uncounted);
+    return sum;
+}
+
+bool is_uncounted(const Vm& vm) {
+    const auto waits = [](const Vcpu& vcpu) { return vcpu.uncounted > 0 && vcpu.exits.empty(); };
+    return !vm.vcpus.empty() && vm.sums.empty() && std::ranges::all_of(vm.vcpus, waits);
+}
+
 bool is_telling_parameter(const std::string& name) {
     constexpr std::array telling = {"kvm_intel.ept",  "kvm_intel.nested", "kvm_intel.enable_apicv",
                                     "kvm_amd.npt",    "kvm_amd.nested",   "kvm_amd.avic",

@@ -45,6 +45,10 @@ struct Vcpu {
     /// Exits that KVM itself counted in the same time (kvm_vcpu.stat.exits); none: not known.
     std::optional<std::uint64_t> kvm_exits{};
     std::uint64_t untraced = 0;    ///< Those of them that it did not trace, so are in no count.
+    /// Exits while it had no slot: in no other count but Lost::table_full.
+    std::uint64_t uncounted = 0;
+
+    Vcpu& operator+=(const Vcpu& other);  ///< The same vCPU at another time.
     bool operator==(const Vcpu&) const = default;
 };
 
@@ -83,6 +87,10 @@ struct Vm {
 };
 /// Who a VM is, without its vCPUs and exits.
 Vm without_exits(const Vm& vm);
+/// Exits of its vCPUs while they had no slot.
+std::uint64_t uncounted_exits(const Vm& vm);
+/// Whether none of its vCPUs has had a slot: what is not counted is not 0.
+bool is_uncounted(const Vm& vm);
 
 struct HostFacts {
     std::string kernel;
@@ -99,7 +107,7 @@ bool is_telling_parameter(const std::string& name);
 
 /// What could not be counted in full, by cause. Users see the names in lost_causes().
 struct Lost {
-    std::uint64_t table_full = 0;          ///< Exits of vCPUs beyond --max-vcpus: not counted.
+    std::uint64_t table_full = 0;          ///< Exits of vCPUs without a slot: not counted.
     std::uint64_t reasons_full = 0;        ///< Exits of a vCPU with too many reasons: not counted.
     std::uint64_t histogram_full = 0;      ///< Counted and timed, missing in the histogram.
     std::uint64_t unknown_isa = 0;         ///< Counted without a reason.

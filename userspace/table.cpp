@@ -119,17 +119,34 @@ std::string vm_facts(const Vm& vm, const HostFacts& host) {
     return join(facts);
 }
 
+// "vCPU 3", "vCPUs 0, 1", "3 of its vCPUs".
+std::string uncounted_vcpus(const Vm& vm) {
+    std::vector<std::string> ids;
+    for (const Vcpu& vcpu : vm.vcpus) {
+        if (vcpu.uncounted > 0) ids.push_back(fmt::format("{}", vcpu.id));
+    }
+    if (ids.size() > 4) return fmt::format("{} of its vCPUs", ids.size());
+    return (ids.size() == 1 ? "vCPU " : "vCPUs ") + join(ids);
+}
+
 std::string vm_heading(const Vm& vm, const ExitStats& sum, const Snapshot& snapshot,
                        const TableOptions& options) {
     const std::string name = sanitise(vm.name.empty() ? "(no name)" : vm.name, name_columns);
     const std::string facts = fmt::format("({})", vm_facts(vm, snapshot.host));
-    const std::string exits = print_exits(sum, snapshot.duration_s);
+    const std::string exits =
+        is_uncounted(vm) ? "exits unknown" : print_exits(sum, snapshot.duration_s);
     const std::size_t needed =
         display_width(name) + display_width(facts) + display_width(exits) + 7;
     const std::string gap = needed > options.width ? fmt::format("\n{:{}}", "", indent) : "  ";
     std::string out = strong("VM " + name, options.color) + gap + facts + "  " + exits + "\n";
     const std::string split = print_split(sum, snapshot.split);
     if (!split.empty()) out += fmt::format("{:{}}{}\n", "", indent, split);
+    if (const std::uint64_t uncounted = uncounted_exits(vm); uncounted > 0) {
+        const std::string what = fmt::format("{} not counted: no room for {} (--max-vcpus)",
+                                             print_number_of(uncounted, "exit"),
+                                             uncounted_vcpus(vm));
+        out += fmt::format("{:{}}{}\n", "", indent, alarming(what, options.color));
+    }
     return out;
 }
 
@@ -141,10 +158,12 @@ std::string draw_vm(const Vm& vm, const Snapshot& snapshot, const TableOptions& 
                                  "no exit was seen: its vCPUs do not run, stay in the guest, or "
                                  "KVM emulates them");
     }
+    if (is_uncounted(vm)) return out;
     if (!options.per_vcpu) {
         return out + draw_reasons(std::move(exits), vm.isa, snapshot, options);
     }
     for (const Vcpu& vcpu : vm.vcpus) {
+        if (vcpu.exits.empty() && vcpu.uncounted > 0) continue;
         out += fmt::format("\n{:{}}{}  (tid {})  {}\n", "", indent,
                            strong(fmt::format("vCPU {}", vcpu.id), options.color), vcpu.tid,
                            print_exits(sum_of(vcpu.exits), snapshot.duration_s));

@@ -109,8 +109,8 @@ Paging paging_of(const vcpu_header& header) {
     return isa_of(header) == Isa::svm ? Paging::npt : Paging::unknown;
 }
 
-std::string command_of(const vcpu_header& header) {
-    return {header.command, strnlen(header.command, sizeof header.command)};
+std::string command_of(const vcpu_identity& who) {
+    return {who.command, strnlen(who.command, sizeof who.command)};
 }
 
 void add_lost(Lost& sum, const Lost& more) {
@@ -125,15 +125,33 @@ void complete(Vm& vm, const vcpu_header& header) {
 
 Vcpu read_vcpu(const vcpu_slot& slot) {
     Vcpu vcpu;
-    vcpu.id = slot.header.vcpu_id;
-    vcpu.tid = slot.header.tid;
+    vcpu.id = slot.header.who.vcpu_id;
+    vcpu.tid = slot.header.who.tid;
     return vcpu;
+}
+
+Vcpu read_waiting(const waiting_vcpu& waiting) {
+    Vcpu vcpu;
+    vcpu.id = waiting.who.vcpu_id;
+    vcpu.tid = waiting.who.tid;
+    vcpu.uncounted = load(waiting.exits);
+    return vcpu;
+}
+
+/// Adds a vCPU, which may be in the list from another time.
+void add_vcpu(std::vector<Vcpu>& vcpus, Vcpu vcpu) {
+    const auto known = std::ranges::find(vcpus, vcpu.id, &Vcpu::id);
+    if (known != vcpus.end()) {
+        *known += vcpu;
+    } else {
+        vcpus.push_back(std::move(vcpu));
+    }
 }
 
 /// How many more exits KVM counted itself; none where that is not known, or cannot be: its count
 /// went back (somebody reset the statistics), or it re-entered without counting (Linux 5.10).
 std::optional<std::uint64_t> untraced_exits(const vcpu_header& header) {
-    const bool has_ended = load(header.ended_ns) != 0;
+    const bool has_ended = load(header.who.ended_ns) != 0;
     const s64 more = load(has_ended ? header.kvm_exits_more_at_end : header.kvm_exits_more);
     if (more < 0) return std::nullopt;
     return static_cast<std::uint64_t>(more);
@@ -210,11 +228,12 @@ void add_unknown(Lost& lost, const std::vector<ExitStats>& exits, Isa isa) {
 /// Time that a vCPU spent in the guest: its life without its exits, of which `exits_ns` were
 /// completed and one may be under way.
 std::uint64_t guest_time(const vcpu_header& header, std::uint64_t exits_ns, std::uint64_t now_ns) {
-    const std::uint64_t ended = load(header.ended_ns);
+    const std::uint64_t ended = load(header.who.ended_ns);
     const std::uint64_t pending = load(header.exit_ns);
     std::uint64_t end = ended != 0 ? ended : now_ns;
     if (pending != 0 && pending < end) end = pending;
-    const std::uint64_t life = end > header.first_ns ? end - header.first_ns : 0;
+    const std::uint64_t first = header.who.first_ns;
+    const std::uint64_t life = end > first ? end - first : 0;
     return life > exits_ns ? life - exits_ns : 0;
 }
 
@@ -263,20 +282,21 @@ bool VmTable::ended_before(const Entry& entry, std::uint64_t ns,
                            std::span<const vcpu_slot> slots) {
     if (entry.first_ended_ns != 0 && entry.first_ended_ns <= ns) return true;
     return std::ranges::any_of(entry.live, [&](std::uint32_t number) {
-        const std::uint64_t ended = load(slots[number].header.ended_ns);
+        const std::uint64_t ended = load(slots[number].header.who.ended_ns);
         return ended != 0 && ended <= ns;
     });
 }
 
-bool VmTable::is_another(const Entry& entry, const vcpu_header& header,
+bool VmTable::is_another(const Entry& entry, const vcpu_identity& who,
                          std::span<const vcpu_slot> slots) {
-    const std::vector<Vcpu>& ended = entry.vm.vcpus;
-    if (entry.kernel_pid != header.pid ||
-        std::ranges::find(ended, header.vcpu_id, &Vcpu::id) != ended.end()) {
+    const std::vector<Vcpu>& vcpus = entry.vm.vcpus;
+    if (entry.kernel_pid != who.pid) return true;
+    if (!entry.still_there.contains(who.vcpu_id) &&
+        std::ranges::find(vcpus, who.vcpu_id, &Vcpu::id) != vcpus.end()) {
         return true;
     }
     return std::ranges::any_of(entry.live, [&](std::uint32_t number) {
-        return slots[number].header.vcpu_id == header.vcpu_id;
+        return slots[number].header.who.vcpu_id == who.vcpu_id;
     });
 }
 
@@ -296,18 +316,19 @@ unsigned VmTable::next_number(std::uint32_t pid) {
     return number;
 }
 
-std::size_t VmTable::entry_of(std::uint32_t slot, std::span<const vcpu_slot> slots) {
-    const vcpu_header& header = slots[slot].header;
-    if (const auto newest = newest_by_kvm_.find(header.kvm);
-        newest != newest_by_kvm_.end() &&
-        !ended_before(entries_[newest->second], header.first_ns, slots) &&
-        !is_another(entries_[newest->second], header, slots)) {
-        return newest->second;
-    }
+std::size_t VmTable::known_entry(const vcpu_identity& who,
+                                 std::span<const vcpu_slot> slots) const {
+    const auto newest = newest_by_kvm_.find(who.kvm);
+    if (newest == newest_by_kvm_.end()) return no_entry;
+    const Entry& entry = entries_[newest->second];
+    const bool is_its = !ended_before(entry, who.first_ns, slots) && !is_another(entry, who, slots);
+    return is_its ? newest->second : no_entry;
+}
 
+std::size_t VmTable::make_entry(const vcpu_identity& who, std::string line, bool hides_paging) {
     Entry entry;
-    entry.kernel_pid = header.pid;
-    entry.vm.id = fmt::format("{}.{}", header.pid, next_number(header.pid));
+    entry.kernel_pid = who.pid;
+    entry.vm.id = fmt::format("{}.{}", who.pid, next_number(who.pid));
     std::size_t place = entries_.size();
     if (free_entries_.empty()) {
         entries_.push_back(std::move(entry));
@@ -316,9 +337,8 @@ std::size_t VmTable::entry_of(std::uint32_t slot, std::span<const vcpu_slot> slo
         free_entries_.pop_back();
         entries_[place] = std::move(entry);
     }
-    newcomers_.push_back({place, {pid_of_(header), command_of(header), line_of_(slot)},
-                          header.paging == EXITTOP_PAGING_UNKNOWN});
-    return newest_by_kvm_[header.kvm] = place;
+    newcomers_.push_back({place, {pid_of_(who), command_of(who), std::move(line)}, hides_paging});
+    return newest_by_kvm_[who.kvm] = place;
 }
 
 void VmTable::identify_newcomers() {
@@ -349,13 +369,32 @@ void VmTable::take_over(const vcpu_slot& slot, std::uint32_t number) {
     complete(entry.vm, slot.header);
     SlotContents contents = read_slot(slot);
     add_lost(ended_lost_, contents.lost);
-    entry.vm.vcpus.push_back(std::move(contents.vcpu));
+    keep_vcpu(entry, std::move(contents.vcpu),
+              slot.header.evicted != 0 ? 0 : slot.header.who.ended_ns);
     std::erase(entry.live, number);
-    if (entry.first_ended_ns == 0 || slot.header.ended_ns < entry.first_ended_ns) {
-        entry.first_ended_ns = slot.header.ended_ns;
-    }
-    entry.vm.ended = entry.live.empty();
+    entry.vm.ended = entry.live.empty() && entry.waiting.empty();
     owner_[number] = no_entry;
+}
+
+void VmTable::keep_vcpu(Entry& entry, Vcpu vcpu, std::uint64_t ended_ns) {
+    if (ended_ns == 0) {
+        entry.still_there.insert(vcpu.id);
+    } else {
+        entry.still_there.erase(vcpu.id);
+        if (entry.first_ended_ns == 0 || ended_ns < entry.first_ended_ns) {
+            entry.first_ended_ns = ended_ns;
+        }
+    }
+    add_vcpu(entry.vm.vcpus, std::move(vcpu));
+}
+
+void VmTable::take_over_waiting(const waiting_vcpu& waiting, std::uint32_t place) {
+    Entry& entry = entries_[waiting_owner_[place]];
+    ended_lost_.table_full += waiting.exits;
+    keep_vcpu(entry, read_waiting(waiting), waiting.who.ended_ns);
+    std::erase(entry.waiting, place);
+    entry.vm.ended = entry.live.empty() && entry.waiting.empty();
+    waiting_owner_[place] = no_entry;
 }
 
 void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint8_t> states,
@@ -370,11 +409,17 @@ void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint
             numbers.push_back(number);
         }
     }
-    std::ranges::sort(numbers, {}, [&](auto number) { return slots[number].header.first_ns; });
+    std::ranges::sort(numbers, {},
+                      [&](auto number) { return slots[number].header.who.first_ns; });
 
     for (const std::uint32_t number : numbers) {
         if (owner_[number] == no_entry) {
-            owner_[number] = entry_of(number, slots);
+            const vcpu_header& header = slots[number].header;
+            const std::size_t known = known_entry(header.who, slots);
+            owner_[number] = known != no_entry
+                                 ? known
+                                 : make_entry(header.who, line_of_(number),
+                                              header.paging == EXITTOP_PAGING_UNKNOWN);
             Entry& entry = entries_[owner_[number]];
             entry.live.push_back(number);
             entry.vm.ended = false;
@@ -387,29 +432,75 @@ void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint
     identify_newcomers();
 }
 
-Vm VmTable::full_vm(const Entry& entry, std::span<const vcpu_slot> slots, std::uint64_t now_ns,
-                    Lost& lost) const {
+void VmTable::update_waiting(std::span<const waiting_vcpu> waiting,
+                             std::span<const vcpu_slot> slots, const Release& release) {
+    waiting_owner_.resize(waiting.size(), no_entry);
+    std::vector<std::uint32_t> places;
+    for (std::uint32_t place = 0; place < waiting.size(); ++place) {
+        const auto state = load(waiting[place].state);
+        if (state == EXITTOP_SLOT_ENDED ||
+            (state == EXITTOP_SLOT_IN_USE && waiting_owner_[place] == no_entry)) {
+            places.push_back(place);
+        }
+    }
+    std::ranges::sort(places, {}, [&](auto place) { return waiting[place].who.first_ns; });
+
+    for (const std::uint32_t place : places) {
+        if (waiting_owner_[place] == no_entry) {
+            const vcpu_identity& who = waiting[place].who;
+            const std::size_t known = known_entry(who, slots);
+            waiting_owner_[place] = known != no_entry ? known : make_entry(who, {}, true);
+            Entry& entry = entries_[waiting_owner_[place]];
+            entry.waiting.push_back(place);
+            entry.vm.ended = false;
+        }
+        if (load(waiting[place].state) == EXITTOP_SLOT_ENDED) {
+            take_over_waiting(waiting[place], place);
+            release(place);
+        }
+    }
+    identify_newcomers();
+}
+
+void VmTable::add_present(const Entry& entry, Vm& vm, Vcpu vcpu) {
+    // No vCPU is there twice but those that had no slot for a while.
+    if (entry.still_there.empty() && entry.waiting.empty()) {
+        vm.vcpus.push_back(std::move(vcpu));
+    } else {
+        add_vcpu(vm.vcpus, std::move(vcpu));
+    }
+}
+
+void VmTable::add_waiting(const Entry& entry, Vm& vm, const Present& present, Lost& lost) {
+    for (const std::uint32_t place : entry.waiting) {
+        Vcpu vcpu = read_waiting(present.waiting[place]);
+        lost.table_full += vcpu.uncounted;
+        add_present(entry, vm, std::move(vcpu));
+    }
+}
+
+Vm VmTable::full_vm(const Entry& entry, const Present& present, Lost& lost) {
     Vm vm = entry.vm;
     if (entry.version) vm.vmm_version = *entry.version;
     vm.vcpus.reserve(vm.vcpus.size() + entry.live.size());
     for (const std::uint32_t number : entry.live) {
-        complete(vm, slots[number].header);
-        SlotContents contents = read_slot(slots[number], now_ns);
-        vm.vcpus.push_back(std::move(contents.vcpu));
+        complete(vm, present.slots[number].header);
+        SlotContents contents = read_slot(present.slots[number], present.now_ns);
+        add_present(entry, vm, std::move(contents.vcpu));
         add_lost(lost, contents.lost);
     }
+    add_waiting(entry, vm, present, lost);
     std::ranges::sort(vm.vcpus, {}, &Vcpu::id);
     return vm;
 }
 
-Vm VmTable::vm_overview(const Entry& entry, std::span<const vcpu_slot> slots, std::uint64_t now_ns,
-                        Lost& lost) const {
+Vm VmTable::vm_overview(const Entry& entry, const Present& present, Lost& lost) {
     const Vm& known = entry.vm;
     Vm vm = without_exits(known);
     if (entry.version) vm.vmm_version = *entry.version;
     vm.vcpus.reserve(known.vcpus.size() + entry.live.size());
     for (const std::uint32_t number : entry.live) {
-        const vcpu_slot& slot = slots[number];
+        const vcpu_slot& slot = present.slots[number];
         complete(vm, slot.header);
         std::uint64_t exits_ns = 0, counted = 0;
         std::size_t nth = 0;
@@ -421,16 +512,17 @@ Vm VmTable::vm_overview(const Entry& entry, std::span<const vcpu_slot> slots, st
         });
         vm.vcpus.push_back(read_vcpu(slot));
         add_kvm_count(vm.vcpus.back(), slot, counted);
-        vm.vcpus.back().guest_ns = guest_time(slot.header, exits_ns, now_ns);
+        vm.vcpus.back().guest_ns = guest_time(slot.header, exits_ns, present.now_ns);
         add_lost(lost, read_lost(slot));
     }
     std::ranges::sort(vm.sums, {}, key_of);
     add_unknown(lost, vm.sums, vm.isa);
     for (const Vcpu& ended : known.vcpus) {  // What these lost is known since they ended.
         for (const ExitStats& stats : ended.exits) add_to_sums(vm.sums, stats);
-        vm.vcpus.push_back({ended.id, ended.tid, {}, ended.guest_ns, ended.kvm_exits,
-                            ended.untraced});
+        add_present(entry, vm, {ended.id, ended.tid, {}, ended.guest_ns, ended.kvm_exits,
+                                ended.untraced, ended.uncounted});
     }
+    add_waiting(entry, vm, present, lost);
     std::ranges::sort(vm.vcpus, {}, &Vcpu::id);
     return vm;
 }
@@ -443,25 +535,29 @@ void sort_by_name(std::vector<Vm>& vms) {
 
 }  // namespace
 
-VmTable::Contents VmTable::contents(std::span<const vcpu_slot> slots, std::uint64_t now_ns) const {
+VmTable::Contents VmTable::contents(std::span<const vcpu_slot> slots, std::uint64_t now_ns,
+                                    std::span<const waiting_vcpu> waiting) const {
+    const Present present{slots, waiting, now_ns};
     Contents result{{}, ended_lost_};
     result.vms.reserve(entries_.size());
     for (const Entry& entry : entries_) {
-        if (!entry.forgotten) result.vms.push_back(full_vm(entry, slots, now_ns, result.lost));
+        if (!entry.forgotten) result.vms.push_back(full_vm(entry, present, result.lost));
     }
     sort_by_name(result.vms);
     return result;
 }
 
 VmTable::Contents VmTable::overview(std::span<const vcpu_slot> slots, std::uint64_t now_ns,
-                                    const std::string& in_full) const {
+                                    const std::string& in_full,
+                                    std::span<const waiting_vcpu> waiting) const {
+    const Present present{slots, waiting, now_ns};
     Contents result{{}, ended_lost_};
     result.vms.reserve(entries_.size());
     for (const Entry& entry : entries_) {
         if (entry.forgotten) continue;
         const bool full = !in_full.empty() && entry.vm.id == in_full;
-        result.vms.push_back(full ? full_vm(entry, slots, now_ns, result.lost)
-                                  : vm_overview(entry, slots, now_ns, result.lost));
+        result.vms.push_back(full ? full_vm(entry, present, result.lost)
+                                  : vm_overview(entry, present, result.lost));
     }
     return result;
 }

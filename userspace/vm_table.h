@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,7 +48,7 @@ public:
     using Release = std::function<void(std::uint32_t slot)>;
 
     /// The number by which the process of a vCPU is found in /proc; 0: it is not there.
-    using PidOf = std::function<std::uint32_t(const vcpu_header& header)>;
+    using PidOf = std::function<std::uint32_t(const vcpu_identity& who)>;
     /// The arguments of the process of the vCPU in a slot that is not released yet.
     using LineOf = std::function<std::string(std::uint32_t slot)>;
 
@@ -65,18 +66,22 @@ public:
     /// was first seen: KVM frees a VM's vCPUs together, and no earlier than the VM.
     void update(std::span<const vcpu_slot> slots, std::span<const std::uint8_t> states,
                 const Release& release);
+    /// The same for vCPUs that wait for a slot, by their place; after update().
+    void update_waiting(std::span<const waiting_vcpu> waiting, std::span<const vcpu_slot> slots,
+                        const Release& release);
 
     /// All VMs with their present counts, by name, then id, and the sum of what their slots lost.
     struct Contents {
         std::vector<Vm> vms;
         Lost lost;
     };
-    [[nodiscard]] Contents contents(std::span<const vcpu_slot> slots,
-                                    std::uint64_t now_ns = 0) const;
+    [[nodiscard]] Contents contents(std::span<const vcpu_slot> slots, std::uint64_t now_ns = 0,
+                                    std::span<const waiting_vcpu> waiting = {}) const;
     /// The same as an overview (Vm::sums), at a fraction of the cost; in full only the VM whose id
     /// is `in_full`.
     [[nodiscard]] Contents overview(std::span<const vcpu_slot> slots, std::uint64_t now_ns,
-                                    const std::string& in_full) const;
+                                    const std::string& in_full,
+                                    std::span<const waiting_vcpu> waiting = {}) const;
     /// Calls `use` with each VM and each of the slots that its vCPUs have at present.
     void for_each_live(const std::function<void(const Vm& vm, std::uint32_t slot)>& use) const;
     /// How many slots vCPUs have at present.
@@ -88,11 +93,13 @@ public:
 
 private:
     struct Entry {
-        Vm vm;  // identity, and the vCPUs that ended
+        Vm vm;  // identity, and the vCPUs that ended, or had no slot for a while
         std::uint32_t kernel_pid = 0;
         VmmVersion version;
         std::uint64_t first_ended_ns = 0;  // 0: none did
         std::vector<std::uint32_t> live;   // slots
+        std::vector<std::uint32_t> waiting;  // places of vCPUs without a slot
+        std::set<std::uint32_t> still_there;  // of vm.vcpus the ids of those that did not end
         bool forgotten = false;
     };
 
@@ -103,15 +110,24 @@ private:
         bool hides_paging = false;
     };
 
-    [[nodiscard]] Vm full_vm(const Entry& entry, std::span<const vcpu_slot> slots,
-                             std::uint64_t now_ns, Lost& lost) const;
-    [[nodiscard]] Vm vm_overview(const Entry& entry, std::span<const vcpu_slot> slots,
-                                 std::uint64_t now_ns, Lost& lost) const;
+    /// What the slots and places of the vCPUs that are there hold, at a time.
+    struct Present {
+        std::span<const vcpu_slot> slots;
+        std::span<const waiting_vcpu> waiting;
+        std::uint64_t now_ns = 0;
+    };
+    /// Adds to a VM a vCPU that is there, and the vCPUs that wait.
+    static void add_present(const Entry& entry, Vm& vm, Vcpu vcpu);
+    static void add_waiting(const Entry& entry, Vm& vm, const Present& present, Lost& lost);
+    [[nodiscard]] static Vm full_vm(const Entry& entry, const Present& present, Lost& lost);
+    [[nodiscard]] static Vm vm_overview(const Entry& entry, const Present& present, Lost& lost);
     /// For the id of a process's next VM: never one that a process of this pid had before.
     unsigned next_number(std::uint32_t pid);
-    /// Place in entries_ of the VM that the vCPU in a slot belongs to, which is seen for the first
-    /// time.
-    std::size_t entry_of(std::uint32_t slot, std::span<const vcpu_slot> slots);
+    /// Place in entries_ of the VM that a vCPU belongs to, which is seen for the first time; no_entry:
+    /// the VM is, too.
+    [[nodiscard]] std::size_t known_entry(const vcpu_identity& who,
+                                          std::span<const vcpu_slot> slots) const;
+    std::size_t make_entry(const vcpu_identity& who, std::string line, bool hides_paging);
     /// Notes who the VMs are that came with this update.
     void identify_newcomers();
     void introduce(const Newcomer& newcomer, const VmIdentity& identity);
@@ -120,12 +136,16 @@ private:
                              std::span<const vcpu_slot> slots);
     /// Whether a new vCPU cannot be of the VM, which is of another process, or had a vCPU of that id.
     /// The end of that one was missed, or seen too late.
-    static bool is_another(const Entry& entry, const vcpu_header& header,
+    static bool is_another(const Entry& entry, const vcpu_identity& who,
                            std::span<const vcpu_slot> slots);
     /// Takes the counts of an ended vCPU over into its VM.
     void take_over(const vcpu_slot& slot, std::uint32_t number);
+    /// Takes over what a vCPU lost that waits no longer.
+    void take_over_waiting(const waiting_vcpu& waiting, std::uint32_t place);
+    /// Notes in a VM what is known of a vCPU so far, which ended at that time; 0: it did not.
+    static void keep_vcpu(Entry& entry, Vcpu vcpu, std::uint64_t ended_ns);
 
-    static std::uint32_t kernel_pid(const vcpu_header& header) { return header.pid; }
+    static std::uint32_t kernel_pid(const vcpu_identity& who) { return who.pid; }
     static std::string no_line(std::uint32_t) { return {}; }
 
     Identify identify_;
@@ -143,6 +163,7 @@ private:
     std::size_t most_pids_ = least_pids;
     static constexpr std::size_t no_entry = SIZE_MAX;
     std::vector<std::size_t> owner_;  // by slot: place in entries_
+    std::vector<std::size_t> waiting_owner_;  // by place of one that waits: the same
     Lost ended_lost_;
 };
 

@@ -69,7 +69,7 @@ int main(int argc, char **argv)
         for (uint64_t at = 0; at + EXITTOP_SLOT_SIZE <= end - begin; at += STEP) {
             const struct vcpu_header *header = (const void *)(bytes + at);
 
-            if (header->vcpu && header->pid == pid &&
+            if (header->vcpu && header->who.pid == pid &&
                 preset(memory, begin + at, bytes + at, code, count))
                 return 0;
         }

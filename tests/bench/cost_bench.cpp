@@ -157,9 +157,9 @@ int grow(std::uint32_t vms) {
         if (program->slot_states()[number] == EXITTOP_SLOT_FREE) continue;
         vcpu_slot& slot = program->slots()[number];
         const std::uint32_t vm = seen++ / vcpus_per_vm;
-        slot.header.kvm = 0xffff'0000'0000'0000 + vm * 0x10000ULL;
-        slot.header.pid = 1000 + vm;
-        slot.header.vcpu_id = seen % vcpus_per_vm;
+        slot.header.who.kvm = 0xffff'0000'0000'0000 + vm * 0x10000ULL;
+        slot.header.who.pid = 1000 + vm;
+        slot.header.who.vcpu_id = seen % vcpus_per_vm;
     }
     if (seen != vcpus) return 1;
 

@@ -43,7 +43,7 @@ TEST_F(Counting, StartsWithNothing) {
         EXPECT_GT(facts.jited_bytes, 0U) << facts.name;
         EXPECT_EQ(facts.splits_time, facts.name == "fpu_raw" || facts.name == "wakeup_raw");
     }
-    EXPECT_EQ(program_->programs().size(), 10U);
+    EXPECT_EQ(program_->programs().size(), 12U);
 }
 
 TEST_F(Counting, NotesWhoAVcpuIs) {
@@ -53,14 +53,14 @@ TEST_F(Counting, NotesWhoAVcpuIs) {
     const vcpu_header& header = slot(vcpu_a).header;
     EXPECT_EQ(program_->slot_states()[number_of(vcpu_a)], EXITTOP_SLOT_IN_USE);
     EXPECT_EQ(header.isa, svm);
-    EXPECT_EQ(header.pid, static_cast<std::uint32_t>(getpid()));
-    EXPECT_EQ(header.tid, static_cast<std::uint32_t>(gettid()));
-    EXPECT_GE(header.first_ns, before);
-    EXPECT_LE(header.first_ns, header.exit_ns);
+    EXPECT_EQ(header.who.pid, static_cast<std::uint32_t>(getpid()));
+    EXPECT_EQ(header.who.tid, static_cast<std::uint32_t>(gettid()));
+    EXPECT_GE(header.who.first_ns, before);
+    EXPECT_LE(header.who.first_ns, header.exit_ns);
     EXPECT_LE(header.exit_ns, after);
     // The kernel keeps 15 characters of it.
-    EXPECT_EQ(header.command, std::string(program_invocation_short_name).substr(0, 15));
-    EXPECT_EQ(header.ended_ns, 0U);
+    EXPECT_EQ(header.who.command, std::string(program_invocation_short_name).substr(0, 15));
+    EXPECT_EQ(header.who.ended_ns, 0U);
     EXPECT_EQ(program_->memory().changes, 1U);
 }
 
@@ -196,7 +196,7 @@ TEST_F(Counting, FollowsTheGuestLevelOfTheVcpu) {
     ASSERT_NO_FATAL_FAILURE(load(32));
     for (std::uint64_t word = code; word < code + 12; ++word) {
         exit(word - layout->kvm, 0x72);
-        const std::uint64_t hflags = slot(word - layout->kvm).header.kvm;
+        const std::uint64_t hflags = slot(word - layout->kvm).header.who.kvm;
         ASSERT_NE(hflags, 0U);
         SCOPED_TRACE(hflags);
         const auto expected = (hflags & layout->guest_mask) != 0 ? GuestLevel::l2 : GuestLevel::l1;
@@ -285,8 +285,22 @@ protected:
         ASSERT_TRUE(forget_vcpu(vcpu));
         vcpu_header& header = program_->slots()[number].header;
         header.vcpu = 0;
-        header.ended_ns = monotonic_ns();
+        header.who.ended_ns = monotonic_ns();
         program_->slot_states()[number] = EXITTOP_SLOT_ENDED;
+    }
+    /// Exits of vCPUs without a slot, of all and of one.
+    std::uint64_t uncounted() {
+        std::uint64_t sum = program_->memory().table_full;
+        for (const waiting_vcpu& waiting : program_->waiting()) sum += waiting.exits;
+        return sum;
+    }
+    std::uint64_t uncounted(std::uint64_t vcpu) {
+        const waiting_vcpu* waiting = waiting_of(vcpu);
+        return waiting != nullptr ? waiting->exits : 0;
+    }
+    const waiting_vcpu* waiting_of(std::uint64_t vcpu) {
+        const auto found = std::ranges::find(program_->waiting(), vcpu, &waiting_vcpu::vcpu);
+        return found != program_->waiting().end() ? &*found : nullptr;
     }
 };
 
@@ -308,7 +322,7 @@ protected:
             EXPECT_EQ(lost_total(read((vcpus)[i]).lost), 0U);                          \
         }                                                                              \
         EXPECT_EQ(program_->memory().changes, (vcpus).size());                         \
-        EXPECT_EQ(program_->memory().table_full, 0U);                                  \
+        EXPECT_EQ(uncounted(), 0U);                                  \
     } while (false)
 
 /// Addresses that have one slot for home.
@@ -330,7 +344,7 @@ TEST_F(Slots, VcpusWithOneHomeStayApart) {
         for (const std::uint64_t vcpu : vcpus) exit_and_entry(vcpu, 0x72);
         for (const std::uint64_t vcpu : vcpus) EXPECT_EQ(count(vcpu, 0x72), 2U);
     }
-    EXPECT_EQ(program_->memory().table_full, 0U);
+    EXPECT_EQ(uncounted(), 0U);
 }
 
 TEST_F(Slots, BehindTheLastHomeComesTheFirst) {
@@ -371,19 +385,121 @@ TEST_F(Slots, AFullTableIsNoted) {
     exit_and_entry(vcpu_b, 0x72);
     for (int i = 0; i < 3; ++i) exit_and_entry(0x3000, 0x72);
     exit_and_entry(0x4000, 0x72);
-    EXPECT_EQ(program_->memory().table_full, 4U);
+    EXPECT_EQ(uncounted(), 4U);
     EXPECT_EQ(number_of(0x3000), 0U);
     exit_and_entry(vcpu_a, 0x72);
     EXPECT_EQ(count(vcpu_a, 0x72), 2U);
     EXPECT_EQ(count(vcpu_b, 0x72), 1U);
-    EXPECT_EQ(program_->memory().changes, 2U);
+    EXPECT_EQ(program_->memory().changes, 4U) << "two with a slot and two that wait";
+}
+
+TEST_F(Slots, WhoGotNoneIsNoted) {
+    LOAD_FOR(1);
+    exit_and_entry(vcpu_a, 0x72);
+    const std::uint64_t before = monotonic_ns();
+    for (int i = 0; i < 3; ++i) exit_and_entry(vcpu_b, 0x72);
+    ASSERT_NE(waiting_of(vcpu_b), nullptr);
+    const waiting_vcpu& waiting = *waiting_of(vcpu_b);
+    EXPECT_EQ(waiting.exits, 3U);
+    EXPECT_EQ(waiting.state, EXITTOP_SLOT_IN_USE);
+    EXPECT_EQ(waiting.who.pid, static_cast<std::uint32_t>(getpid()));
+    EXPECT_EQ(waiting.who.tid, static_cast<std::uint32_t>(gettid()));
+    EXPECT_EQ(waiting.who.uid, geteuid());
+    EXPECT_GE(waiting.who.first_ns, before);
+    EXPECT_EQ(waiting.who.ended_ns, 0U);
+    EXPECT_EQ(program_->memory().table_full, 0U);
+}
+
+TEST_F(Slots, WhoGetsOneLaterWaitsNoLonger) {
+    LOAD_FOR(1);
+    exit_and_entry(vcpu_a, 0x72);
+    exit_and_entry(vcpu_b, 0x72);
+    const waiting_vcpu& waiting = *waiting_of(vcpu_b);
+    const std::uint32_t number = number_of(vcpu_a);
+    ASSERT_NO_FATAL_FAILURE(destroy(vcpu_a));
+    program_->release_slot(number);
+    exit_and_entry(vcpu_b, 0x72);
+    EXPECT_EQ(count(vcpu_b, 0x72), 1U);
+    EXPECT_EQ(waiting.vcpu, 0U);
+    EXPECT_EQ(waiting.exits, 1U);
+    EXPECT_EQ(waiting.who.ended_ns, 0U);
+    EXPECT_EQ(waiting.state, EXITTOP_SLOT_ENDED);
+    EXPECT_EQ(slot(vcpu_b).header.is_new, 0U) << "KVM has counted an exit that was not";
+    program_->release_waiting(static_cast<std::uint32_t>(&waiting - program_->waiting().data()));
+    EXPECT_EQ(waiting.state, EXITTOP_SLOT_FREE);
+}
+
+TEST_F(Slots, MoreThanCanWaitAreCountedTogether) {
+    LOAD_FOR(1);
+    exit_and_entry(vcpu_a, 0x72);
+    constexpr std::uint64_t many = 4 * EXITTOP_WAITING;
+    for (std::uint64_t i = 1; i <= many; ++i) exit_and_entry(i << 12, 0x72);
+    for (std::uint64_t i = 1; i <= many; ++i) exit_and_entry(i << 12, 0x72);
+    // vcpu_a is one of them, and has its slot.
+    EXPECT_EQ(uncounted(), 2 * many - 2);
+    const auto waits = [](const waiting_vcpu& waiting) { return waiting.exits == 2; };
+    EXPECT_GT(std::ranges::count_if(program_->waiting(), waits), EXITTOP_WAITING / 2);
+    EXPECT_EQ(count(vcpu_a, 0x72), 3U);
+}
+
+TEST_F(Slots, AreTakenAwayForOthers) {
+    LOAD_FOR(1);
+    exit_and_entry(vcpu_a, 0x72);
+    exit_and_entry(vcpu_b, 0x72);
+    const std::uint32_t number = number_of(vcpu_a);
+    const std::uint32_t first_ns_low = static_cast<std::uint32_t>(slot(vcpu_a).header.who.first_ns);
+    exit(vcpu_a, 0x7b);  // Under way when its slot goes.
+    program_->limit_users({geteuid()});
+    program_->evict(std::array{number});
+    const vcpu_header& header = program_->slots()[number].header;
+    EXPECT_EQ(program_->slot_states()[number], EXITTOP_SLOT_ENDED);
+    EXPECT_EQ(header.evicted, 1U);
+    EXPECT_EQ(header.exit_without_entry, 1U);
+    entry(vcpu_a);
+    exit_and_entry(vcpu_a, 0x7b);
+    EXPECT_EQ(uncounted(vcpu_a), 1U);
+    ASSERT_NE(waiting_of(vcpu_a), nullptr);
+    EXPECT_EQ(static_cast<std::uint32_t>(waiting_of(vcpu_a)->who.first_ns), first_ns_low);
+    EXPECT_EQ(read_slot(program_->slots()[number]).vcpu.exits.size(), 2U);
+
+    program_->release_slot(number);
+    exit_and_entry(vcpu_b, 0x72);
+    EXPECT_EQ(number_of(vcpu_b), 0U) << "its user may have no more";
+    EXPECT_EQ(uncounted(vcpu_b), 2U);
+    program_->limit_users({});
+    exit_and_entry(vcpu_b, 0x72);
+    EXPECT_EQ(count(vcpu_b, 0x72), 1U);
+}
+
+TEST_F(Slots, AreTakenAwayFromTheVcpuThatWasFoundThere) {
+    LOAD_FOR(2);
+    exit_and_entry(vcpu_a, 0x72);
+    const std::uint32_t number = number_of(vcpu_a);
+    program_->test_run("evict_slot", std::array<std::uint64_t, 2>{number, vcpu_b});
+    program_->test_run("evict_slot", std::array<std::uint64_t, 2>{number, 0});
+    EXPECT_EQ(program_->slot_states()[number], EXITTOP_SLOT_IN_USE);
+    EXPECT_EQ(waiting_of(vcpu_a), nullptr);
+    EXPECT_EQ(waiting_of(vcpu_b), nullptr);
+}
+
+TEST_F(Slots, WaitingEndsWithTheProcess) {
+    LOAD_FOR(1);
+    exit_and_entry(vcpu_a, 0x72);
+    exit_and_entry(vcpu_b, 0x72);
+    const waiting_vcpu& waiting = *waiting_of(vcpu_b);
+    program_->end_waiting([](const vcpu_identity& who) { return who.pid != std::uint32_t(getpid()); });
+    EXPECT_EQ(waiting.vcpu, vcpu_b);
+    program_->end_waiting([](const vcpu_identity&) { return true; });
+    EXPECT_EQ(waiting.vcpu, 0U);
+    EXPECT_NE(waiting.who.ended_ns, 0U);
+    EXPECT_EQ(waiting.state, EXITTOP_SLOT_ENDED);
 }
 
 TEST_F(Slots, AreNotSearchedForUntilOneIsGivenBack) {
     LOAD_FOR(2);
     exit_and_entry(vcpu_a, 0x72);
     std::uint64_t taken = 1;
-    for (std::uint64_t i = 1; program_->memory().table_full == 0; ++i, ++taken) {
+    for (std::uint64_t i = 1; uncounted() == 0; ++i, ++taken) {
         exit_and_entry(0x10000 * i, 0x72);
     }
     EXPECT_EQ(taken - 1, EXITTOP_SLOTS_OF(2) - 1U) << "all but slot 0";
@@ -407,7 +523,7 @@ TEST_F(Slots, OneIsEnough) {
     exit_and_entry(vcpu_a, 0x72);
     exit_and_entry(vcpu_b, 0x72);
     EXPECT_EQ(count(vcpu_a, 0x72), 1U);
-    EXPECT_EQ(program_->memory().table_full, 1U);
+    EXPECT_EQ(uncounted(), 1U);
 }
 
 TEST_F(Slots, AsManyAsCanBeAskedFor) {
@@ -417,7 +533,7 @@ TEST_F(Slots, AsManyAsCanBeAskedFor) {
     for (std::uint64_t i = 1; i <= EXITTOP_MAX_SLOTS + 1; ++i) {
         ASSERT_NO_FATAL_FAILURE(exit_and_entry(i << 8, 0x72));
     }
-    EXPECT_EQ(program_->memory().table_full, 1U);
+    EXPECT_EQ(uncounted(), 1U);
     std::size_t used = 0;
     for (std::size_t number = 0; number < program_->slots().size(); ++number) {
         if (program_->slot_states()[number] == EXITTOP_SLOT_FREE) continue;
@@ -453,7 +569,7 @@ TEST_F(Slots, EndWithTheirVcpuAlone) {
     EXPECT_EQ(program_->slot_states()[number], EXITTOP_SLOT_ENDED);
     EXPECT_EQ(program_->memory().changes, changes + 1);
     const vcpu_header& header = program_->slots()[number].header;
-    EXPECT_NE(header.ended_ns, 0U);
+    EXPECT_NE(header.who.ended_ns, 0U);
     EXPECT_EQ(header.kvm_exits_more_at_end, EXITTOP_MORE_UNKNOWN);
     // What comes at that address is another vCPU.
     exit_and_entry(vcpu_a, 0x7b);
@@ -467,7 +583,7 @@ TEST_F(Slots, AReleasedOneIsEmptyAndUsedAgain) {
     const std::uint32_t number = number_of(vcpu_a);
     ASSERT_NO_FATAL_FAILURE(destroy(vcpu_a));
     exit_and_entry(vcpu_b, 0x72);
-    EXPECT_EQ(program_->memory().table_full, 1U) << "user space has it until it is released";
+    EXPECT_EQ(uncounted(), 1U) << "user space has it until it is released";
     program_->release_slot(number);
     const vcpu_slot empty{};
     EXPECT_EQ(std::memcmp(&program_->slots()[number], &empty, sizeof empty), 0);
@@ -495,7 +611,7 @@ TEST_F(Slots, TenThousandVmsComeAndGoInThree) {
     }
     table.update(program_->slots(), program_->slot_states(),
                  [this](std::uint32_t number) { program_->release_slot(number); });
-    EXPECT_EQ(program_->memory().table_full, 0U);
+    EXPECT_EQ(uncounted(), 0U);
     const VmTable::Contents contents = table.contents(program_->slots());
     EXPECT_EQ(contents.vms.size(), 10'000U);
     for (const Vm& vm : contents.vms) {

@@ -39,7 +39,7 @@ namespace {
 class SharedMemory : public DetachedProgram {};
 
 TEST_F(SharedMemory, TheProgramAnswersFromItsFarEnd) {
-    u64& far = program_->slots().back().header.first_ns;
+    u64& far = program_->slots().back().header.who.first_ns;
     EXPECT_EQ(far, 0U) << "the check at the start left something behind";
     EXPECT_EQ(program_->memory().proof, 0U);
     for (const std::uint64_t question : {std::uint64_t{1}, std::uint64_t{0xfeed'0000'0000'beef}}) {

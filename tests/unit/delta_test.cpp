@@ -195,6 +195,7 @@ Snapshot follow(const Snapshot& before) {
             vcpu.guest_ns += up_to(9);
             vcpu.kvm_exits = vcpu.kvm_exits.value_or(0) + up_to(9);
             vcpu.untraced += up_to(2);
+            vcpu.uncounted += up_to(2);
             exit_some(vcpu.exits);
         }
         exit_some(vm.sums);

@@ -37,6 +37,7 @@ TEST(Json, IsReadBack) {
     snapshot.cost = {250'000'000, 68'000, 1'000, 40 << 20, 2, 4096};
     snapshot.vms[0].isa = static_cast<Isa>(9);
     snapshot.vms[0].vcpus[1].kvm_exits.reset();
+    snapshot.vms[0].vcpus[1].uncounted = 41'148;
     snapshot.vms[1].silent = true;
     snapshot.vms[0].uid.reset();
     snapshot.vms[0].executable.clear();

@@ -115,6 +115,27 @@ TEST(LiveView, no_vm_yet) {
               std::string::npos);
 }
 
+TEST(LiveView, vm_without_a_slot_has_no_numbers) {
+    State state = made_state();
+    for (std::uint64_t second = 4; second <= 5; ++second) {
+        Sample sample = made_sample(made_vms(), second);
+        Vm kept_out = made_vm({"kept-out", 6060, 2, {}}, second, true);
+        kept_out.sums.clear();
+        for (Vcpu& vcpu : kept_out.vcpus) {
+            vcpu.exits.clear();
+            vcpu.guest_ns = 0;
+            vcpu.uncounted = 100 * second;
+        }
+        sample.snapshot.vms.push_back(std::move(kept_out));
+        state = apply(std::move(state), std::move(sample));
+    }
+    const std::string shown = frame(state);
+    const std::string row = shown.substr(shown.find("kept-out"));
+    EXPECT_NE(row.substr(0, row.find('\n')).find(" not counted"), std::string::npos)
+        << shown;
+    EXPECT_NE(row.substr(0, row.find('\n')).find(" - "), std::string::npos) << shown;
+}
+
 TEST(LiveView, vm_without_exits_has_no_numbers) {
     State state = made_state();
     for (std::uint64_t second = 4; second <= 5; ++second) {

@@ -27,6 +27,17 @@ struct MadeVcpu {
     std::uint32_t paging = EXITTOP_PAGING_TDP;
 };
 
+inline vcpu_identity identity_of(const MadeVcpu& vcpu) {
+    vcpu_identity who{};
+    who.kvm = vcpu.kvm;
+    who.first_ns = vcpu.first_ns;
+    who.vcpu_id = vcpu.id;
+    who.pid = vcpu.pid;
+    who.tid = vcpu.tid;
+    vcpu.command.copy(who.command, sizeof who.command);
+    return who;
+}
+
 /// Writes into one slot, and its state, what the BPF program's workers would write.
 class SlotWriter {
 public:
@@ -34,25 +45,20 @@ public:
 
     void begin(const MadeVcpu& vcpu) {
         vcpu_header& header = slot_.header;
-        header.kvm = vcpu.kvm;
+        header.who = identity_of(vcpu);
         header.vcpu = vcpu.kvm + 0x100000 + vcpu.id * 0x1000;
-        header.first_ns = vcpu.first_ns;
-        header.vcpu_id = vcpu.id;
-        header.pid = vcpu.pid;
-        header.tid = vcpu.tid;
         header.isa = vcpu.isa;
         header.paging = vcpu.paging;
         header.blocks = EXITTOP_HEADER_BLOCKS;
         header.kvm_exits_first = 1'000'000;
         header.kvm_exits_more = EXITTOP_MORE_UNKNOWN;
-        vcpu.command.copy(header.command, sizeof header.command);
         state_ = EXITTOP_SLOT_IN_USE;
     }
 
     void end(std::uint64_t ended_ns, std::int64_t kvm_exits_more = EXITTOP_MORE_UNKNOWN) {
         slot_.header.vcpu = 0;
         slot_.header.kvm_exits_more_at_end = kvm_exits_more;
-        slot_.header.ended_ns = ended_ns;
+        slot_.header.who.ended_ns = ended_ns;
         state_ = EXITTOP_SLOT_ENDED;
     }
 
@@ -125,6 +131,17 @@ public:
         writer.begin(vcpu);
         return writer;
     }
+    /// One that waits for a slot, and its place.
+    waiting_vcpu& wait(std::uint32_t place, const MadeVcpu& vcpu, std::uint64_t exits) {
+        waiting_vcpu& waiting = waiting_.at(place);
+        waiting.vcpu = vcpu.kvm + 0x100000 + vcpu.id * 0x1000;
+        waiting.exits = exits;
+        waiting.who = identity_of(vcpu);
+        waiting.state = EXITTOP_SLOT_IN_USE;
+        return waiting;
+    }
+    [[nodiscard]] std::span<waiting_vcpu> waiting() { return waiting_; }
+
     void clear(std::uint32_t number) {
         std::memset(static_cast<void*>(&slots_.at(number)), 0, sizeof(vcpu_slot));
         states_.at(number) = EXITTOP_SLOT_FREE;
@@ -133,6 +150,7 @@ public:
 private:
     std::vector<vcpu_slot> slots_;
     std::vector<std::uint8_t> states_;
+    std::vector<waiting_vcpu> waiting_{8};
 };
 
 }  // namespace exittop::test

@@ -84,6 +84,14 @@ TEST(Prometheus, ExitsThatKvmDidNotTraceAreThereWhereTheyAreKnown) {
     EXPECT_EQ(untraced(snapshot), (std::vector<std::string>{"vm=\"web01\"} 17"}));
 }
 
+TEST(Prometheus, ExitsOfVcpusWithoutASlotAreThoseOfTheirVm) {
+    Snapshot snapshot = sample();
+    snapshot.vms[0].vcpus[0].uncounted = 5;
+    snapshot.vms[0].vcpus[1].uncounted = 12;
+    EXPECT_NE(text_of(snapshot).find("\nexittop_vm_uncounted_exits_total{vm=\"web01\"} 17\n"),
+              std::string::npos);
+}
+
 TEST(Prometheus, WithoutVms) {
     Snapshot snapshot;
     snapshot.host = sample().host;

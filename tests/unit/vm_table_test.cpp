@@ -336,7 +336,7 @@ TEST_F(Tables, AProcessThatCannotBeAskedHasTheKernelsNumber) {
                       identity.named = process.pid != 0;
                       return identity;
                   },
-                  [](const vcpu_header& header) { return header.pid == 10 ? 0U : 7U; }};
+                  [](const vcpu_identity& who) { return who.pid == 10 ? 0U : 7U; }};
     slots.begin(1, {.kvm = 0x1000, .pid = 10, .command = "outside"});
     slots.begin(2, {.kvm = 0x2000, .pid = 11, .command = "inside"});
     table.update(slots.all(), slots.states(), [](std::uint32_t) {});
@@ -358,7 +358,7 @@ TEST_F(Tables, SlotsComeBackBeforeAnybodyIsAskedAndAProcessIsAskedOnce) {
                       order.push_back(process.command + process.line);
                       return VmIdentity{process.command + process.line, "", ""};
                   },
-                  [](const vcpu_header& header) { return header.pid; },
+                  [](const vcpu_identity& who) { return who.pid; },
                   [](std::uint32_t slot) { return slot == 4 ? " x" : ""; }};
     for (std::uint32_t slot = 1; slot <= 4; ++slot) {
         slots.begin(slot, {.kvm = kvm_a + slot, .first_ns = slot, .pid = 7, .command = "web"})
