@@ -21,6 +21,7 @@ class Reading:
     exits: int | None = None
     cpuid: int | None = None
     mean: str = "-"
+    uncounted: int | None = None    # exits that it says it did not count
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,12 @@ def _read_exittop(text: str) -> Reading:
     time = sum(stats.get("time_ns", 0) for stats in cpuid)
     return Reading(sum(stats["count"] for stats in exits), count,
                    f"{time / count:.0f}" if count and time else "-")
+
+
+def _read_uncounted(text: str) -> Reading:
+    run = json.loads(text)
+    return Reading(uncounted=sum(vcpu.get("uncounted", 0)
+                                 for vm in run["vms"] for vcpu in vm["vcpus"]))
 
 
 def _read_perf_stat(text: str) -> Reading:
@@ -81,6 +88,19 @@ def _exittop(detail: str, title: str) -> Tool:
     return Tool(f"exittop-{detail}", title,
                 f"exittop dump --detail {detail} --format json -- /bin/loop >$OUT",
                 _read_exittop, rival=False)
+
+
+# Another guest has the only slot, and stands still.
+_FULL = """
+cat >/tmp/full.sh <<'END'
+exit_loop_vm cpuid 1000000 60 >/dev/null &
+sleep 1
+kill -STOP $!
+/bin/loop
+kill -KILL $!
+END
+exittop dump --max-vcpus 1 --format json -- sh /tmp/full.sh >$OUT
+"""
 
 
 def _perf_stat(name: str, title: str, events: str) -> Tool:
@@ -127,6 +147,8 @@ OWN = (
     _exittop("count", "exittop --detail count"),
     _exittop("time", "exittop --detail time"),
     _exittop("histogram", "exittop, as shipped (--detail histogram)"),
+    Tool("exittop-full", "exittop, of a vCPU beyond --max-vcpus", _FULL, _read_uncounted,
+         rival=False),
 )
 
 RIVALS = (
