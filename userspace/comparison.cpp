@@ -187,12 +187,7 @@ RunSummary summarise(const Run& run, const RunSums& repeats) {
     for (const Sums& sums : repeats) {
         summary.duration_s += sums.duration_s / static_cast<double>(repeats.size());
     }
-    for (const Snapshot& snapshot : run.repeats) {
-        for (const LostCause& cause : lost_causes()) {
-            summary.lost.*cause.value =
-                saturating_add(summary.lost.*cause.value, snapshot.lost.*cause.value);
-        }
-    }
+    for (const Snapshot& snapshot : run.repeats) summary.lost += snapshot.lost;
     return summary;
 }
 

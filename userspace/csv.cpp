@@ -46,10 +46,10 @@ std::string exit_line(const Vm& vm, const std::string& vcpu, const ExitStats& st
     return csv_line(cells);
 }
 
-std::string lost_line(const LostCause& cause, std::uint64_t count) {
+std::string lost_line(const Loss& loss) {
     std::vector<std::string> cells(10 + data_fields.size() + 1);
-    cells[8] = fmt::format("lost:{}", cause.name);
-    cells[10] = fmt::format("{}", count);
+    cells[8] = fmt::format("lost:{}", loss.cause);
+    cells[10] = fmt::format("{}", loss.count);
     return csv_line(cells);
 }
 
@@ -96,10 +96,7 @@ std::string to_csv(const Snapshot& snapshot, bool per_vcpu) {
             }
         }
     }
-    for (const LostCause& cause : lost_causes()) {
-        const std::uint64_t count = snapshot.lost.*cause.value;
-        if (count > 0) out += lost_line(cause, count);
-    }
+    for (const Loss& loss : losses(snapshot.lost)) out += lost_line(loss);
     return out;
 }
 

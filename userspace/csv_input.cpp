@@ -180,14 +180,11 @@ ExitStats read_exits(const Row& row) {
 constexpr std::string_view lost_prefix = "lost:";
 
 void add_lost(Lost& lost, const Row& row) {
-    const std::string_view name = row.at("reason").substr(lost_prefix.size());
-    for (const LostCause& cause : lost_causes()) {
-        if (cause.name != name) continue;
-        std::uint64_t& sum = lost.*cause.value;
-        sum = saturating_add(sum, row.needed<std::uint64_t>("count"));
-        return;
-    }
-    row.fail("reason", "a cause that this exittop knows");
+    const std::string name(row.at("reason").substr(lost_prefix.size()));
+    const auto known = std::ranges::find(lost_causes(), name, &LostCause::name);
+    std::uint64_t& sum =
+        known != lost_causes().end() ? lost.*known->value : lost.unknown[name];
+    sum = saturating_add(sum, row.needed<std::uint64_t>("count"));
 }
 
 /// VMs in the making; those that come again get more.

@@ -106,6 +106,11 @@ Lost lost_since(const Lost& later, const Lost& earlier) {
     for (const LostCause& cause : lost_causes()) {
         since.*cause.value = saturating_subtract(later.*cause.value, earlier.*cause.value);
     }
+    for (const auto& [cause, count] : later.unknown) {
+        const auto before = earlier.unknown.find(cause);
+        since.unknown[cause] =
+            before == earlier.unknown.end() ? count : saturating_subtract(count, before->second);
+    }
     return since;
 }
 
@@ -209,10 +214,7 @@ Delta& Delta::operator+=(const Delta& next) {
     interval.detail = next.interval.detail;
     interval.split = interval.split && next.interval.split;
     interval.attach = next.interval.attach;
-    for (const LostCause& cause : lost_causes()) {
-        interval.lost.*cause.value =
-            saturating_add(interval.lost.*cause.value, next.interval.lost.*cause.value);
-    }
+    interval.lost += next.interval.lost;
     add_cost(interval.cost, next.interval.cost);
     for (const Vm& vm : next.interval.vms) add_vm(interval.vms, vm);
     std::ranges::stable_sort(interval.vms, {},

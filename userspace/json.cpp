@@ -111,6 +111,7 @@ Json host_json(const HostFacts& host) {
 Json lost_json(const Lost& lost) {
     Json object = Json::object();
     for (const LostCause& cause : lost_causes()) object[cause.name] = lost.*cause.value;
+    for (const auto& [cause, count] : lost.unknown) object[cause] = count;
     return object;
 }
 
@@ -414,9 +415,8 @@ Lost read_lost(const Node& node) {
     Lost lost;
     for (const auto& [name, value] : node.members()) {
         const auto cause = std::ranges::find(lost_causes(), name, &LostCause::name);
-        // A loss that cannot be shown must not pass for none.
-        if (cause == lost_causes().end()) value.fail("is not a cause that this version knows");
-        lost.*cause->value = value.number();
+        // One that this version does not know must not pass for none.
+        (cause != lost_causes().end() ? lost.*cause->value : lost.unknown[name]) = value.number();
     }
     return lost;
 }

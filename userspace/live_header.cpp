@@ -46,10 +46,8 @@ std::string totals_line(const State& state) {
 
 Line lost_line(const State& state) {
     std::string text = fmt::format(" LOST {}:", group_digits(lost_total(state.lost)));
-    for (const LostCause& cause : lost_causes()) {
-        const std::uint64_t count = state.lost.*cause.value;
-        if (count == 0) continue;
-        text += fmt::format(" {} {} ({})", cause.name, group_digits(count), cause.meaning);
+    for (const Loss& loss : losses(state.lost)) {
+        text += fmt::format(" {} {} ({})", loss.cause, group_digits(loss.count), loss.meaning);
     }
     return {{pad(fit(text, state.width), state.width, Align::left), Role::alarm}};
 }

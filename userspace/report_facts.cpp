@@ -59,12 +59,11 @@ std::string fact_table(const Comparison& comparison, const char* heading,
 }
 
 // What was lost by a run, by cause: "table_full 5".
-std::string losses(const Lost& lost) {
+std::string print_losses(const Lost& lost) {
     std::string out;
-    for (const LostCause& cause : lost_causes()) {
-        if (const std::uint64_t count = lost.*cause.value; count > 0) {
-            out += fmt::format("{}{} {}", out.empty() ? "" : ", ", cause.name, group_digits(count));
-        }
+    for (const Loss& loss : losses(lost)) {
+        out += fmt::format("{}{} {}", out.empty() ? "" : ", ", loss.cause,
+                           group_digits(loss.count));
     }
     return out.empty() ? "nothing" : out;
 }
@@ -77,7 +76,7 @@ std::vector<FactRow> known_facts(const Comparison& comparison) {
         if (is_known(row)) rows.push_back(std::move(row));
     }
     FactRow lost{"lost", {}};
-    for (const RunSummary& run : comparison.runs) lost.values.push_back(losses(run.lost));
+    for (const RunSummary& run : comparison.runs) lost.values.push_back(print_losses(run.lost));
     rows.push_back(std::move(lost));
     return rows;
 }

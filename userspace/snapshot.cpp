@@ -6,6 +6,8 @@
 #include <array>
 #include <utility>
 
+#include "text.h"
+
 namespace exittop {
 
 std::string paging_name(Paging paging) {
@@ -128,7 +130,32 @@ const std::vector<LostCause>& lost_causes() {
 std::uint64_t lost_total(const Lost& lost) {
     std::uint64_t sum = 0;
     for (const LostCause& cause : lost_causes()) sum = saturating_add(sum, lost.*cause.value);
+    for (const auto& [cause, count] : lost.unknown) sum = saturating_add(sum, count);
     return sum;
+}
+
+Lost& Lost::operator+=(const Lost& other) {
+    for (const LostCause& cause : lost_causes()) {
+        this->*cause.value = saturating_add(this->*cause.value, other.*cause.value);
+    }
+    for (const auto& [cause, count] : other.unknown) {
+        unknown[cause] = saturating_add(unknown[cause], count);
+    }
+    return *this;
+}
+
+std::vector<Loss> losses(const Lost& lost) {
+    constexpr std::size_t cause_columns = 32;
+    std::vector<Loss> all;
+    for (const LostCause& cause : lost_causes()) {
+        if (lost.*cause.value > 0) all.push_back({cause.name, lost.*cause.value, cause.meaning});
+    }
+    for (const auto& [cause, count] : lost.unknown) {
+        if (count == 0) continue;
+        all.push_back({sanitise(cause, cause_columns), count,
+                       "a cause that this version does not know"});
+    }
+    return all;
 }
 
 KvmCount& KvmCount::operator+=(const KvmCount& other) {

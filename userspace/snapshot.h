@@ -118,6 +118,10 @@ struct Lost {
     std::uint64_t program_missed = 0;      ///< The kernel did not run the program that counts.
     std::uint64_t split_missed = 0;        ///< Nor, here, the one that tells the VMM's time apart.
     std::uint64_t unnamed = 0;             ///< VMs, not exits: counted, without a name.
+    /// Causes that another version of exittop told of, by name: raw bytes, sanitise before printing.
+    std::map<std::string, std::uint64_t> unknown{};
+
+    Lost& operator+=(const Lost& other);
     bool operator==(const Lost&) const = default;
 };
 
@@ -126,9 +130,18 @@ struct LostCause {
     const char* meaning;
     std::uint64_t Lost::*value;
 };
-/// All causes, in the order of the struct.
+/// All causes that this version knows, in the order of the struct.
 const std::vector<LostCause>& lost_causes();
 std::uint64_t lost_total(const Lost& lost);
+
+struct Loss {
+    std::string cause;
+    std::uint64_t count = 0;
+    std::string meaning;
+    bool operator==(const Loss&) const = default;
+};
+/// What was lost, by cause; harmless to print.
+std::vector<Loss> losses(const Lost& lost);
 
 /// What counting cost, from the start of exittop to the snapshot.
 struct Cost {

@@ -255,10 +255,8 @@ std::string histogram_lines(const Histogram& histogram, std::size_t width,
 std::string lost_lines(const Lost& lost, Color color) {
     if (lost_total(lost) == 0) return "lost: nothing\n";
     std::vector<GridRow> rows;
-    for (const LostCause& cause : lost_causes()) {
-        if (const std::uint64_t count = lost.*cause.value; count > 0) {
-            rows.push_back({{cause.name, group_digits(count), cause.meaning}, false});
-        }
+    for (const Loss& loss : losses(lost)) {
+        rows.push_back({{loss.cause, group_digits(loss.count), loss.meaning}, false});
     }
     const std::vector<GridColumn> columns = {
         {"CAUSE", Align::left}, {"EVENTS", Align::right}, {"MEANING", Align::left}};

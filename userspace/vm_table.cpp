@@ -113,10 +113,6 @@ std::string command_of(const vcpu_identity& who) {
     return {who.command, strnlen(who.command, sizeof who.command)};
 }
 
-void add_lost(Lost& sum, const Lost& more) {
-    for (const LostCause& cause : lost_causes()) sum.*cause.value += more.*cause.value;
-}
-
 /// A vCPU that has not exited yet has no ISA, and with it no name for its paging.
 void complete(Vm& vm, const vcpu_header& header) {
     if (vm.isa == Isa::unknown) vm.isa = isa_of(header);
@@ -368,7 +364,7 @@ void VmTable::take_over(const vcpu_slot& slot, std::uint32_t number) {
     Entry& entry = entries_[owner_[number]];
     complete(entry.vm, slot.header);
     SlotContents contents = read_slot(slot);
-    add_lost(ended_lost_, contents.lost);
+    ended_lost_ += contents.lost;
     keep_vcpu(entry, std::move(contents.vcpu),
               slot.header.evicted != 0 ? 0 : slot.header.who.ended_ns);
     std::erase(entry.live, number);
@@ -487,7 +483,7 @@ Vm VmTable::full_vm(const Entry& entry, const Present& present, Lost& lost) {
         complete(vm, present.slots[number].header);
         SlotContents contents = read_slot(present.slots[number], present.now_ns);
         add_present(entry, vm, std::move(contents.vcpu));
-        add_lost(lost, contents.lost);
+        lost += contents.lost;
     }
     add_waiting(entry, vm, present, lost);
     std::ranges::sort(vm.vcpus, {}, &Vcpu::id);
@@ -513,7 +509,7 @@ Vm VmTable::vm_overview(const Entry& entry, const Present& present, Lost& lost) 
         vm.vcpus.push_back(read_vcpu(slot));
         add_kvm_count(vm.vcpus.back(), slot, counted);
         vm.vcpus.back().guest_ns = guest_time(slot.header, exits_ns, present.now_ns);
-        add_lost(lost, read_lost(slot));
+        lost += read_lost(slot);
     }
     std::ranges::sort(vm.sums, {}, key_of);
     add_unknown(lost, vm.sums, vm.isa);

@@ -138,6 +138,7 @@ Snapshot any_snapshot() {
     snapshot.split = *rc::gen::arbitrary<bool>();
     snapshot.lost.table_full = *rc::gen::inRange<std::uint64_t>(0, 3);
     snapshot.lost.untraced = *rc::gen::arbitrary<std::uint64_t>();
+    snapshot.lost.unknown["of_a_later_version"] = *rc::gen::inRange<std::uint64_t>(1, 3);
     return snapshot;
 }
 
@@ -180,8 +181,9 @@ TEST(CsvInput, WhatIsWrongIsSaidWithItsLine) {
               "line 2: '' in the column count is not a whole number");
     EXPECT_EQ(failure(heading + "a,arm,1,HLT,12,1\n"),
               "line 2: 'arm' in the column isa is not a whole number from 0 to 4294967295");
-    EXPECT_EQ(failure(heading + ",,,lost:socks,,1\n"),
-              "line 2: 'lost:socks' in the column reason is not a cause that this exittop knows");
+    EXPECT_EQ(failure(heading + ",,,lost:socks,,x\n"),
+              "line 2: 'x' in the column count is not a whole number from 0 to "
+              "18446744073709551615");
     EXPECT_EQ(failure(heading + "a,vmx,1,HLT,-1\x1b,1\n"),
               "line 2: '-1\\x1b' in the column code is not a whole number from 0 to 4294967295");
     EXPECT_EQ(failure(heading + "\"a"), "line 2: a quote is not closed");

@@ -174,6 +174,7 @@ Snapshot follow(const Snapshot& before) {
     after.taken_at += "+";
     after.duration_s += static_cast<double>(up_to(5));
     for (const LostCause& cause : lost_causes()) after.lost.*cause.value += up_to(2);
+    after.lost.unknown["later"] += up_to(2);
     after.cost.cpu_ns += up_to(9);
     after.cost.runs += up_to(9);
     after.cost.vcpus_used = static_cast<std::uint32_t>(up_to(9));

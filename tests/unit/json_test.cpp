@@ -34,6 +34,7 @@ TEST(Json, Golden) { test::expect_golden("dump.json", to_json(test::make_snapsho
 TEST(Json, IsReadBack) {
     Snapshot snapshot = plain_snapshot();
     snapshot.lost.table_full = 7;
+    snapshot.lost.unknown["of a later version"] = 8;
     snapshot.cost = {250'000'000, 68'000, 1'000, 40 << 20, 2, 4096};
     snapshot.vms[0].isa = static_cast<Isa>(9);
     snapshot.vms[0].vcpus[1].kvm_exits.reset();
@@ -231,7 +232,7 @@ TEST(Json, BadInputIsRefusedWithItsPlace) {
         {"\"paging\":\"ept\"", "\"paging\":\"x\"", "host.paging: must be"},
         {"\"kvm_intel.ept\":\"Y\"", "\"kvm_intel.ept\":1", "host.parameters.kvm_intel.ept: must"},
         {"\"ended\":false", "\"ended\":0", "vms[0].ended: must be true or false"},
-        {"\"table_full\":0", "\"tables\":0", "lost.tables: is not a cause"},
+        {"\"table_full\":0", "\"tables\":-1", "lost.tables: must be a whole number"},
         {"\"vcpus_used\":3", "\"vcpus_used\":-3", "cost.vcpus_used: must be a whole number"},
         {"\"lost\":{", "\"detail\":\"all\",\"lost\":{", "detail: must be \"count\""},
         {"\"cpu_ns\":31", "\"cpu_ns\":-31", "cost.cpu_ns: must be a whole number"},

@@ -50,9 +50,22 @@ TEST(Lost, EveryCauseIsNamedOnce) {
         lost.*cause.value += 1;
     }
     EXPECT_EQ(names.size(), lost_causes().size());
-    EXPECT_EQ(sizeof(Lost), lost_causes().size() * sizeof(std::uint64_t));
+    EXPECT_EQ(sizeof(Lost),
+              lost_causes().size() * sizeof(std::uint64_t) + sizeof(lost.unknown));
     EXPECT_EQ(lost_total(lost), lost_causes().size());
     EXPECT_EQ(lost_total({}), 0U);
+}
+
+TEST(Lost, CausesOfAnotherVersionCountToo) {
+    Lost lost;
+    lost.table_full = 1;
+    lost.unknown = {{"new\x1b", 2}, {"none", 0}};
+    lost += lost;
+    EXPECT_EQ(lost_total(lost), 6U);
+    const std::vector<Loss> all = losses(lost);
+    ASSERT_EQ(all.size(), 2U);
+    EXPECT_EQ(all[0].cause, "table_full");
+    EXPECT_EQ(all[1], (Loss{"new\\x1b", 4, "a cause that this version does not know"}));
 }
 
 TEST(Paging, Names) {
