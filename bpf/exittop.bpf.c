@@ -61,6 +61,7 @@ static __always_inline void identify(struct vcpu_identity *who, u64 vcpu)
 /* Claims a slot for a vCPU that has none. Its number, or 0. */
 static __always_inline u32 slot_claim(u64 vcpu)
 {
+	u64 given_back = memory.given_back;
 	u32 number;
 
 	if (user_is_limited((u32)bpf_get_current_uid_gid()))
@@ -70,7 +71,7 @@ static __always_inline u32 slot_claim(u64 vcpu)
 		return number;
 	/* There are some slots more than vCPUs that may have one. */
 	slot_put_back(number);
-	slot_note_none_near(home_of(vcpu), memory.given_back);
+	slot_note_none_near(home_of(vcpu), given_back);
 	return 0;
 }
 

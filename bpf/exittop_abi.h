@@ -243,6 +243,8 @@ struct exittop_memory {
 	u64 reader_pid;  /* of user space's process, as the kernel has it */
 	u64 given_back;  /* how often a slot was put to those to hand out; counted atomically */
 	u64 limits;      /* how many users are in the map limited_users */
+	u64 waits;       /* how many vCPUs are in `waiting`; counted atomically */
+	u64 reserved[7];
 	struct waiting_vcpu waiting[EXITTOP_WAITING];
 };
 EXITTOP_ASSERT(sizeof(struct exittop_memory) % EXITTOP_CACHE_LINE == 0, "slots begin with a line");

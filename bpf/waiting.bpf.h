@@ -48,6 +48,8 @@ static __always_inline struct waiting_vcpu *waiting_at(u64 place)
 /* Where a vCPU is noted as one that waits; NULL: nowhere. */
 static __always_inline struct waiting_vcpu *waiting_of(u64 vcpu)
 {
+	if (likely(!memory.waits))
+		return NULL;
 	for (u32 way = 0; way < EXITTOP_WAITING_WAYS; way++) {
 		struct waiting_vcpu *waiting = waiting_at(waiting_place(vcpu, way));
 
@@ -74,7 +76,7 @@ static __always_inline void waiting_begin(struct waiting_vcpu *waiting, u64 vcpu
 {
 	waiting->given_back = given_back;
 	waiting->vcpu = vcpu;
-	barrier();
+	__sync_fetch_and_add(&memory.waits, 1);
 	waiting->state = EXITTOP_SLOT_IN_USE;
 	__sync_fetch_and_add(&memory.changes, 1);
 }
@@ -84,7 +86,7 @@ static __always_inline void waiting_end(struct waiting_vcpu *waiting, u64 ended_
 {
 	waiting->vcpu = 0;
 	waiting->who.ended_ns = ended_ns;
-	barrier();
+	__sync_fetch_and_add(&memory.waits, -1);
 	/* From here on the place is user space's. */
 	waiting->state = EXITTOP_SLOT_ENDED;
 	__sync_fetch_and_add(&memory.changes, 1);

@@ -782,6 +782,7 @@ void BpfProgram::evict(std::span<const std::uint32_t> numbers) {
 }
 
 void BpfProgram::limit_users(const std::set<std::uint32_t>& uids) {
+    if (uids == state_->limited) return;
     const int map = bpf_map__fd(state_->skeleton->maps.limited_users);
     const std::uint8_t unused = 0;
     bool lifted = false;

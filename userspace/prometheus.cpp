@@ -46,7 +46,7 @@ constexpr std::array families = {
                  "count; no series where KVM's own count is not known."},
     MetricFamily{"exittop_vm_uncounted_exits_total", "counter",
                  "Exits of vCPUs that found no room in exittop's table, so that they are in no "
-                 "other count: see --max-vcpus."},
+                 "other count (--max-vcpus); no series where there are none."},
     MetricFamily{"exittop_vm_vcpus", "gauge", "vCPUs of the VM that ran since exittop saw it."},
     MetricFamily{"exittop_vm_info", "gauge",
                  "Who the VM is: the VMM's pid and name, its uuid, isa (vmx, svm), paging (ept, "
@@ -289,9 +289,17 @@ void write_untraced(Writer& writer, Vms vms) {
     }
 }
 
-void write_vms(Writer& writer, Vms vms) {
+/// Of VMs that have some: for all others it would be one more series that says nothing.
+void write_uncounted(Writer& writer, Vms vms) {
+    const auto has_some = [](const LabelledVm& each) { return each.vm->uncounted > 0; };
+    if (std::ranges::none_of(vms, has_some)) return;
     writer.begin("exittop_vm_uncounted_exits_total");
-    for (const LabelledVm& each : vms) writer.count(each.label, each.vm->uncounted);
+    for (const LabelledVm& each : vms) {
+        if (has_some(each)) writer.count(each.label, each.vm->uncounted);
+    }
+}
+
+void write_vms(Writer& writer, Vms vms) {
     writer.begin("exittop_vm_vcpus");
     for (const LabelledVm& each : vms) writer.count(each.label, each.vm->vcpus);
     writer.begin("exittop_vm_info");
@@ -383,6 +391,7 @@ std::string prometheus_text(const Snapshot& snapshot, std::span<const VmSeries> 
     write_reasons(writer, labelled, snapshot.detail);
     if (snapshot.detail >= CountDetail::time) write_times(writer, labelled, snapshot.split);
     write_untraced(writer, labelled);
+    write_uncounted(writer, labelled);
     write_vms(writer, labelled);
     if (per_vcpu) write_vcpus(writer, labelled, snapshot.detail);
     write_host(writer, snapshot.host);

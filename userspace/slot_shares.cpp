@@ -10,78 +10,97 @@ namespace exittop {
 
 namespace {
 
-/// Whether the BPF program would give that slot to the vCPU: slot_take() in bpf/slots.bpf.h.
-bool can_get(std::uint64_t vcpu, std::uint32_t slot, std::uint32_t max_vcpus) {
+/// Numbers of the slots that the BPF program may give to a vCPU: slot_take() in bpf/slots.bpf.h.
+std::vector<std::uint32_t> reachable(std::uint64_t vcpu, std::uint32_t max_vcpus) {
     const std::uint32_t homes = max_vcpus + 1;  // The loader's: slot 0 is one.
-    if (slot >= homes) return true;
     const auto home = static_cast<std::uint32_t>(EXITTOP_HOME_OF(vcpu, homes));
-    return (slot + homes - home) % homes < EXITTOP_CREATE_WAYS;
+    std::vector<std::uint32_t> slots;
+    for (std::uint32_t way = 0; way < std::min<std::uint32_t>(EXITTOP_CREATE_WAYS, homes); ++way) {
+        if (const std::uint32_t slot = (home + way) % homes; slot != 0) slots.push_back(slot);
+    }
+    for (std::uint32_t slot = homes; slot < EXITTOP_SLOTS_OF(max_vcpus); ++slot) {
+        slots.push_back(slot);
+    }
+    return slots;
 }
 
 /// A plan in the making.
 class Planner {
 public:
-    Planner(std::span<const SlotUse> vcpus, std::uint32_t max_vcpus) : max_vcpus_(max_vcpus) {
-        free_.resize(EXITTOP_SLOTS_OF(max_vcpus), true);
-        free_[0] = false;
+    Planner(std::span<const SlotUse> vcpus, std::uint32_t max_vcpus)
+        : max_vcpus_(max_vcpus), users_(EXITTOP_SLOTS_OF(max_vcpus)), room_(max_vcpus) {
+        std::map<std::uint32_t, std::uint32_t> wanted;
         for (const SlotUse& vcpu : vcpus) {
-            ++wanted_[vcpu.uid];
-            (vcpu.slot != 0 ? have_ : wait_).push_back(vcpu);
-            if (vcpu.slot == 0) continue;
-            ++held_[vcpu.uid];
-            free_[vcpu.slot] = false;
+            ++wanted[vcpu.uid];
+            ++of_user_[vcpu.uid].wanted;
+            if (vcpu.slot == 0) {
+                wait_.push_back(&vcpu);
+                continue;
+            }
+            ++of_user_[vcpu.uid].held;
+            users_[vcpu.slot] = &vcpu;
+            if (room_ > 0) --room_;
         }
-        shares_ = fair_shares(wanted_, max_vcpus);
+        for (const auto& [uid, share] : fair_shares(wanted, max_vcpus)) of_user_[uid].share = share;
         std::ranges::sort(wait_, {}, &SlotUse::first_ns);
-        std::ranges::sort(have_, std::ranges::greater{}, &SlotUse::first_ns);
-        room_ = max_vcpus - std::min<std::uint32_t>(max_vcpus, std::uint32_t(have_.size()));
     }
 
     SlotPlan plan() {
         SlotPlan plan;
-        for (const SlotUse& waiting : wait_) {
-            if (held_[waiting.uid] + promised_[waiting.uid] >= shares_[waiting.uid]) continue;
-            if (finds_room(waiting) || makes_room(waiting, plan.evict)) ++promised_[waiting.uid];
+        for (const SlotUse* waiting : wait_) {
+            OfUser& user = of_user_[waiting->uid];
+            if (user.held + user.promised >= user.share) continue;
+            const auto slots = reachable(waiting->vcpu, max_vcpus_);
+            if (finds_room(slots) || makes_room(slots, plan.evict)) ++user.promised;
         }
         // Those who gave one up will want it back.
-        for (const auto& [uid, count] : wanted_) {
-            if (count > held_[uid] && held_[uid] >= shares_[uid]) plan.limited.insert(uid);
+        for (const auto& [uid, user] : of_user_) {
+            if (user.wanted > user.held && user.held >= user.share) plan.limited.insert(uid);
         }
         return plan;
     }
 
 private:
-    /// Whether a vCPU gets a slot at its next exit without anybody's doing.
-    bool finds_room(const SlotUse& waiting) {
-        if (room_ == 0) return false;
-        for (std::uint32_t slot = 1; slot < free_.size(); ++slot) {
-            if (!free_[slot] || !can_get(waiting.vcpu, slot, max_vcpus_)) continue;
-            free_[slot] = false;
-            --room_;
-            return true;
-        }
-        return false;
-    }
+    struct OfUser {
+        std::uint32_t wanted = 0, share = 0;
+        std::uint32_t held = 0;
+        std::uint32_t promised = 0;  ///< To be had at the next exits of vCPUs that wait.
+    };
 
-    /// Has the newest vCPU give up its slot that can, of a user who has more than its share.
-    bool makes_room(const SlotUse& waiting, std::vector<std::uint32_t>& evict) {
-        const auto found = std::ranges::find_if(have_, [&](const SlotUse& vcpu) {
-            return held_[vcpu.uid] > shares_[vcpu.uid] &&
-                   can_get(waiting.vcpu, vcpu.slot, max_vcpus_);
-        });
-        if (found == have_.end()) return false;
-        --held_[found->uid];
-        evict.push_back(found->slot);
-        have_.erase(found);
+    /// Whether a vCPU gets one of the slots at its next exit without anybody's doing.
+    bool finds_room(std::span<const std::uint32_t> slots) {
+        if (room_ == 0) return false;
+        const auto is_free = [this](std::uint32_t slot) { return users_[slot] == nullptr; };
+        const auto found = std::ranges::find_if(slots, is_free);
+        if (found == slots.end()) return false;
+        users_[*found] = &promised_;
+        --room_;
         return true;
     }
 
+    /// Has the newest of the vCPUs in these slots give its own up whose user has more than its share.
+    bool makes_room(std::span<const std::uint32_t> slots, std::vector<std::uint32_t>& evict) {
+        const SlotUse* newest = nullptr;
+        for (const std::uint32_t slot : slots) {
+            const SlotUse* user = users_[slot];
+            if (user == nullptr || user == &promised_) continue;
+            const OfUser& numbers = of_user_[user->uid];
+            if (numbers.held <= numbers.share) continue;
+            if (newest == nullptr || user->first_ns > newest->first_ns) newest = user;
+        }
+        if (newest == nullptr) return false;
+        --of_user_[newest->uid].held;
+        users_[newest->slot] = &promised_;
+        evict.push_back(newest->slot);
+        return true;
+    }
+
+    static constexpr SlotUse promised_{};
     std::uint32_t max_vcpus_;
-    std::vector<SlotUse> wait_;  // the oldest first
-    std::vector<SlotUse> have_;  // the newest first
-    std::vector<bool> free_;     // by slot
-    std::uint32_t room_ = 0;     // how many vCPUs may still have one
-    std::map<std::uint32_t, std::uint32_t> wanted_, shares_, held_, promised_;  // by user
+    std::vector<const SlotUse*> users_;  // by slot; none: it is free
+    std::uint32_t room_;                 // how many more vCPUs may have one
+    std::vector<const SlotUse*> wait_;   // the oldest first
+    std::map<std::uint32_t, OfUser> of_user_;
 };
 
 }  // namespace
