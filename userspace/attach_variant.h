@@ -10,6 +10,9 @@
 
 namespace exittop {
 
+/// Which of the ways below users ask for; automatic: the first that works.
+enum class AttachChoice { automatic, raw, classic };
+
 /// How the program is attached to kvm_exit and kvm_entry. In the order of preference.
 enum class AttachVariant {
     typed,       ///< BTF-typed exit, reason by CO-RE, plain loads (6.2 and later; CAP_SYS_ADMIN).

@@ -4,11 +4,12 @@
 
 #include <string>
 
-#include "options.h"
 #include "snapshot.h"
 #include "table.h"
 
 namespace exittop {
+
+enum class Format { table, json, csv };
 
 /// A table under the time when the interval ended, one line of JSON, or lines of CSV. The first
 /// one begins with what comes only once: the heading of the CSV. CSV lines begin with the time when

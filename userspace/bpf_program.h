@@ -17,7 +17,7 @@
 #include "error.h"
 #include "exittop_abi.h"
 #include "leaf_layout.h"
-#include "options.h"
+#include "snapshot.h"
 
 namespace exittop {
 

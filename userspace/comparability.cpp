@@ -16,10 +16,6 @@ namespace exittop {
 
 namespace {
 
-constexpr std::array paging_parameters = {
-    "kvm_intel.ept", "kvm_amd.npt", "kvm.tdp_mmu", "kvm_intel.unrestricted_guest",
-    "kvm_intel.eptad", "kvm_intel.pml", "kvm_intel.allow_smaller_maxphyaddr",
-    "kvm_intel.vmentry_l1d_flush"};
 constexpr double other_length = 1.2;
 constexpr std::size_t fewest_doubled = 3;  // One or two counts double by chance.
 constexpr std::size_t shown_names = 6;
@@ -256,10 +252,6 @@ void check_emptiness(std::vector<Warning>& warnings, const Run& run) {
 }
 
 }  // namespace
-
-bool follows_paging(std::string_view parameter) {
-    return std::ranges::find(paging_parameters, parameter) != paging_parameters.end();
-}
 
 std::vector<Fact> run_facts(const Run& run) {
     const Snapshot& first = run.repeats.front();

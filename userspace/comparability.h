@@ -3,16 +3,11 @@
 #pragma once
 
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "comparison.h"
 
 namespace exittop {
-
-/// Whether a module's parameter ("kvm_intel.pml") says how memory is translated or is set by KVM
-/// itself by that: it differs between runs that are made to compare just this.
-bool follows_paging(std::string_view parameter);
 
 /// What is known of a run's conditions: the same names in the same order for every run.
 std::vector<Fact> run_facts(const Run& run);

@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "attach_variant.h"
+#include "batch_format.h"
 #include "comparison.h"
 #include "exit_reason.h"
 #include "leaf_layout.h"
@@ -19,9 +21,7 @@ namespace exittop {
 enum class Subcommand {
     live, dump, record, compare, import, experiment, export_metrics, check, leaves, reasons, lab
 };
-enum class Format { table, json, csv };
 enum class ReportFormat { table, markdown, csv, json };
-enum class AttachChoice { automatic, raw, classic };
 enum class ColorMode { automatic, always, never };
 
 struct Options {

@@ -107,6 +107,14 @@ bool is_telling_parameter(const std::string& name) {
     return std::ranges::find(telling, name) != telling.end();
 }
 
+bool follows_paging(std::string_view parameter) {
+    constexpr std::array names = {
+        "kvm_intel.ept", "kvm_amd.npt", "kvm.tdp_mmu", "kvm_intel.unrestricted_guest",
+        "kvm_intel.eptad", "kvm_intel.pml", "kvm_intel.allow_smaller_maxphyaddr",
+        "kvm_intel.vmentry_l1d_flush"};
+    return std::ranges::find(names, parameter) != names.end();
+}
+
 const std::vector<LostCause>& lost_causes() {
     static const std::vector<LostCause> causes = {
         {"table_full", "not counted: vCPUs beyond --max-vcpus", &Lost::table_full},

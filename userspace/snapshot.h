@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "exit_reason.h"
@@ -104,6 +105,9 @@ struct HostFacts {
 
 /// Whether a parameter of a kvm module changes what exits there are or what they cost.
 bool is_telling_parameter(const std::string& name);
+/// Whether a module's parameter ("kvm_intel.pml") says how memory is translated or is set by KVM
+/// itself by that: it differs between runs that are made to compare just this.
+bool follows_paging(std::string_view parameter);
 
 /// What could not be counted in full, by cause. Users see the names in lost_causes().
 struct Lost {

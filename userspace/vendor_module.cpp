@@ -20,8 +20,8 @@
 #include <utility>
 #include <vector>
 
-#include "comparability.h"
 #include "files.h"
+#include "snapshot.h"
 
 namespace exittop {
 namespace {
