@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Folders and files that the lab makes where a user said, and not where the link of another leads.
 
-The rule, and why a path is gone along part by part, is in userspace/file_place.h.
+The rule, and why a path is gone along part by part, is in userspace/system/file_place.h.
 """
 
 import contextlib
