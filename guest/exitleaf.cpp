@@ -21,10 +21,10 @@
 #include <thread>
 #include <vector>
 
-#include "duration.h"
-#include "exit_reason.h"
-#include "leaf_layout.h"
-#include "reason_tables.h"
+#include "base/duration.h"
+#include "model/exit_reason.h"
+#include "model/leaf_layout.h"
+#include "model/reason_tables.h"
 
 namespace {
 

@@ -8,10 +8,10 @@
 #include <new>
 #include <span>
 
-#include "commands.h"
-#include "files.h"
-#include "options.h"
-#include "text.h"
+#include "base/text.h"
+#include "commands/commands.h"
+#include "commands/options.h"
+#include "system/files.h"
 
 namespace {
 

@@ -20,15 +20,15 @@
 
 #include <fmt/format.h>
 
-#include "bpf_program.h"
+#include "analysis/series.h"
+#include "capture/bpf_program.h"
+#include "capture/vm_table.h"
 #include "cpu_time.h"
-#include "files.h"
 #include "floor.skel.h"
-#include "live_state.h"
-#include "live_view.h"
-#include "prometheus.h"
-#include "series.h"
-#include "vm_table.h"
+#include "live/live_state.h"
+#include "live/live_view.h"
+#include "output/prometheus.h"
+#include "system/files.h"
 
 #include <bpf/bpf.h>
 

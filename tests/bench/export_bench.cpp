@@ -12,12 +12,12 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "analysis/series.h"
+#include "capture/vm_table.h"
 #include "cpu_time.h"
-#include "files.h"
 #include "made_slots.h"
-#include "prometheus.h"
-#include "series.h"
-#include "vm_table.h"
+#include "output/prometheus.h"
+#include "system/files.h"
 
 namespace exittop::test {
 namespace {

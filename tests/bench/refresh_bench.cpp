@@ -17,12 +17,12 @@
 
 #include <fmt/format.h>
 
+#include "capture/vm_table.h"
 #include "cpu_time.h"
-#include "live_state.h"
-#include "live_view.h"
+#include "live/live_state.h"
+#include "live/live_view.h"
+#include "live/terminal.h"
 #include "made_slots.h"
-#include "terminal.h"
-#include "vm_table.h"
 
 namespace exittop::test {
 namespace {

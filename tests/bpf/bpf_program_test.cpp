@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What the BPF program makes of events: reasons and their cells, vCPUs and their slots, losses.
-#include "bpf_program.h"
+#include "capture/bpf_program.h"
 
 #include <unistd.h>
 

@@ -9,8 +9,8 @@
 
 #include <gtest/gtest.h>
 
-#include "bpf_program.h"
-#include "vm_table.h"
+#include "capture/bpf_program.h"
+#include "capture/vm_table.h"
 
 namespace exittop::test {
 

@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "detached_program.h"
-#include "histogram.h"
+#include "model/histogram.h"
 
 namespace exittop::test {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // exittop sees at its start whether it reads what the BPF program writes.
-#include "bpf_program.h"
+#include "capture/bpf_program.h"
 
 #include <sys/mman.h>
 #include <sys/syscall.h>

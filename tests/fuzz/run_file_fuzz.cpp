@@ -11,10 +11,10 @@
 #include <string>
 #include <string_view>
 
-#include "compare.h"
-#include "import.h"
-#include "json.h"
-#include "table.h"
+#include "output/compare.h"
+#include "output/import.h"
+#include "output/json.h"
+#include "output/table.h"
 
 namespace {
 

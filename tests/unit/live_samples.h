@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "live_state.h"
-#include "live_view.h"
+#include "live/live_state.h"
+#include "live/live_view.h"
 #include "samples.h"
 
 namespace exittop::test {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "exittop_abi.h"
-#include "histogram.h"
+#include "model/histogram.h"
 
 namespace exittop::test {
 

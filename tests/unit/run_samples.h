@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "run.h"
+#include "model/run.h"
 #include "samples.h"
 
 namespace exittop::test {

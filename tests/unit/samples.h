@@ -7,7 +7,7 @@
 #include <string>
 #include <utility>
 
-#include "snapshot.h"
+#include "model/snapshot.h"
 
 namespace exittop::test {
 

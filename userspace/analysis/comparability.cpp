@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Each warning is a small function of the first run and another one, or of one run alone.
-#include "comparability.h"
+#include "analysis/comparability.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "text.h"
+#include "base/text.h"
 
 namespace exittop {
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "comparison.h"
+#include "analysis/comparison.h"
 
 namespace exittop {
 

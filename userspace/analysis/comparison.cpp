@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Every repetition is brought down to sums by reason, from which cells, totals and tests follow.
-#include "comparison.h"
+#include "analysis/comparison.h"
 
 #include <algorithm>
 #include <set>
 #include <tuple>
 #include <utility>
 
-#include "comparability.h"
-#include "fields.h"
-#include "statistics.h"
+#include "analysis/comparability.h"
+#include "analysis/statistics.h"
+#include "model/fields.h"
 
 namespace exittop {
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "run.h"
+#include "model/run.h"
 
 namespace exittop {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "series.h"
+#include "analysis/series.h"
 
 #include <algorithm>
 #include <iterator>
@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "fields.h"
-#include "text.h"
+#include "base/text.h"
+#include "model/fields.h"
 
 namespace exittop {
 

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "snapshot.h"
+#include "model/snapshot.h"
 
 namespace exittop {
 

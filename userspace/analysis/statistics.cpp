@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "statistics.h"
+#include "analysis/statistics.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Sanitising and measuring text, printing numbers.
-#include "text.h"
+#include "base/text.h"
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "attach_variant.h"
+#include "capture/attach_variant.h"
 
 #include <algorithm>
 #include <array>

@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "error.h"
+#include "base/error.h"
 
 namespace exittop {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Loads, attaches and maps the BPF program with libbpf.
-#include "bpf_program.h"
+#include "capture/bpf_program.h"
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -31,14 +31,14 @@
 #include <type_traits>
 #include <utility>
 
-#include "exit_reason.h"
+#include "base/file_descriptor.h"
+#include "capture/joined_btf.h"
 #include "exittop.skel.h"
-#include "file_descriptor.h"
-#include "files.h"
-#include "histogram.h"
-#include "host.h"
-#include "joined_btf.h"
 #include "kvm_symbol.skel.h"
+#include "model/exit_reason.h"
+#include "model/histogram.h"
+#include "system/files.h"
+#include "system/host.h"
 
 namespace exittop {
 namespace {

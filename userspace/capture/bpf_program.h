@@ -13,11 +13,11 @@
 #include <string>
 #include <vector>
 
-#include "attach_variant.h"
-#include "error.h"
+#include "base/error.h"
+#include "capture/attach_variant.h"
 #include "exittop_abi.h"
-#include "leaf_layout.h"
-#include "snapshot.h"
+#include "model/leaf_layout.h"
+#include "model/snapshot.h"
 
 namespace exittop {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "collector.h"
+#include "capture/collector.h"
 
 #include <fmt/format.h>
 #include <sys/resource.h>

@@ -9,13 +9,13 @@
 #include <memory>
 #include <optional>
 
-#include "bpf_program.h"
-#include "error.h"
-#include "host.h"
-#include "slot_shares.h"
-#include "snapshot.h"
-#include "vm_table.h"
-#include "vmm_version.h"
+#include "base/error.h"
+#include "capture/bpf_program.h"
+#include "capture/slot_shares.h"
+#include "capture/vm_table.h"
+#include "model/snapshot.h"
+#include "system/host.h"
+#include "system/vmm_version.h"
 
 namespace exittop {
 

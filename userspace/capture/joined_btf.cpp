@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "joined_btf.h"
+#include "capture/joined_btf.h"
 
 #include <linux/btf.h>
 

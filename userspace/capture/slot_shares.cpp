@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "slot_shares.h"
+#include "capture/slot_shares.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // One reader per VMM: what it calls the option that names a VM, and how its values are written.
-#include "vm_identity.h"
+#include "capture/vm_identity.h"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +12,7 @@
 
 #include <fmt/format.h>
 
-#include "text.h"
+#include "base/text.h"
 
 namespace exittop {
 

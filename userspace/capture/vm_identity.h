@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
-#include "snapshot.h"
-#include "vmm_version.h"
+#include "model/snapshot.h"
+#include "system/vmm_version.h"
 
 namespace exittop {
 

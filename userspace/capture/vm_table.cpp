@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "vm_table.h"
+#include "capture/vm_table.h"
 
 #include <fmt/format.h>
 

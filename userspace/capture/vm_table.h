@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "capture/vm_identity.h"
 #include "exittop_abi.h"
-#include "snapshot.h"
-#include "vm_identity.h"
+#include "model/snapshot.h"
 
 namespace exittop {
 

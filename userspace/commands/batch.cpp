@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "batch.h"
+#include "commands/batch.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,12 +7,12 @@
 #include <optional>
 #include <utility>
 
-#include "batch_format.h"
-#include "delta.h"
-#include "dump.h"
-#include "files.h"
-#include "waiting.h"
-#include "workload.h"
+#include "commands/dump.h"
+#include "commands/waiting.h"
+#include "model/delta.h"
+#include "output/batch_format.h"
+#include "system/files.h"
+#include "system/workload.h"
 
 namespace exittop {
 namespace {

@@ -4,10 +4,10 @@
 
 #include <expected>
 
-#include "error.h"
-#include "host.h"
-#include "options.h"
-#include "table.h"
+#include "base/error.h"
+#include "commands/options.h"
+#include "output/table.h"
+#include "system/host.h"
 
 namespace exittop {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "check.h"
+#include "commands/check.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <sstream>
 
-#include "files.h"
-#include "text.h"
+#include "base/text.h"
+#include "system/files.h"
 
 namespace exittop {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The table of all options: which command has which, what the help says of it, and where its value
 // goes. The only code that knows the library.
-#include "command_options.h"
+#include "commands/command_options.h"
 
 #include <algorithm>
 #include <array>
@@ -12,9 +12,9 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include "base/text.h"
+#include "commands/option_values.h"
 #include "exittop_abi.h"
-#include "option_values.h"
-#include "text.h"
 
 namespace exittop {
 

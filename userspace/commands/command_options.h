@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "command_texts.h"
-#include "options.h"
+#include "commands/command_texts.h"
+#include "commands/options.h"
 
 namespace exittop {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The examples are run by tests/cli/examples_test.py.
-#include "command_texts.h"
+#include "commands/command_texts.h"
 
 #include <array>
 

@@ -5,7 +5,7 @@
 #include <span>
 #include <string>
 
-#include "options.h"
+#include "commands/options.h"
 
 namespace exittop {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "commands.h"
+#include "commands/commands.h"
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -12,24 +12,24 @@
 #include <expected>
 #include <filesystem>
 
-#include "batch.h"
-#include "bpf_program.h"
-#include "check.h"
-#include "collector.h"
-#include "compare.h"
-#include "csv.h"
-#include "dump.h"
-#include "experiment.h"
-#include "export.h"
-#include "files.h"
-#include "import.h"
-#include "json.h"
-#include "live.h"
-#include "reasons_report.h"
-#include "report_page.h"
-#include "record.h"
-#include "run_file.h"
-#include "table.h"
+#include "capture/bpf_program.h"
+#include "capture/collector.h"
+#include "commands/batch.h"
+#include "commands/check.h"
+#include "commands/dump.h"
+#include "commands/experiment.h"
+#include "commands/export.h"
+#include "commands/live.h"
+#include "commands/record.h"
+#include "output/compare.h"
+#include "output/csv.h"
+#include "output/html/report_page.h"
+#include "output/import.h"
+#include "output/json.h"
+#include "output/reasons_report.h"
+#include "output/run_file.h"
+#include "output/table.h"
+#include "system/files.h"
 
 namespace exittop {
 namespace {

@@ -2,7 +2,7 @@
 // What each command does: wires host, collector and outputs together.
 #pragma once
 
-#include "options.h"
+#include "commands/options.h"
 
 namespace exittop {
 

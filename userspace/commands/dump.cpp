@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "dump.h"
+#include "commands/dump.h"
 
 #include <fmt/format.h>
 #include <fnmatch.h>
@@ -11,10 +11,10 @@
 #include <thread>
 #include <utility>
 
-#include "collector.h"
-#include "text.h"
-#include "waiting.h"
-#include "workload.h"
+#include "base/text.h"
+#include "capture/collector.h"
+#include "commands/waiting.h"
+#include "system/workload.h"
 
 namespace exittop {
 namespace {

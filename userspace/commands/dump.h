@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "check.h"
-#include "error.h"
-#include "host.h"
-#include "options.h"
-#include "snapshot.h"
+#include "base/error.h"
+#include "commands/check.h"
+#include "commands/options.h"
+#include "model/snapshot.h"
+#include "system/host.h"
 
 namespace exittop {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "experiment.h"
+#include "commands/experiment.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -9,11 +9,11 @@
 #include <iostream>
 #include <utility>
 
-#include "check.h"
-#include "record.h"
-#include "text.h"
-#include "vendor_module.h"
-#include "workload.h"
+#include "base/text.h"
+#include "commands/check.h"
+#include "commands/record.h"
+#include "system/vendor_module.h"
+#include "system/workload.h"
 
 namespace exittop {
 namespace {

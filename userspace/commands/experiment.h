@@ -5,10 +5,10 @@
 #include <expected>
 #include <vector>
 
-#include "error.h"
-#include "host.h"
-#include "options.h"
-#include "run.h"
+#include "base/error.h"
+#include "commands/options.h"
+#include "model/run.h"
+#include "system/host.h"
 
 namespace exittop {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "export.h"
+#include "commands/export.h"
 
 #include <fmt/format.h>
 
@@ -10,14 +10,14 @@
 #include <utility>
 #include <vector>
 
-#include "dump.h"
-#include "files.h"
-#include "prometheus.h"
-#include "series.h"
-#include "service_manager.h"
-#include "text.h"
-#include "waiting.h"
-#include "workload.h"
+#include "analysis/series.h"
+#include "base/text.h"
+#include "commands/dump.h"
+#include "commands/waiting.h"
+#include "output/prometheus.h"
+#include "system/files.h"
+#include "system/service_manager.h"
+#include "system/workload.h"
 
 namespace exittop {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <expected>
 
-#include "error.h"
-#include "host.h"
-#include "options.h"
+#include "base/error.h"
+#include "commands/options.h"
+#include "system/host.h"
 
 namespace exittop {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "live.h"
+#include "commands/live.h"
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -15,17 +15,17 @@
 #include <iterator>
 #include <utility>
 
-#include "check.h"
-#include "collector.h"
-#include "dump.h"
-#include "files.h"
-#include "json.h"
-#include "live_state.h"
-#include "live_view.h"
-#include "run_file.h"
-#include "terminal.h"
-#include "waiting.h"
-#include "workload.h"
+#include "capture/collector.h"
+#include "commands/check.h"
+#include "commands/dump.h"
+#include "commands/waiting.h"
+#include "live/live_state.h"
+#include "live/live_view.h"
+#include "live/terminal.h"
+#include "output/json.h"
+#include "output/run_file.h"
+#include "system/files.h"
+#include "system/workload.h"
 
 namespace exittop {
 namespace {

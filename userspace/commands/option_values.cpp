@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "option_values.h"
+#include "commands/option_values.h"
 
 #include <charconv>
 #include <system_error>
@@ -7,9 +7,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "duration.h"
-#include "fields.h"
-#include "text.h"
+#include "base/duration.h"
+#include "base/text.h"
+#include "model/fields.h"
 
 namespace exittop {
 

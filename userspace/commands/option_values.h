@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "leaf_layout.h"
+#include "model/leaf_layout.h"
 
 namespace exittop {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Reads the command line: which command it is, its options, what stands after "--", and whether all
 // that goes together. Every mistake is told in one line of the same kind.
-#include "options.h"
+#include "commands/options.h"
 
 #include <algorithm>
 #include <iterator>
@@ -10,10 +10,10 @@
 
 #include <fmt/format.h>
 
-#include "command_options.h"
-#include "command_texts.h"
-#include "fields.h"
-#include "option_values.h"
+#include "commands/command_options.h"
+#include "commands/command_texts.h"
+#include "commands/option_values.h"
+#include "model/fields.h"
 
 namespace exittop {
 

@@ -10,11 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "attach_variant.h"
-#include "batch_format.h"
-#include "comparison.h"
-#include "exit_reason.h"
-#include "leaf_layout.h"
+#include "analysis/comparison.h"
+#include "capture/attach_variant.h"
+#include "model/exit_reason.h"
+#include "model/leaf_layout.h"
+#include "output/batch_format.h"
 
 namespace exittop {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "record.h"
+#include "commands/record.h"
 
 #include <fmt/format.h>
 
 #include <utility>
 
-#include "dump.h"
-#include "files.h"
+#include "commands/dump.h"
+#include "system/files.h"
 
 namespace exittop {
 namespace {

@@ -4,10 +4,10 @@
 
 #include <expected>
 
-#include "error.h"
-#include "host.h"
-#include "options.h"
-#include "run.h"
+#include "base/error.h"
+#include "commands/options.h"
+#include "model/run.h"
+#include "system/host.h"
 
 namespace exittop {
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "waiting.h"
+#include "commands/waiting.h"
 
 #include <fmt/format.h>
 
 #include <utility>
 
-#include "dump.h"
-#include "files.h"
-#include "text.h"
+#include "base/text.h"
+#include "commands/dump.h"
+#include "system/files.h"
 
 namespace exittop {
 namespace {

@@ -6,10 +6,10 @@
 #include <expected>
 #include <optional>
 
-#include "collector.h"
-#include "error.h"
-#include "host.h"
-#include "options.h"
+#include "base/error.h"
+#include "capture/collector.h"
+#include "commands/options.h"
+#include "system/host.h"
 
 namespace exittop {
 

@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "fields.h"
-#include "live_view.h"
-#include "text.h"
+#include "base/text.h"
+#include "live/live_view.h"
+#include "model/fields.h"
 
 namespace exittop {
 

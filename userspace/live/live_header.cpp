@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "live_draw.h"
+#include "live/live_draw.h"
 
 namespace exittop {
 

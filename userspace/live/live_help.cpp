@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "live_draw.h"
+#include "live/live_draw.h"
 
 namespace exittop {
 

@@ -5,9 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "live_draw.h"
-#include "reasons_report.h"
-#include "table.h"
+#include "live/live_draw.h"
+#include "output/reasons_report.h"
+#include "output/table.h"
 
 namespace exittop {
 

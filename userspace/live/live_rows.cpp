@@ -7,8 +7,8 @@
 
 #include <fmt/format.h>
 
-#include "fields.h"
-#include "live_state.h"
+#include "live/live_state.h"
+#include "model/fields.h"
 
 namespace exittop {
 

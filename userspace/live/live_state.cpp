@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Keys, mouse and resize: how the live view's state changes.
-#include "live_state.h"
+#include "live/live_state.h"
 
 #include <algorithm>
 #include <utility>

@@ -13,7 +13,7 @@
 #include <variant>
 #include <vector>
 
-#include "snapshot.h"
+#include "model/snapshot.h"
 
 namespace exittop {
 

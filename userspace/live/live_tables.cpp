@@ -10,8 +10,8 @@
 
 #include <fmt/format.h>
 
-#include "delta.h"
-#include "live_draw.h"
+#include "live/live_draw.h"
+#include "model/delta.h"
 
 namespace exittop {
 

@@ -6,11 +6,11 @@
 
 #include <fmt/format.h>
 
-#include "delta.h"
-#include "fields.h"
-#include "live_state.h"
-#include "table.h"
-#include "text.h"
+#include "base/text.h"
+#include "live/live_state.h"
+#include "model/delta.h"
+#include "model/fields.h"
+#include "output/table.h"
 
 namespace exittop {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Puts the live view's parts together, and keeps every line within the terminal.
-#include "live_view.h"
+#include "live/live_view.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include "live_draw.h"
+#include "live/live_draw.h"
 
 namespace exittop {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "live_state.h"
+#include "live/live_state.h"
 
 namespace exittop {
 

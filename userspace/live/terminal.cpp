@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "terminal.h"
+#include "live/terminal.h"
 
 #include <langinfo.h>
 #include <ncurses.h>

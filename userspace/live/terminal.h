@@ -8,9 +8,9 @@
 #include <optional>
 #include <vector>
 
-#include "error.h"
-#include "live_view.h"
-#include "text.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "live/live_view.h"
 
 namespace exittop {
 

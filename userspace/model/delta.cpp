@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Finds each VM, vCPU and reason of one snapshot in another, and subtracts or adds.
-#include "delta.h"
+#include "model/delta.h"
 
 #include <algorithm>
 #include <iterator>

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "snapshot.h"
+#include "model/snapshot.h"
 
 namespace exittop {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Looks exit reasons up by code and by name; the rows are in reason_table_vmx.cpp and
 // reason_table_svm.cpp.
-#include "exit_reason.h"
+#include "model/exit_reason.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "reason_tables.h"
+#include "model/reason_tables.h"
 
 namespace exittop {
 namespace {

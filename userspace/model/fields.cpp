@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The table of fields and what works on it.
-#include "fields.h"
+#include "model/fields.h"
 
 #include <algorithm>
 #include <array>

@@ -10,8 +10,8 @@
 #include <variant>
 #include <vector>
 
-#include "snapshot.h"
-#include "text.h"
+#include "base/text.h"
+#include "model/snapshot.h"
 
 namespace exittop {
 

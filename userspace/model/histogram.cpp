@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Buckets of exit times, the same as in the BPF program, and what is read from them.
-#include "histogram.h"
+#include "model/histogram.h"
 
 #include <algorithm>
 #include <bit>

@@ -8,7 +8,7 @@
 // lower half, as the tracepoint has it.
 #include <array>
 
-#include "reason_tables.h"
+#include "model/reason_tables.h"
 
 namespace exittop {
 namespace {

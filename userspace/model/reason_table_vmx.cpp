@@ -5,7 +5,7 @@
 // kernel's style. 35, 38, 42, 71, 82 and 83 are not assigned.
 #include <array>
 
-#include "reason_tables.h"
+#include "model/reason_tables.h"
 
 namespace exittop {
 namespace {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <span>
 
-#include "exit_reason.h"
+#include "model/exit_reason.h"
 
 namespace exittop {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Sums over snapshots, and the names of what they hold.
-#include "snapshot.h"
+#include "model/snapshot.h"
 
 #include <algorithm>
 #include <array>
 #include <utility>
 
-#include "text.h"
+#include "base/text.h"
 
 namespace exittop {
 

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "exit_reason.h"
-#include "histogram.h"
+#include "model/exit_reason.h"
+#include "model/histogram.h"
 
 namespace exittop {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "batch_format.h"
+#include "output/batch_format.h"
 
 #include <sstream>
 
 #include <fmt/format.h>
 
-#include "csv.h"
-#include "json.h"
+#include "output/csv.h"
+#include "output/json.h"
 
 namespace exittop {
 

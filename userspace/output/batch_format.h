@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "snapshot.h"
-#include "table.h"
+#include "model/snapshot.h"
+#include "output/table.h"
 
 namespace exittop {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Tables are made once, as rows of cells, and drawn as a grid or as Markdown.
-#include "compare.h"
+#include "output/compare.h"
 
 #include <algorithm>
 #include <cctype>
@@ -10,9 +10,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "comparison_text.h"
-#include "csv.h"
-#include "grid.h"
+#include "output/comparison_text.h"
+#include "output/csv.h"
+#include "output/grid.h"
 
 namespace exittop {
 

@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "comparison.h"
-#include "table.h"
+#include "analysis/comparison.h"
+#include "output/table.h"
 
 namespace exittop {
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "comparison_text.h"
+#include "output/comparison_text.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
 
-#include "text.h"
+#include "base/text.h"
 
 namespace exittop {
 

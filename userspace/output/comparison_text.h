@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "comparison.h"
+#include "analysis/comparison.h"
 
 namespace exittop {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Columns: what says whose exits these are, then the fields that have a name among the data.
-#include "csv.h"
+#include "output/csv.h"
 
 #include <array>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "fields.h"
-#include "text.h"
+#include "base/text.h"
+#include "model/fields.h"
 
 namespace exittop {
 

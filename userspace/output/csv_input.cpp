@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "csv_input.h"
+#include "output/csv_input.h"
 
 #include <algorithm>
 #include <array>
@@ -11,8 +11,8 @@
 
 #include <fmt/format.h>
 
-#include "fields.h"
-#include "text.h"
+#include "base/text.h"
+#include "model/fields.h"
 
 namespace exittop {
 

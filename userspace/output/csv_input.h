@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "snapshot.h"
+#include "model/snapshot.h"
 
 namespace exittop {
 

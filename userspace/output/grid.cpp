@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Widths are those of the longest cell; two blanks between columns, or one if that makes it fit.
-#include "grid.h"
+#include "output/grid.h"
 
 #include <algorithm>
 #include <numeric>

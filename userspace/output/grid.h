@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "text.h"
+#include "base/text.h"
 
 namespace exittop {
 

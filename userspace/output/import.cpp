@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // A text is CSV if its first line that is no comment is a heading: exittop's own, or one of which
 // the first cell has the word "reason"; everything else is looked through line by line.
-#include "import.h"
+#include "output/import.h"
 
 #include <algorithm>
 #include <charconv>
@@ -14,8 +14,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "csv_input.h"
-#include "text.h"
+#include "base/text.h"
+#include "output/csv_input.h"
 
 namespace exittop {
 

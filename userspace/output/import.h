@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "run.h"
+#include "model/run.h"
 
 namespace exittop {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The only file that knows the JSON library; it throws on bad input, which ends here.
-#include "json.h"
+#include "output/json.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,8 +14,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "fields.h"
-#include "text.h"
+#include "base/text.h"
+#include "model/fields.h"
 
 namespace exittop {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "comparison.h"
+#include "analysis/comparison.h"
 
 namespace exittop {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "prometheus.h"
+#include "output/prometheus.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include "text.h"
+#include "base/text.h"
 
 namespace exittop {
 

@@ -11,8 +11,8 @@
 #include <span>
 #include <string>
 
-#include "series.h"
-#include "snapshot.h"
+#include "analysis/series.h"
+#include "model/snapshot.h"
 
 namespace exittop {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Picks rows of the table of exit reasons and lays them out: beside the name where the terminal is
 // wide enough for that, below it where it is not.
-#include "reasons_report.h"
+#include "output/reasons_report.h"
 
 #include <algorithm>
 #include <iterator>
@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "csv.h"
+#include "output/csv.h"
 
 namespace exittop {
 namespace {

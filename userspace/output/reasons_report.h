@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "error.h"
-#include "exit_reason.h"
-#include "text.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "model/exit_reason.h"
 
 namespace exittop {
 

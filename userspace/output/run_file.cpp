@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "run_file.h"
+#include "output/run_file.h"
 
 #include <fmt/format.h>
 
-#include "files.h"
-#include "json.h"
-#include "text.h"
+#include "base/text.h"
+#include "output/json.h"
+#include "system/files.h"
 
 namespace exittop {
 

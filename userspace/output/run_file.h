@@ -5,8 +5,8 @@
 #include <expected>
 #include <filesystem>
 
-#include "error.h"
-#include "run.h"
+#include "base/error.h"
+#include "model/run.h"
 
 namespace exittop {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The table: a header for the host, a block per VM (or vCPU), what was lost at the very end, where
 // it is read last.
-#include "table.h"
+#include "output/table.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "grid.h"
+#include "output/grid.h"
 
 namespace exittop {
 

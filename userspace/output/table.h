@@ -4,9 +4,9 @@
 
 #include <string>
 
-#include "fields.h"
-#include "snapshot.h"
-#include "text.h"
+#include "base/text.h"
+#include "model/fields.h"
+#include "model/snapshot.h"
 
 namespace exittop {
 

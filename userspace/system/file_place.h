@@ -13,7 +13,7 @@
 #include <filesystem>
 #include <string>
 
-#include "file_descriptor.h"
+#include "base/file_descriptor.h"
 
 namespace exittop {
 

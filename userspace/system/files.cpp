@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "files.h"
+#include "system/files.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -15,9 +15,9 @@
 #include <fstream>
 #include <utility>
 
-#include "file_descriptor.h"
-#include "file_place.h"
-#include "text.h"
+#include "base/file_descriptor.h"
+#include "base/text.h"
+#include "system/file_place.h"
 
 namespace exittop {
 namespace {

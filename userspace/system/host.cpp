@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "host.h"
+#include "system/host.h"
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
@@ -12,7 +12,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "files.h"
+#include "system/files.h"
 
 namespace exittop {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "service_manager.h"
+#include "system/service_manager.h"
 
 #include <systemd/sd-daemon.h>
 

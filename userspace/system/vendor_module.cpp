@@ -2,7 +2,7 @@
 // Out by the system call, so that kvm itself, on which others may depend, stays as it is. In by
 // modprobe, which knows where the file is, what it is compressed with, and what the administrator
 // has set in modprobe.d.
-#include "vendor_module.h"
+#include "system/vendor_module.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -20,8 +20,8 @@
 #include <utility>
 #include <vector>
 
-#include "files.h"
-#include "snapshot.h"
+#include "model/snapshot.h"
+#include "system/files.h"
 
 namespace exittop {
 namespace {

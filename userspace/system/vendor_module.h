@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "error.h"
-#include "host.h"
+#include "base/error.h"
+#include "system/host.h"
 
 namespace exittop {
 

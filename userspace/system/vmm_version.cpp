@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // QEMU's file holds what --version prints as one piece; others may have it in their file's name.
-#include "vmm_version.h"
+#include "system/vmm_version.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -13,7 +13,7 @@
 #include <optional>
 #include <sstream>
 
-#include "files.h"
+#include "system/files.h"
 
 namespace exittop {
 namespace {

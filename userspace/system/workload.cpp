@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "workload.h"
+#include "system/workload.h"
 
 #include <fmt/format.h>
 #include <spawn.h>
@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "files.h"
+#include "system/files.h"
 
 namespace exittop {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What a comparison holds; how it is printed, compare_test.cpp has.
-#include "comparison.h"
+#include "analysis/comparison.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include "import.h"
+#include "output/import.h"
 #include "run_samples.h"
 
 namespace exittop {

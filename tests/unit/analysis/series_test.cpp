@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "series.h"
+#include "analysis/series.h"
 
 #include <algorithm>
 

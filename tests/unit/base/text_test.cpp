@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "text.h"
+#include "base/text.h"
 
 #include <string>
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include "grid.h"
+#include "output/grid.h"
 
 namespace exittop {
 namespace {

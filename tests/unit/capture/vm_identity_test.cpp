@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Command lines as the VMMs and what starts them really write them.
-#include "vm_identity.h"
+#include "capture/vm_identity.h"
 
 #include <vector>
 

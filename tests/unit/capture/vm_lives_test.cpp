@@ -10,8 +10,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include "capture/vm_table.h"
 #include "made_slots.h"
-#include "vm_table.h"
 
 namespace exittop {
 namespace {

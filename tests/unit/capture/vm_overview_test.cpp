@@ -2,8 +2,8 @@
 // The cheap reading of all VMs says the same as the full one, and time in the guest adds up.
 #include <gtest/gtest.h>
 
+#include "capture/vm_table.h"
 #include "made_slots.h"
-#include "vm_table.h"
 
 namespace exittop::test {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What made-up slots are read as, and how vCPUs that come and go are told apart as VMs.
-#include "vm_table.h"
+#include "capture/vm_table.h"
 
 #include <algorithm>
 #include <atomic>

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "capture/vm_table.h"
 #include "made_slots.h"
-#include "vm_table.h"
 
 namespace exittop::test {
 namespace {

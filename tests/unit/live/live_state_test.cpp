@@ -3,9 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "fields.h"
-#include "live_draw.h"
+#include "live/live_draw.h"
 #include "live_samples.h"
+#include "model/fields.h"
 
 namespace exittop::test {
 namespace {

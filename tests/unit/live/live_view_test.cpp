@@ -5,7 +5,7 @@
 #include <set>
 
 #include "golden.h"
-#include "live_draw.h"
+#include "live/live_draw.h"
 #include "live_samples.h"
 
 namespace exittop::test {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "delta.h"
+#include "model/delta.h"
 
 #include <algorithm>
 #include <iterator>
@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include "fields.h"
+#include "model/fields.h"
 #include "samples.h"
 
 namespace exittop {

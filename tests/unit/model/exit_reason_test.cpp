@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The table of exit reasons against the names that kernels print, and its look-ups.
-#include "exit_reason.h"
+#include "model/exit_reason.h"
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Buckets against a second, slower way to compute them; percentiles against exact ones.
-#include "histogram.h"
+#include "model/histogram.h"
 
 #include <algorithm>
 #include <bit>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "snapshot.h"
+#include "model/snapshot.h"
 
 #include <set>
 

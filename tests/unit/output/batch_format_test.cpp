@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "batch_format.h"
+#include "output/batch_format.h"
 
 #include <algorithm>
 
 #include <gtest/gtest.h>
 
-#include "csv.h"
-#include "json.h"
+#include "output/csv.h"
+#include "output/json.h"
 #include "samples.h"
 
 namespace exittop {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "compare.h"
+#include "output/compare.h"
 
 #include <algorithm>
 
 #include <gtest/gtest.h>
 
 #include "golden.h"
-#include "json.h"
+#include "output/json.h"
 #include "run_samples.h"
 
 namespace exittop {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What csv.h writes is read back; and CSV that others write.
-#include "csv_input.h"
+#include "output/csv_input.h"
 
 #include <set>
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include "batch_format.h"
-#include "csv.h"
+#include "output/batch_format.h"
+#include "output/csv.h"
 #include "samples.h"
 
 namespace exittop {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "csv.h"
+#include "output/csv.h"
 
 #include <algorithm>
 #include <sstream>

@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "../fuzz/run_file_fuzz.h"
-#include "json.h"
+#include "output/json.h"
 
 namespace exittop {
 namespace {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The forms in which people published counts, from their own pages.
-#include "import.h"
+#include "output/import.h"
 
 #include <map>
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include "csv.h"
-#include "json.h"
+#include "output/csv.h"
+#include "output/json.h"
 #include "samples.h"
 
 namespace exittop {

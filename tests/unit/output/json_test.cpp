@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "json.h"
+#include "output/json.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>

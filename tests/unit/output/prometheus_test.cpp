@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "prometheus.h"
+#include "output/prometheus.h"
 
 #include <algorithm>
 #include <sstream>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // `exittop reasons`: which rows are picked, how they are laid out, what an unknown name is told.
-#include "reasons_report.h"
+#include "output/reasons_report.h"
 
 #include <algorithm>
 #include <sstream>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "files.h"
+#include "system/files.h"
 
 #include <sys/mount.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What is read of a host: made-up /proc and /sys below a temporary folder.
-#include "host.h"
+#include "system/host.h"
 
 #include <unistd.h>
 
@@ -11,7 +11,7 @@
 
 #include <gtest/gtest.h>
 
-#include "files.h"
+#include "system/files.h"
 
 namespace exittop {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What systemd would hear, on a socket in its place.
-#include "service_manager.h"
+#include "system/service_manager.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

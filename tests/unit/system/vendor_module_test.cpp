@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Reloading a module of a made-up host, and how it is put back, above all by an exception.
-#include "vendor_module.h"
+#include "system/vendor_module.h"
 
 #include <cerrno>
 #include <cstdlib>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "vmm_version.h"
+#include "system/vmm_version.h"
 
 #include <sys/stat.h>
 #include <sys/sysmacros.h>

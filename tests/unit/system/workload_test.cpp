@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Real child processes, and the signals that are held back while they run.
-#include "workload.h"
+#include "system/workload.h"
 
 #include <poll.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "html.h"
+#include "output/html/html.h"
 
-#include "text.h"
+#include "base/text.h"
 
 namespace exittop {
 

@@ -7,10 +7,10 @@
 
 #include <fmt/format.h>
 
-#include "comparison_text.h"
-#include "html.h"
-#include "report_parts.h"
-#include "text.h"
+#include "base/text.h"
+#include "output/comparison_text.h"
+#include "output/html/html.h"
+#include "output/html/report_parts.h"
 
 namespace exittop {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Fills in the page's template. Everything from outside exittop comes through html_text().
-#include "report_page.h"
+#include "output/html/report_page.h"
 
 #include <algorithm>
 #include <map>
@@ -8,11 +8,11 @@
 
 #include <fmt/format.h>
 
-#include "comparison_text.h"
-#include "html.h"
-#include "report_parts.h"
-#include "report_template.h"
-#include "text.h"
+#include "base/text.h"
+#include "output/comparison_text.h"
+#include "output/html/html.h"
+#include "output/html/report_parts.h"
+#include "output/html/report_template.h"
 
 namespace exittop {
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <string>
 
-#include "comparison.h"
+#include "analysis/comparison.h"
 
 namespace exittop {
 

@@ -7,10 +7,10 @@
 
 #include <fmt/format.h>
 
-#include "comparison_text.h"
-#include "fields.h"
-#include "html.h"
-#include "report_parts.h"
+#include "model/fields.h"
+#include "output/comparison_text.h"
+#include "output/html/html.h"
+#include "output/html/report_parts.h"
 
 namespace exittop {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "report_page.h"
+#include "output/html/report_page.h"
 
 #include <string>
 #include <utility>
@@ -9,7 +9,7 @@
 #include <rapidcheck.h>
 
 #include "golden.h"
-#include "html.h"
+#include "output/html/html.h"
 #include "samples.h"
 
 namespace exittop {
