@@ -70,7 +70,7 @@ std::vector<Line> draw_body(const State& state, Glyphs glyphs) {
                       Role::notice}}};
     }
     if (is_uncounted(track->vm)) {
-        return {{}, {{fmt::format("{} of this VM not counted: no room for its vCPUs (--max-vcpus).",
+        return {{}, {{fmt::format("Not counted: {} of this VM; there is no room (--max-vcpus).",
                                   print_number_of(uncounted_exits(track->vm), "exit")),
                       Role::notice}}};
     }

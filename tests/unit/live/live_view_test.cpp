@@ -134,6 +134,11 @@ TEST(LiveView, vm_without_a_slot_has_no_numbers) {
     EXPECT_NE(row.substr(0, row.find('\n')).find(" not counted"), std::string::npos)
         << shown;
     EXPECT_NE(row.substr(0, row.find('\n')).find(" - "), std::string::npos) << shown;
+    state = press(press(std::move(state), KeyCode::end), KeyCode::enter);
+    EXPECT_NE(frame(state).find("Not counted: 1,000 exits of this VM; there is no room"),
+              std::string::npos)
+        << frame(state);
+    EXPECT_NE(frame(state).find("kept-out (qemu, pid 6060"), std::string::npos) << frame(state);
 }
 
 TEST(LiveView, vm_without_exits_has_no_numbers) {
