@@ -18,6 +18,19 @@ _KERNEL = "6.1"
 _CEILING = {"exittop-count": 248, "exittop-time": 491, "exittop-histogram": 508}
 
 
+def _dearer_without_slot(runs: dict[str, overhead.Run]) -> list[str]:
+    """The loops that cost a vCPU without a slot more: whoever fills the table slows all others."""
+    without, with_slot = (next(tool for tool in OWN if tool.name == name)
+                          for name in ("exittop-full", "exittop-histogram"))
+    wrong = []
+    for loop, guest in overhead.LOOPS.items():
+        costs = [overhead.cost(runs, tool, loop) for tool in (without, with_slot)]
+        print(f"{guest.split()[0]}: {costs[0]:.0f} without a slot, {costs[1]:.0f} with one")
+        if costs[0] > costs[1]:
+            wrong.append(f"{guest.split()[0]} costs a vCPU without a slot more")
+    return wrong
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", type=Path, required=True)
@@ -26,8 +39,8 @@ def main() -> int:
                 for name in ("exittop", "floor", "exit_loop_vm")}
     runs = overhead.boot(_KERNEL, "amd", OWN, programs, None).runs
     wrong = []
-    for tool in OWN[1:]:
-        cost = runs[tool.name].least - runs["none"].least
+    for tool in overhead.traced(OWN):
+        cost = overhead.cost(runs, tool)
         print(f"{tool.title}: {cost:.0f} instructions per exit and entry")
         if cost > _CEILING.get(tool.name, cost):
             wrong.append(f"{tool.title} takes {cost:.0f}, more than {_CEILING[tool.name]}")
@@ -36,9 +49,7 @@ def main() -> int:
         right = overhead.is_right(runs[tool.name])
         if right not in ("yes", "-", "none, as it says"):
             wrong.append(f"{tool.title} counted wrong: {right}")
-    # Else whoever fills the table slows all others.
-    if runs["exittop-full"].least > runs["exittop-histogram"].least:
-        wrong.append("a vCPU without a slot costs more than one with a slot")
+    wrong += _dearer_without_slot(runs)
     for problem in wrong:
         print(f"FAILED: {problem}")
     return 1 if wrong else 0

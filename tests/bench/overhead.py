@@ -24,7 +24,7 @@ from emulated_host import Job
 from lab_error import LabError, exit_with
 
 _BOOTS = 2
-_LOOP_OF = {"": "cpuid 200 60", "-out": "out 200 60", "-halt": "halt 50 60"}
+LOOPS = {"": "cpuid 200 60", "-out": "out 200 60", "-halt": "halt 50 60"}
 _PROGRAMS = {"/usr/bin/perf": Path("/usr/bin/perf"), "/usr/bin/bpftrace": Path("/usr/bin/bpftrace")}
 _LOOP = """#!/bin/sh
 exec /bin/exit_loop_vm $LOOP >/tmp/loop.txt
@@ -52,7 +52,7 @@ class Boot:
 def _script(tools: tuple[Tool, ...]) -> str:
     parts = ["export PATH=/usr/bin:$PATH\nload_kvm 1 || exit 1\nsleep 10\n"
              "cat /proc/cpuinfo >/out/cpuinfo.txt\n"]
-    for suffix, loop in _LOOP_OF.items():
+    for suffix, loop in LOOPS.items():
         for tool in tools:
             if suffix and tool.rival:   # where exittop's split of the time has a share
                 continue
@@ -84,7 +84,7 @@ def boot(version: str, vendor: str, tools: tuple[Tool, ...], programs: dict[str,
     runs = {}
     for tool in tools:
         reading = tool.read(_text(result.out, f"{tool.name}.txt"))
-        for suffix in _LOOP_OF:
+        for suffix in LOOPS:
             if text := _text(result.out, f"{tool.name}{suffix}.loop"):
                 least, mean, exits, kvm_exits = _RESULT.search(text).groups()
                 runs[tool.name + suffix] = Run(float(least), float(mean), int(exits),
@@ -114,16 +114,23 @@ def is_right(run: Run) -> str:
     return "-"
 
 
-def _rows(tools: tuple[Tool, ...], boots: list[dict[str, Run]]) -> list[tuple[str, ...]]:
-    def over_none(name: str, none: str = "none") -> list[float]:
-        return [boot[name].least - boot[none].least for boot in boots]
+def cost(runs: dict[str, Run], tool: Tool, loop: str = "") -> float:
+    """Instructions that a tool adds to one turn of a loop: its run beside the one without it."""
+    return runs[tool.name + loop].least - runs[f"{tool.without}{loop}"].least
 
-    floor = over_none("floor")[0]
+
+def traced(tools: tuple[Tool, ...]) -> list[Tool]:
+    """The tools that do trace."""
+    return [tool for tool in tools if tool.without]
+
+
+def _rows(tools: tuple[Tool, ...], boots: list[dict[str, Run]]) -> list[tuple[str, ...]]:
+    floor = boots[0]["floor"].least - boots[0]["none"].least
     rows = [("tool", "instructions", "2nd boot", "x floor", "in all", "CPUID exit takes",
              "counts right?")]
-    for tool in tools[1:]:
-        first, *others = over_none(tool.name)
-        in_all = boots[0][tool.name].mean - boots[0]["none"].mean
+    for tool in traced(tools):
+        first, *others = (cost(boot, tool) for boot in boots)
+        in_all = boots[0][tool.name].mean - boots[0][tool.without].mean
         run = boots[0][tool.name]
         rows.append((tool.title, f"{first:.0f}",
                      " ".join(f"{other - first:+.0f}" for other in others),
@@ -134,13 +141,12 @@ def _rows(tools: tuple[Tool, ...], boots: list[dict[str, Run]]) -> list[tuple[st
 def _split_rows(tools: tuple[Tool, ...], boots: list[dict[str, Run]]) -> list[tuple[str, ...]]:
     """What exits to the VMM and halts cost beyond their exits, per event of the split."""
     rows = [("tool", "exit to the VMM", "kvm_fpu", "halt", "kvm_vcpu_wakeup", "2nd boot")]
-    for tool in tools[1:]:
+    for tool in traced(tools):
         if tool.rival:
             continue
         costs = []
         for boot in boots:
-            pair, out, halt = (boot[tool.name + suffix].least - boot["none" + suffix].least
-                               for suffix in _LOOP_OF)
+            pair, out, halt = (cost(boot, tool, loop) for loop in LOOPS)
             # How many exits a halt takes, KVM knows: its end by an NMI may be one more.
             exits = round(boot["none-halt"].kvm_exits / boot["none-halt"].exits)
             costs.append((out, (out - pair) / 2, halt, halt - exits * pair))
