@@ -15,8 +15,8 @@ test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=pyt
 # To build KVM's modules with the patches of kernel/: lab/patched_kvm.py.
 kvm_patch_packages=(gcc=gcc make=make patch=patch perl=perl xz-utils=xz dwarves=pahole)
 browser_packages=(chromium=chromium)
-# The preset clang, and the compilers that the BPF program is tried with: those of Debian 12.
-clang_packages=(clang-19=clang++-19)
+# The preset dev, and the compilers that the BPF program is tried with: those of Debian 12.
+dev_packages=(clang-19=clang++-19 libclang-rt-19-dev)
 bpf_clang_packages=(clang-14=clang-14 clang-19=clang-19)
 # What the benchmark tests/bench/overhead compares exittop with.
 rival_packages=(linux-perf=perf bpftrace=bpftrace)

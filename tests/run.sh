@@ -5,13 +5,14 @@
 # In brackets: minutes that a part took on two cores, with its downloads in the cache; to build for
 # the parts behind unit took 5 more. ctest's label summary at the end tells what each test took.
 # all (52)
-# unit (6):    the lower half under ASan and UBSan (as released: in distro); no root needed
+# unit (6):    everything built by clang++-19; what needs neither root nor KVM, under ASan and UBSan
+#              (as released: in distro)
 # cli (7):     the command line, its documented examples, starting and installing
 # bpf (1):     the BPF program through test runs (root)
 # bench (1):   what exittop itself costs on made-up input, printed
 # lab (21):    real KVM in emulated hosts, one kernel after the other
 # distro (14): README's first command, the units and the package in a bare Debian 12 and 13; the
-#              package of 12 on 13; all of it built by clang++-19 (root)
+#              package of 12 on 13 (root)
 # Not in all:
 # sid:    as distro, in Debian's sid; what fails there is only told (root)
 # leaves: what the lab has no time for on modules with the patches of kernel/
@@ -51,7 +52,7 @@ if has_part cli || has_part lab || has_part leaves || has_part matrix; then
         "${kvm_patch_packages[@]}")
 fi
 has_part cli && wanted+=("${browser_packages[@]}")
-has_part distro && wanted+=("${clang_packages[@]}")
+has_part unit && wanted+=("${dev_packages[@]}")
 ensure_packages yes "${wanted[@]}"
 # Where there is no such clang the tests say so themselves.
 has_part lab && ((EUID == 0)) && ensure_packages yes "${bpf_clang_packages[@]}"
@@ -81,7 +82,7 @@ run_parts() {
 }
 
 if has_part unit; then
-    bash "$top/cmake/build.sh" dev ON exittop_unit
+    bash "$top/cmake/build.sh" dev ON exittop exittop_unit "${other_targets[@]:1}"
     run_parts dev unit
 fi
 others=()
