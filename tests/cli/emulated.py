@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs command lines in an emulated AMD host in which a VM called web1 is busy."""
+"""Runs command lines in an emulated AMD host in which a VM called web1 is busy, unless
+something else is: else it would have half of the time."""
 
 import sys
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from emulated_host import Job  # noqa: E402
 _SUDO = b'#!/bin/sh\nexec "$@"\n'
 _PROLOGUE = """
 load_kvm 1 || exit 1
-micro_vm --vcpus 2 --rounds 4000000000 --quiet -- qemu-system-x86_64 -name guest=web1 &
+sh -c 'renice -n 19 $$ && exec "$@"' sh micro_vm --vcpus 2 --rounds 4000000000 --quiet -- \\
+    qemu-system-x86_64 -name guest=web1 &
 mkdir -p /var/lib/prometheus/node-exporter
 cd /tmp
 """
