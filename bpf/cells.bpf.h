@@ -11,22 +11,22 @@
  * the loader.
  */
 const volatile u8 bucket_table[256];
-#define COUNT_SIZE sizeof(u32) /* of one of exit_cell's near */
+#define COUNT_SIZE sizeof(u32) /* of one of exit_cell's short_counts */
 
-/* Hands out a block of a slot; 0 if all are taken. */
+/* Takes a free block of a slot. Its index, or 0 if none is free. */
 static __always_inline u32 block_create(struct vcpu_header *header)
 {
-	u32 number = header->blocks;
+	u32 block_index = header->blocks;
 
-	if (number >= EXITTOP_REST_CELL)
+	if (block_index >= EXITTOP_OVERFLOW_CELL)
 		return 0;
-	header->blocks = number + 1;
-	return number;
+	header->blocks = block_index + 1;
+	return block_index;
 }
 
 /*
- * Around a change that user space must not see half of; its reads begin anew until the number is
- * even and stays. Never on the path of an exit that needs no new block.
+ * Around a change of which user space must not see one half: it reads again until layout_seq is even
+ * and the same before and after. Never on the path of an exit that needs no new block.
  */
 static __always_inline void layout_begin(struct vcpu_header *header)
 {
@@ -40,43 +40,43 @@ static __always_inline void layout_end(struct vcpu_header *header)
 	header->layout_seq++;
 }
 
-/* Block number of a cell that has far buckets to give away; 0: none has. */
-static __noinline u32 far_owner(struct vcpu_slot *slot)
+/* Block index of the newest cell with long buckets that can be taken away; 0: there is none. */
+static __noinline u32 long_owner(struct vcpu_slot *slot)
 {
 	struct vcpu_header *header = &slot->header;
 
 	for (u32 i = 0; i < EXITTOP_CELLS; i++) {
-		u32 number = header->cell_blocks[EXITTOP_CELLS - 1 - i];
-		struct exit_cell *cell = block_at(slot, number);
+		u32 block_index = header->cell_blocks[EXITTOP_CELLS - 1 - i];
+		struct exit_cell *cell = block_at(slot, block_index);
 
-		if (cell->extra[EXITTOP_FAR] && !cell->extra[EXITTOP_FAR_CARRY])
-			return number;
+		if (cell->extra[EXITTOP_LONG] && !cell->extra[EXITTOP_LONG_HIGH])
+			return block_index;
 	}
 	return 0;
 }
 
 /*
- * Takes the far buckets away from the reason that came last of those that have some, mostly the
- * rarest, and tells that their counts are missing. Counts come before distributions. Block number,
- * or 0.
+ * Takes the long buckets away from the newest reason that has some, most often the rarest, and adds
+ * their counts to histogram_full: a reason's count comes before another's histogram. The block's
+ * index, or 0.
  */
-static __noinline u32 far_block_take(struct vcpu_slot *slot)
+static __noinline u32 long_block_take(struct vcpu_slot *slot)
 {
-	u32 from = far_owner(slot) & 255;
+	u32 from = long_owner(slot) & 255;
 	struct exit_cell *cell = block_at(slot, from);
-	u32 number = from ? cell->extra[EXITTOP_FAR] : 0;
-	struct exit_words *words = block_at(slot, number);
+	u32 block_index = from ? cell->extra[EXITTOP_LONG] : 0;
+	struct exit_words *words = block_at(slot, block_index);
 	u64 lost = 0;
 
-	if (!number)
+	if (!block_index)
 		return 0;
-	cell->extra[EXITTOP_FAR] = 0;
-	for (u32 i = 0; i < EXITTOP_FAR_BUCKETS; i++) {
+	cell->extra[EXITTOP_LONG] = 0;
+	for (u32 i = 0; i < EXITTOP_LONG_BUCKETS; i++) {
 		lost += words->word[i];
 		words->word[i] = 0;
 	}
 	slot->header.histogram_full += lost;
-	return number;
+	return block_index;
 }
 
 /* Entry of a slot's index, of both guest levels. */
@@ -86,12 +86,12 @@ static __always_inline u8 *index_entry(struct vcpu_header *header, u32 index, bo
 		index += EXITTOP_INDEX_CODES;
 	/* Keeps the mask next to the access: on 6.1 clang moves it away, and the verifier loses it. */
 	asm volatile("" : "+w"(index));
-	/* As the first entry of a header so much later: its place in the header costs no addition. */
-	header = behind(header, index & (2 * EXITTOP_INDEX_CODES - 1));
+	/* The offset of `index` within the header then is part of the load: no addition. */
+	header = ptr_add(header, index & (2 * EXITTOP_INDEX_CODES - 1));
 	return header->index;
 }
 
-/* Place of a code in the index of a guest level, or EXITTOP_INDEX_CODES if it has none. */
+/* Position of a code in the index of a guest level, or EXITTOP_INDEX_CODES if it has none. */
 static __always_inline u32 index_of_code(u32 code)
 {
 	if (code < EXITTOP_DIRECT_CODES)
@@ -101,85 +101,82 @@ static __always_inline u32 index_of_code(u32 code)
 	return EXITTOP_INDEX_CODES;
 }
 
-/* Block number of the cell of a code that is searched for among all cells; 0: it has none. */
+/* Searches all cells for a code. Block index, or 0. */
 static __noinline u32 cell_find(struct vcpu_slot *slot, u32 code, u32 level)
 {
 	struct vcpu_header *header = &slot->header;
 
 	for (u32 i = 0; i < EXITTOP_CELLS; i++) {
-		u32 number = header->cell_blocks[i];
-		struct exit_cell *cell = block_at(slot, number);
+		u32 block_index = header->cell_blocks[i];
+		struct exit_cell *cell = block_at(slot, block_index);
 
 		if (i >= header->cells)
 			break;
 		if (cell->code == code && cell->level == level)
-			return number;
+			return block_index;
 	}
 	return 0;
 }
 
-/* Makes the cell of a code. Block number, or that of the cell for the rest if the slot is full. */
+/* Makes the cell of a code. Block index, or that of the overflow cell if the slot is full. */
 static __noinline u32 cell_create(struct vcpu_slot *slot, u32 code, u32 level)
 {
 	struct vcpu_header *header = &slot->header;
 	u32 index = index_of_code(code);
 	struct exit_cell *cell;
-	u32 number;
+	u32 block_index;
 
 	layout_begin(header);
-	number = block_create(header);
-	if (!number)
-		number = far_block_take(slot) & 255;
-	if (number) {
-		cell = block_at(slot, number);
+	block_index = block_create(header);
+	if (!block_index)
+		block_index = long_block_take(slot) & 255;
+	if (block_index) {
+		cell = block_at(slot, block_index);
 		cell->code = code;
 		cell->level = level;
-		header->cell_blocks[header->cells & 31] = number;
-		/* Who sees one more cell finds it written. */
+		header->cell_blocks[header->cells & 31] = block_index;
+		/* Whoever sees `cells` grow finds the cell written. */
 		barrier();
 		header->cells++;
 		if (index < EXITTOP_INDEX_CODES)
-			*index_entry(header, index, level == 2) = number;
+			*index_entry(header, index, level == 2) = block_index;
 	}
 	layout_end(header);
-	return number ? number : EXITTOP_REST_CELL;
+	return block_index ? block_index : EXITTOP_OVERFLOW_CELL;
 }
 
-/*
- * Block number of the cell of a code that the index does not name: codes outside the index are
- * searched for, and what is new is made.
- */
+/* Finds or makes the cell of a code that is not in the index. Block index. */
 static __noinline u32 cell_search(struct vcpu_slot *slot, u32 code, bool in_l2)
 {
 	u32 level = in_l2 ? 2 : 1;
-	u32 number = cell_find(slot, code, level) & 255;
+	u32 block_index = cell_find(slot, code, level) & 255;
 
-	return number ? number : cell_create(slot, code, level);
+	return block_index ? block_index : cell_create(slot, code, level);
 }
 
-/* Block number of the cell of a code, which is made if need be. */
+/* Block index of the cell of a code, which is made if need be. */
 static __always_inline u32 cell_of(struct vcpu_slot *slot, u32 code, const bool in_l2)
 {
 	u32 index = index_of_code(code);
-	u32 number = 0;
+	u32 block_index = 0;
 
 	if (likely(index < EXITTOP_INDEX_CODES))
-		number = *index_entry(&slot->header, index, in_l2);
-	if (unlikely(!number)) {
-		number = cell_search(slot, code, in_l2) & 255;
-		/* Tells the verifier here, where it is rare, that this is a byte too. */
-		asm volatile("" : "+w"(number));
+		block_index = *index_entry(&slot->header, index, in_l2);
+	if (unlikely(!block_index)) {
+		block_index = cell_search(slot, code, in_l2) & 255;
+		/* Keeps the mask on the rare path: the verifier has to see a byte here too. */
+		asm volatile("" : "+w"(block_index));
 	}
-	return number;
+	return block_index;
 }
 
 /* The cell of the exit being handled. */
 static __always_inline struct exit_cell *current_cell(struct vcpu_slot *slot)
 {
-	return behind(slot, slot->header.cell);
+	return ptr_add(slot, slot->header.cell);
 }
 
-/* A block of a cell for what it seldom has, made if one is free; NULL if none is. */
+/* A further block of a cell, made if need be; NULL if none is free. */
 static __always_inline struct exit_words *extra_block(struct vcpu_slot *slot,
 						      struct exit_cell *cell,
 						      enum exittop_extra_block kind)
@@ -190,8 +187,8 @@ static __always_inline struct exit_words *extra_block(struct vcpu_slot *slot,
 }
 
 /*
- * One more for a bucket's count whose low half is as high as it can be: it becomes zero, and the
- * high half, in a block of its own, one more. Without a block it stays, and the loss is told.
+ * Adds one to a bucket's count whose low half is full: that becomes zero, and the high half, in a
+ * block of its own, one more. Without a free block it stays, and histogram_full counts the loss.
  */
 static __always_inline void carry(struct vcpu_slot *slot, struct exit_cell *cell, u32 *low,
 				  enum exittop_extra_block kind, u32 bucket)
@@ -208,33 +205,33 @@ static __always_inline void carry(struct vcpu_slot *slot, struct exit_cell *cell
 	layout_end(&slot->header);
 }
 
-/* The same for a near bucket. */
-static __noinline int near_carry(struct vcpu_slot *slot, u32 bucket)
+/* The same for a short bucket. */
+static __noinline int short_carry(struct vcpu_slot *slot, u32 bucket)
 {
 	struct exit_cell *cell = current_cell(slot);
 
-	if (bucket < EXITTOP_NEAR_BUCKETS)
-		carry(slot, cell, &cell->near[bucket], EXITTOP_NEAR_CARRY, bucket);
+	if (bucket < EXITTOP_SHORT_BUCKETS)
+		carry(slot, cell, &cell->short_counts[bucket], EXITTOP_SHORT_HIGH, bucket);
 	return 0;
 }
 
-/* Adds one to a far bucket, if there is a block for them. */
-static __always_inline void far_add(struct vcpu_slot *slot, struct exit_cell *cell, u32 bucket)
+/* Adds one to a long bucket, if there is a block for them. */
+static __always_inline void long_add(struct vcpu_slot *slot, struct exit_cell *cell, u32 bucket)
 {
-	struct exit_words *words = extra_block(slot, cell, EXITTOP_FAR);
+	struct exit_words *words = extra_block(slot, cell, EXITTOP_LONG);
 
-	if (bucket >= EXITTOP_FAR_BUCKETS)
-		bucket = EXITTOP_FAR_BUCKETS - 1;
+	if (bucket >= EXITTOP_LONG_BUCKETS)
+		bucket = EXITTOP_LONG_BUCKETS - 1;
 	if (!words)
 		slot->header.histogram_full++;
 	else if (words->word[bucket] == ~0u)
-		carry(slot, cell, &words->word[bucket], EXITTOP_FAR_CARRY, bucket);
+		carry(slot, cell, &words->word[bucket], EXITTOP_LONG_HIGH, bucket);
 	else
 		words->word[bucket]++;
 }
 
-/* Bucket of a time of at least 2^19 ns: the levels behind the near ones. */
-static __always_inline u32 far_bucket(u64 ns)
+/* Bucket of a time of at least 2^19 ns. */
+static __always_inline u32 long_bucket(u64 ns)
 {
 	u64 shifted = ns >> EXITTOP_LEVEL_SHIFT >> EXITTOP_LEVEL_OCTAVES;
 
@@ -249,10 +246,10 @@ static __always_inline u32 far_bucket(u64 ns)
 	return EXITTOP_BUCKETS - 1;
 }
 
-/* Apart, so that the entry has nothing to keep while the bucket is looked for. */
-static __noinline int histogram_far(struct vcpu_slot *slot, u64 ns)
+/* Out of line, so that the entry keeps no registers while the bucket is searched for. */
+static __noinline int histogram_add_long(struct vcpu_slot *slot, u64 ns)
 {
-	far_add(slot, current_cell(slot), far_bucket(ns) - EXITTOP_NEAR_BUCKETS);
+	long_add(slot, current_cell(slot), long_bucket(ns) - EXITTOP_SHORT_BUCKETS);
 	return 0;
 }
 
@@ -267,17 +264,17 @@ static __always_inline void histogram_add(struct vcpu_slot *slot, struct exit_ce
 		offset = bucket_table[ns >> (EXITTOP_LEVEL_SHIFT + EXITTOP_LEVEL_OCTAVES)] +
 			 EXITTOP_LEVEL_BUCKETS * COUNT_SIZE;
 	} else {
-		histogram_far(slot, ns);
+		histogram_add_long(slot, ns);
 		return;
 	}
-	/* As the first count of a cell so much later, as above. */
-	cell = behind(cell, offset);
-	count = cell->near[0] + 1;
+	/* As in index_entry(): the offset of short_counts is part of the load. */
+	cell = ptr_add(cell, offset);
+	count = cell->short_counts[0] + 1;
 	asm volatile("" : "+w"(count));
 	if (unlikely(!count))
-		near_carry(slot, offset / COUNT_SIZE);
+		short_carry(slot, offset / COUNT_SIZE);
 	else
-		cell->near[0] = count;
+		cell->short_counts[0] = count;
 }
 
 #endif

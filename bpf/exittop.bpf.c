@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Counts VM exits in the kernel: one worker per event, and for each a thin shim per way to attach,
- * of which the loader keeps one.
+ * Counts VM exits in the kernel. One worker function per event holds the logic; a thin program per
+ * way to attach calls it, of which the loader keeps one.
  *
- * The pair kvm_exit, kvm_entry is the hot path. It finds the vCPU's slot where a hash of the vCPU's
- * address says, without a helper call, and adds; no atomics, as a vCPU runs on one CPU at a time.
- * The clock is read last in the exit and first in the entry, so that exittop's own work is not part
- * of the time it reports. Everything that happens once per vCPU, once per reason or by accident is
- * in functions of their own, kept out of line.
+ * The pair kvm_exit, kvm_entry is the hot path. It finds the vCPU's slot by a hash of the vCPU's
+ * address, without a helper call, and adds; no atomics, as a vCPU runs on one CPU at a time. The
+ * clock is read last in the exit and first in the entry, so that exittop's own work is not part of
+ * the time it reports. What happens once per vCPU, once per reason or rarely is out of line, in
+ * functions called *_slow_path or named after what they make.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -26,11 +26,11 @@ char LICENSE[] SEC("license") = "GPL";
 
 #define ENOENT 2
 
-/* PID namespace of user space: device and inode of its file; 0: it is the kernel's first. */
+/* PID namespace of user space: device and inode of its file; 0: the initial one. */
 const volatile u64 pid_ns_device = 0;
 const volatile u64 pid_ns_inode = 0;
 
-/* The current process as user space sees it; 0 where it does not. */
+/* `pid`, the current process, in user space's PID namespace; 0: it is not in there. */
 static __always_inline u32 reader_pid(u32 pid)
 {
 	struct bpf_pidns_info here = {};
@@ -42,7 +42,7 @@ static __always_inline u32 reader_pid(u32 pid)
 		       : here.tgid;
 }
 
-/* Notes who a vCPU is that exits. */
+/* Writes who the vCPU is that exits. */
 static __always_inline void identify(struct vcpu_identity *who, u64 vcpu)
 {
 	struct kvm_vcpu *kvm_vcpu = (void *)vcpu;
@@ -58,30 +58,30 @@ static __always_inline void identify(struct vcpu_identity *who, u64 vcpu)
 	bpf_get_current_comm(who->command, sizeof(who->command));
 }
 
-/* Claims a slot for a vCPU that has none. Its number, or 0. */
+/* Claims a slot for a vCPU that has none. Its index, or 0. */
 static __always_inline u32 slot_claim(u64 vcpu)
 {
 	u64 given_back = memory.given_back;
-	u32 number;
+	u32 slot_index;
 
 	if (user_is_limited((u32)bpf_get_current_uid_gid()))
 		return 0;
-	number = slot_take(vcpu);
-	if (!number || !bpf_map_update_elem(&vcpu_slots, &vcpu, &number, BPF_NOEXIST))
-		return number;
-	/* There are some slots more than vCPUs that may have one. */
-	slot_put_back(number);
-	slot_note_none_near(home_of(vcpu), given_back);
+	slot_index = slot_take(vcpu);
+	if (!slot_index || !bpf_map_update_elem(&vcpu_slots, &vcpu, &slot_index, BPF_NOEXIST))
+		return slot_index;
+	/* The map is full first: with the overflow slots there are more slots than --max-vcpus. */
+	slot_put_back(slot_index);
+	note_no_slot_near(hash_slot_index(vcpu), given_back);
 	return 0;
 }
 
-/* Gives a vCPU a slot and writes who it is. Its number, or 0. */
+/* Gives a vCPU a slot and fills its header. The slot's index, or 0. */
 static __noinline u32 slot_create(u64 vcpu, u32 isa)
 {
 	struct vcpu_header *header;
 	bool tdp = false;
-	u32 number = slot_claim(vcpu);
-	struct vcpu_slot *slot = slot_at(number);
+	u32 slot_index = slot_claim(vcpu);
+	struct vcpu_slot *slot = slot_at(slot_index);
 
 	if (!slot)
 		return 0;
@@ -99,15 +99,15 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	}
 	header->vcpu = vcpu;
 	if (!header->who.vcpu_id)
-		command_line_tell(number);
+		command_line_tell(slot_index);
 	if (leaves_on)
-		leaves_join(slot, number);
-	slot_set_state(number, EXITTOP_SLOT_IN_USE);
+		leaves_add(slot, slot_index);
+	slot_set_state(slot_index, EXITTOP_SLOT_IN_USE);
 	__sync_fetch_and_add(&memory.changes, 1);
-	return number;
+	return slot_index;
 }
 
-/* Notes that a vCPU got no slot, of those that had been given back by then. */
+/* Counts an exit of a vCPU that got no slot; `given_back` as it was before one was looked for. */
 static __noinline int wait_for_slot(u64 vcpu, u64 given_back)
 {
 	struct waiting_vcpu *waiting = waiting_of(vcpu);
@@ -128,25 +128,25 @@ static __noinline int wait_for_slot(u64 vcpu, u64 given_back)
 	return 0;
 }
 
-/* The slot of a vCPU that is not at home: one near it, or that the map names. Its number, or 0. */
+/* Searches the hash slots after a vCPU's first one, then the map. Slot index, or 0. */
 static __noinline u32 slot_search(u64 vcpu)
 {
-	u32 home = home_of(vcpu);
+	u32 first = hash_slot_index(vcpu);
 	u32 *known;
 
-	for (u32 way = 1; way < EXITTOP_LOOK_UP_WAYS; way++) {
-		u32 number = slot_behind(home, way);
-		struct vcpu_slot *slot = slot_at(number);
+	for (u32 probe = 1; probe < EXITTOP_FIND_PROBES; probe++) {
+		u32 slot_index = probed_slot(first, probe);
+		struct vcpu_slot *slot = slot_at(slot_index);
 
 		if (slot && slot->header.vcpu == vcpu)
-			return number;
+			return slot_index;
 	}
 	known = bpf_map_lookup_elem(&vcpu_slots, &vcpu);
 	return known ? *known : 0;
 }
 
-/* The same where it may have none. */
-static __always_inline struct vcpu_slot *slot_away(u64 vcpu)
+/* The slot of a vCPU that is not in its first hash slot, or NULL if it waits for one or is new. */
+static __always_inline struct vcpu_slot *slot_slow_path(u64 vcpu)
 {
 	return waiting_of(vcpu) ? NULL : slot_at(slot_search(vcpu));
 }
@@ -154,21 +154,21 @@ static __always_inline struct vcpu_slot *slot_away(u64 vcpu)
 /* The slot of a vCPU, or NULL if it has none. */
 static __always_inline struct vcpu_slot *slot_of(u64 vcpu)
 {
-	struct vcpu_slot *slot = home_slot(vcpu);
+	struct vcpu_slot *slot = hash_slot(vcpu);
 
-	return slot->header.vcpu == vcpu ? slot : slot_away(vcpu);
+	return slot->header.vcpu == vcpu ? slot : slot_slow_path(vcpu);
 }
 
 /* Worker of kvm_exit: counts, and notes the time last. */
-static __always_inline int count_exit(struct vcpu_slot *slot, u32 number, const bool timed)
+static __always_inline int count_exit(struct vcpu_slot *slot, u32 block_index, const bool timed)
 {
 	struct vcpu_header *header = &slot->header;
-	u64 offset = (u64)number * EXITTOP_BLOCK_SIZE;
+	u64 offset = (u64)block_index * EXITTOP_BLOCK_SIZE;
 	struct exit_cell *cell;
 
-	/* Once: clang would shift the number again for each use. */
+	/* Computed once: clang would shift the index again for each use. */
 	asm volatile("" : "+r"(offset));
-	cell = behind(slot, offset);
+	cell = ptr_add(slot, offset);
 	cell->count++;
 	if (!timed)
 		return 0;
@@ -187,7 +187,7 @@ static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, const bool
 	struct exit_cell *cell;
 
 	if (unlikely(!header->exit_ns)) {
-		/* The first event of a slot is no loss: its exit came before exittop. */
+		/* No loss if it is the slot's first event: the exit came before exittop. */
 		if (header->who.first_ns < now && memory.armed_ns < now)
 			header->entry_without_exit++;
 		return 0;
@@ -195,7 +195,7 @@ static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, const bool
 	header->exit_ns = 0;
 	cell = current_cell(slot);
 	if (unlikely(ns > cell->max_ns)) {
-		/* The clocks of two CPUs may differ by a little: an exit took no less than nothing. */
+		/* The clocks of two CPUs may differ a little: a negative time counts as 0. */
 		if ((s64)ns < 0)
 			ns = 0;
 		else
@@ -208,12 +208,12 @@ static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, const bool
 }
 
 /*
- * The same work for a vCPU that is not at home, or is new. Apart from the rest, so that this has no
- * registers to save.
+ * The same for a vCPU that is not in its first hash slot, or is new. Out of line, so that the fast
+ * path saves no registers.
  */
-static __noinline int entry_away(u64 vcpu, u64 now, bool histogram)
+static __noinline int entry_slow_path(u64 vcpu, u64 now, bool histogram)
 {
-	struct vcpu_slot *slot = slot_away(vcpu);
+	struct vcpu_slot *slot = slot_slow_path(vcpu);
 
 	if (!slot)
 		return 0;
@@ -223,42 +223,45 @@ static __noinline int entry_away(u64 vcpu, u64 now, bool histogram)
 static __always_inline int handle_entry(u64 vcpu, const bool histogram)
 {
 	u64 now = bpf_ktime_get_ns();
-	struct vcpu_slot *slot = home_slot(vcpu);
+	struct vcpu_slot *slot = hash_slot(vcpu);
 
 	if (unlikely(slot->header.vcpu != vcpu))
-		return entry_away(vcpu, now, histogram);
+		return entry_slow_path(vcpu, now, histogram);
 	return time_exit(slot, now, histogram);
 }
 
-/* The slot of a vCPU that exits and is not at home, or is new; NULL, and noted, if it gets none. */
-static __always_inline struct vcpu_slot *exit_slot_away(u64 vcpu, u32 isa)
+/*
+ * The slot of a vCPU that exits and is not in its first hash slot, or is new. NULL if it gets none:
+ * the exit is counted as one of a vCPU that waits.
+ */
+static __always_inline struct vcpu_slot *exit_slot_slow_path(u64 vcpu, u32 isa)
 {
-	/* Before a slot is looked for: what is given back meanwhile is one more. */
+	/* Read before a slot is looked for, so that one which becomes free meanwhile is tried for. */
 	u64 given_back = memory.given_back;
 	struct waiting_vcpu *waiting = waiting_of(vcpu);
-	u32 number;
+	u32 slot_index;
 
 	if (waiting && waiting->given_back == given_back) {
 		waiting->exits++;
 		return NULL;
 	}
-	number = slot_search(vcpu);
-	if (!number)
-		number = slot_create(vcpu, isa);
-	if (!number)
+	slot_index = slot_search(vcpu);
+	if (!slot_index)
+		slot_index = slot_create(vcpu, isa);
+	if (!slot_index)
 		wait_for_slot(vcpu, given_back);
 	else if (waiting)
 		waiting_end(waiting, 0);
-	return slot_at(number);
+	return slot_at(slot_index);
 }
 
 /* kvm_exit where the reason is passed. */
 static __always_inline int handle_exit(u64 vcpu, u32 code, u32 isa, bool in_l2, const bool timed)
 {
-	struct vcpu_slot *slot = home_slot(vcpu);
+	struct vcpu_slot *slot = hash_slot(vcpu);
 
 	if (unlikely(slot->header.vcpu != vcpu))
-		slot = exit_slot_away(vcpu, isa);
+		slot = exit_slot_slow_path(vcpu, isa);
 	if (!slot)
 		return 0;
 	return count_exit(slot, in_l2 ? cell_of(slot, code, true) : cell_of(slot, code, false), timed);
@@ -278,42 +281,42 @@ static __always_inline int exit_read_at(struct vcpu_slot *slot, u64 vcpu, const 
 	return count_exit(slot, cell_of(slot, load_u64(code_at, by), false), timed);
 }
 
-#define EXIT_READ_AWAY(name, by, type)                                                 \
+#define EXIT_READ_SLOW_PATH(name, by, type)                                                 \
 	static __noinline int name(u64 vcpu, u32 isa, bool timed)                      \
 	{                                                                              \
-		struct vcpu_slot *slot = exit_slot_away(vcpu, isa);                    \
+		struct vcpu_slot *slot = exit_slot_slow_path(vcpu, isa);                    \
                                                                                        \
 		if (!slot)                                                             \
 			return 0;                                                      \
 		return timed ? exit_read_at(slot, vcpu, by, type, true)                \
 			     : exit_read_at(slot, vcpu, by, type, false);              \
 	}
-EXIT_READ_AWAY(exit_away_typed, READ_BY_CAST, TYPED)
-EXIT_READ_AWAY(exit_away_btf, READ_BY_HELPER, TYPED)
-EXIT_READ_AWAY(exit_away_raw, READ_BY_CAST, UNTYPED)
-EXIT_READ_AWAY(exit_away_raw_helper, READ_BY_HELPER, UNTYPED)
+EXIT_READ_SLOW_PATH(exit_slow_path_typed, READ_BY_CAST, TYPED)
+EXIT_READ_SLOW_PATH(exit_slow_path_btf, READ_BY_HELPER, TYPED)
+EXIT_READ_SLOW_PATH(exit_slow_path_raw, READ_BY_CAST, UNTYPED)
+EXIT_READ_SLOW_PATH(exit_slow_path_raw_helper, READ_BY_HELPER, UNTYPED)
 
 static __always_inline int handle_exit_read(u64 *ctx, const enum read_by by,
 					    const enum vcpu_type type, const bool timed)
 {
 	u64 vcpu = ctx[0];
-	struct vcpu_slot *slot = home_slot(vcpu);
+	struct vcpu_slot *slot = hash_slot(vcpu);
 
-	/* Never so; but the verifier of some kernels holds that it could be. */
+	/* Never 0, but the verifier of some kernels assumes that it may be. */
 	if (!vcpu)
 		return 0;
 	if (likely(slot->header.vcpu == vcpu))
 		return exit_read_at(slot, vcpu, by, type, timed);
 	if (type == TYPED)
-		return by == READ_BY_CAST ? exit_away_typed(vcpu, ctx[1], timed)
-					  : exit_away_btf(vcpu, ctx[1], timed);
-	return by == READ_BY_CAST ? exit_away_raw(vcpu, ctx[1], timed)
-				  : exit_away_raw_helper(vcpu, ctx[1], timed);
+		return by == READ_BY_CAST ? exit_slow_path_typed(vcpu, ctx[1], timed)
+					  : exit_slow_path_btf(vcpu, ctx[1], timed);
+	return by == READ_BY_CAST ? exit_slow_path_raw(vcpu, ctx[1], timed)
+				  : exit_slow_path_raw_helper(vcpu, ctx[1], timed);
 }
 
 /*
- * What a program on a classic tracepoint returns: with 0 the kernel would keep the event from
- * everyone else, perf and ftrace among them (perf_trace_run_bpf_submit()).
+ * Return value of a program on a classic tracepoint: with 0 the kernel drops the event for everyone
+ * else, perf and ftrace among them (perf_trace_run_bpf_submit()).
  */
 #define FOR_OTHERS_TOO 1
 
@@ -336,7 +339,7 @@ static __always_inline int handle_entry_classic(const bool histogram)
 	return FOR_OTHERS_TOO;
 }
 
-/* The part of the exit being handled that is already split off, made to speak of this exit. */
+/* Prepares the header's split_* for the exit being handled. Its cell; NULL if none is. */
 static __always_inline struct exit_cell *split_begin(struct vcpu_slot *slot)
 {
 	struct vcpu_header *header = &slot->header;
@@ -351,7 +354,7 @@ static __always_inline struct exit_cell *split_begin(struct vcpu_slot *slot)
 	return current_cell(slot);
 }
 
-/* KVM_RUN loads the guest's FPU state first and puts it back last: between two runs is the VMM. */
+/* KVM_RUN first loads the guest's FPU state and last puts it back: between two runs, the VMM runs. */
 static __always_inline int handle_fpu(bool load, const bool typed)
 {
 	u64 now = bpf_ktime_get_ns();
@@ -372,7 +375,7 @@ static __always_inline int handle_fpu(bool load, const bool typed)
 	return 0;
 }
 
-/* A vCPU that halted goes on: KVM says how long it waited. */
+/* A halted vCPU wakes up: KVM passes how long it waited. */
 static __always_inline int handle_wakeup(u64 halted_ns, const bool typed)
 {
 	u64 vcpu = vcpu_of_current(typed);
@@ -387,32 +390,32 @@ static __always_inline int handle_wakeup(u64 halted_ns, const bool typed)
 }
 
 /*
- * Takes the slot away from the vCPU at that address, which may be that of another vCPU soon. It is
- * handed out again after user space took the counts. What KVM counted can be asked only while the
- * vCPU is still there. Whether it had one.
+ * Ends the slot of the vCPU at that address, which may soon be another vCPU's; user space takes the
+ * counts and frees the slot. KVM's count can be read only while the vCPU is still there. Returns
+ * whether it had a slot.
  */
 static __always_inline bool slot_end(u64 vcpu, const bool is_there)
 {
 	u32 *known = bpf_map_lookup_elem(&vcpu_slots, &vcpu);
-	u32 number = known ? *known : 0;
-	struct vcpu_slot *slot = slot_at(number);
+	u32 slot_index = known ? *known : 0;
+	struct vcpu_slot *slot = slot_at(slot_index);
 
-	/* Who deletes it ends it: the vCPU may end while user space takes its slot. */
+	/* Whoever deletes the entry ends the slot: the vCPU may go while user space evicts it. */
 	if (!slot || bpf_map_delete_elem(&vcpu_slots, &vcpu) == -ENOENT)
 		return false;
 	if (leaves_on)
-		leaves_part(slot);
+		leaves_remove(slot);
 	slot->header.vcpu = 0;
 	slot->header.who.ended_ns = bpf_ktime_get_ns();
 	slot->header.kvm_exits_more_at_end = is_there ? kvm_exits_more(slot, vcpu)
 						      : EXITTOP_MORE_UNKNOWN;
 	/* From here on the slot is user space's. */
-	slot_set_state(number, EXITTOP_SLOT_ENDED);
+	slot_set_state(slot_index, EXITTOP_SLOT_ENDED);
 	__sync_fetch_and_add(&memory.changes, 1);
 	return true;
 }
 
-/* The vCPU at that address is gone. */
+/* The vCPU at that address goes, or is gone. */
 static __always_inline int end_vcpu(u64 vcpu, const bool is_there)
 {
 	struct waiting_vcpu *waiting = waiting_of(vcpu);
@@ -424,9 +427,8 @@ static __always_inline int end_vcpu(u64 vcpu, const bool is_there)
 }
 
 /*
- * The programs. Of those on kvm_exit there are two each: one that times, and NAME_count, that only
- * counts and needs no other program on its way; of those on kvm_entry one with histograms and one
- * without, NAME_time.
+ * The programs. Each one on kvm_exit exists twice: NAME times, NAME_count only counts and needs no
+ * program on kvm_entry. Each one on kvm_entry too: NAME fills histograms, NAME_time does not.
  */
 #define EXIT_PROGRAM(section, name, call)                                                     \
 	SEC(section) int name(u64 *ctx) { const bool timed = true; return call; }             \
@@ -435,13 +437,13 @@ static __always_inline int end_vcpu(u64 vcpu, const bool is_there)
 	SEC(section) int name(u64 *ctx) { const bool histogram = true; (void)ctx; return call; } \
 	SEC(section) int name##_time(u64 *ctx) { const bool histogram = false; (void)ctx; return call; }
 
-/* kvm_exit(vcpu, isa): typed, so that the vCPU is read without a call. Linux 6.2 and later. */
+/* kvm_exit(vcpu, isa), typed: the vCPU is read without a helper call. Linux 6.2 and later. */
 EXIT_PROGRAM("tp_btf/kvm_exit", exit_typed, handle_exit_read(ctx, READ_BY_CAST, TYPED, timed))
 
 /* The same from 5.16 to 6.1, without bpf_rdonly_cast(). */
 EXIT_PROGRAM("tp_btf/kvm_exit", exit_btf, handle_exit_read(ctx, READ_BY_HELPER, TYPED, timed))
 
-/* Both for those who may not ask the kernel for kvm's BTF, which the typed ones take. */
+/* Both without kvm's BTF, which the typed ones need and not everyone may read. */
 EXIT_PROGRAM("raw_tp/kvm_exit", exit_raw, handle_exit_read(ctx, READ_BY_CAST, UNTYPED, timed))
 EXIT_PROGRAM("raw_tp/kvm_exit", exit_raw_helper,
 	     handle_exit_read(ctx, READ_BY_HELPER, UNTYPED, timed))
@@ -450,7 +452,7 @@ EXIT_PROGRAM("raw_tp/kvm_exit", exit_raw_helper,
 EXIT_PROGRAM("raw_tp/kvm_exit", exit_raw_reason,
 	     handle_exit(ctx[1], ctx[0], ctx[2], ran_l2(ctx[1], READ_BY_HELPER, UNTYPED), timed))
 
-/* Where BTF does not tell where the reason is. L2 cannot be told from L1 here. */
+/* Where BTF does not tell where the reason is. L2 counts as L1 here. */
 EXIT_PROGRAM("tp/kvm/kvm_exit", exit_classic, handle_exit_classic((void *)ctx, timed))
 
 ENTRY_PROGRAM("raw_tp/kvm_entry", entry_raw, handle_entry(ctx[0], histogram))
@@ -458,9 +460,9 @@ ENTRY_PROGRAM("tp_btf/kvm_entry", entry_btf, handle_entry(ctx[0], histogram))
 ENTRY_PROGRAM("tp/kvm/kvm_entry", entry_classic, handle_entry_classic(histogram))
 
 /*
- * Attached to nothing: user space runs it once, to see that it and the programs share one memory.
- * It wrote a word at the far end, in the last slot, and finds the opposite at the beginning; and
- * which number its process has here.
+ * Attached to nothing: user space runs it once to prove that it and the programs share one memory.
+ * User space writes a word at the end, in the last slot; the program writes its complement at the
+ * beginning, and which pid user space has here.
  */
 SEC("raw_tp")
 int prove_memory(void *ctx)
@@ -474,7 +476,7 @@ int prove_memory(void *ctx)
 	return 0;
 }
 
-/* The same: how far KVM's own count is from that of the slot whose number is passed. */
+/* Run by user space for a slot index: compares KVM's own count with the slot's. */
 SEC("raw_tp")
 int look_at_slot(u64 *ctx)
 {
@@ -483,7 +485,7 @@ int look_at_slot(u64 *ctx)
 	return slot ? look_at_kvm_count(slot) : 0;
 }
 
-/* Detached as soon as it has learned; beside any of the programs that time. */
+/* Detached as soon as it has learned the order; runs beside the programs that time. */
 SEC("raw_tp/kvm_entry")
 int learn_order(u64 *ctx)
 {
@@ -519,9 +521,8 @@ int wakeup_btf(u64 *ctx)
 }
 
 /*
- * There is no tracepoint where a vCPU goes. Since Linux 5.16 (commit d69c1382e1b7) KVM then hands
- * its FPU state back to the kernel, and nobody else does: a function of vmlinux, so its BTF is for
- * all.
+ * No tracepoint tells when a vCPU is destroyed. Since Linux 5.16 (commit d69c1382e1b7) KVM then frees
+ * its FPU state through a function of vmlinux that nobody else calls and whose BTF anyone may read.
  */
 #define VCPU_OF_FPU(fpu) ((fpu) - bpf_core_field_offset(struct kvm_vcpu, arch.guest_fpu))
 SEC("fentry/fpu_free_guest_fpstate")
@@ -531,9 +532,9 @@ int destroy_fpu(u64 *ctx)
 }
 
 /*
- * And gets it when a vCPU is made: if its address still has a slot, the end of the vCPU that was
- * there before was missed. Where tasks may be preempted within a program (Linux 7), the kernel
- * skips that program for others on the CPU.
+ * KVM allocates it when a vCPU is created: if the address still has a slot, the end of the vCPU that
+ * was there before was missed. Linux 7 preempts tasks within such a program, and skips the program
+ * for others on that CPU meanwhile.
  */
 SEC("fentry/fpu_alloc_guest_fpstate")
 int create_fpu(u64 *ctx)
@@ -542,9 +543,9 @@ int create_fpu(u64 *ctx)
 }
 
 /*
- * The same by kprobe: before that, where fentry cannot be had, and beside it, as no task is
- * preempted within a kprobe. It is a perf event, which Debian's perf_event_paranoid=3 keeps for
- * those with CAP_SYS_ADMIN. Its first argument is the vCPU since Linux 5.7.
+ * The same by kprobe: on older kernels, where fentry is refused, and beside it, as no task is
+ * preempted within a kprobe. A kprobe is a perf event, which Debian's perf_event_paranoid=3 reserves
+ * for CAP_SYS_ADMIN. The first argument is the vCPU since Linux 5.7.
  */
 SEC("kprobe/kvm_arch_vcpu_destroy")
 int destroy(struct pt_regs *ctx)
@@ -559,8 +560,8 @@ int create(struct pt_regs *ctx)
 }
 
 /*
- * Run by user space for a slot, by its number, and the vCPU that it found there: the process of
- * that vCPU is gone, so the vCPU is.
+ * Run by user space for a slot index and the vCPU that it found there: the process of that vCPU is
+ * gone, so the vCPU is too.
  */
 SEC("raw_tp")
 int end_slot(u64 *ctx)
@@ -572,8 +573,8 @@ int end_slot(u64 *ctx)
 }
 
 /*
- * Run by user space for a slot, by its number, that another user is to have, and the vCPU that it
- * found there: from now on that one waits for another. Its exit under way is not timed.
+ * Run by user space for a slot index and the vCPU that it found there, whose slot another user's vCPU
+ * is to get: from now on it waits. Its exit under way is not timed.
  */
 SEC("raw_tp")
 int evict_slot(u64 *ctx)
@@ -588,7 +589,7 @@ int evict_slot(u64 *ctx)
 	if (!waiting)
 		return 0;
 	waiting->who = slot->header.who;
-	/* It waits before it has no slot: if it ends now, this is noticed. */
+	/* It waits before its slot ends, so that its own end, if it comes now, is noticed. */
 	waiting_begin(waiting, vcpu, memory.given_back);
 	slot->header.evicted = 1;
 	if (slot->header.exit_ns)
@@ -598,7 +599,7 @@ int evict_slot(u64 *ctx)
 	return 0;
 }
 
-/* The same for a place of one that waits. */
+/* Run by user space for the place of a vCPU that waits, whose process is gone. */
 SEC("raw_tp")
 int end_waiting(u64 *ctx)
 {
@@ -609,7 +610,7 @@ int end_waiting(u64 *ctx)
 	return 0;
 }
 
-/* A guest asks for one of the four leaves; only there in a KVM with the patch of kernel/. */
+/* A guest executes CPUID with one of the four leaves. Needs a KVM with the patch of kernel/. */
 SEC("raw_tracepoint.w/kvm_cpuid_answer_tp")
 int answer_cpuid(u64 *ctx)
 {

@@ -5,7 +5,7 @@
  * One slot per vCPU, one writer per slot (the CPU that the vCPU runs on), so no atomics; a slot is
  * a whole number of cache lines, so none is shared between vCPUs. Within a slot, memory is handed
  * out in blocks of 256 bytes: a block per exit reason that occurs, further blocks for what few
- * reasons need (long times, counts beyond 32 bits).
+ * reasons need (long times, the high halves of counts beyond 32 bits).
  */
 #ifndef EXITTOP_ABI_H
 #define EXITTOP_ABI_H
@@ -34,20 +34,20 @@ typedef int64_t s64;
 #define EXITTOP_LEVEL_SHIFT 5  /* of level 0; each further level shifts by LEVEL_OCTAVES more */
 #define EXITTOP_LEVEL_OCTAVES 6
 #define EXITTOP_LEVEL_BUCKETS 24
-#define EXITTOP_NEAR_BUCKETS 52  /* levels 0 and 1: below 2^19 ns = 524 us, kept with the counts */
-#define EXITTOP_FAR_BUCKETS 64   /* from there to 2^35 ns, in a block of their own */
-#define EXITTOP_BUCKETS (EXITTOP_NEAR_BUCKETS + EXITTOP_FAR_BUCKETS)
+#define EXITTOP_SHORT_BUCKETS 52 /* levels 0 and 1: below 2^19 ns = 524 us, in the cell itself */
+#define EXITTOP_LONG_BUCKETS 64  /* from there to 2^35 ns, in a block of their own */
+#define EXITTOP_BUCKETS (EXITTOP_SHORT_BUCKETS + EXITTOP_LONG_BUCKETS)
 
 #define EXITTOP_BLOCK_SIZE 256
 #define EXITTOP_SLOT_BLOCKS 30
 #define EXITTOP_SLOT_SIZE (EXITTOP_SLOT_BLOCKS * EXITTOP_BLOCK_SIZE)
 #define EXITTOP_CACHE_LINE 64
 
-/* What further blocks of a reason hold; the first two words of each pair are low halves. */
+/* What the further blocks of a reason hold. */
 enum exittop_extra_block {
-	EXITTOP_FAR,        /* counts of the far buckets */
-	EXITTOP_NEAR_CARRY, /* high halves of the near buckets' counts */
-	EXITTOP_FAR_CARRY,  /* high halves of the far buckets' counts */
+	EXITTOP_LONG,       /* counts of the long buckets, their low halves */
+	EXITTOP_SHORT_HIGH, /* high halves of the short buckets' counts */
+	EXITTOP_LONG_HIGH,  /* high halves of the long buckets' counts */
 	EXITTOP_EXTRA_BLOCKS,
 };
 
@@ -59,17 +59,18 @@ struct exit_cell {
 	u64 vmm_ns;    /* part of time_ns outside KVM_RUN */
 	u64 halted_ns; /* part of time_ns waiting in HLT */
 	u32 code;      /* full exit code, flags included */
-	u8 extra[EXITTOP_EXTRA_BLOCKS]; /* block numbers, 0 = none yet */
+	u8 extra[EXITTOP_EXTRA_BLOCKS]; /* block indices, 0 = none yet */
 	u8 level;                       /* 1 = L1, 2 = L2 */
-	u32 near[EXITTOP_NEAR_BUCKETS];
+	u32 short_counts[EXITTOP_SHORT_BUCKETS];
 };
 EXITTOP_ASSERT(sizeof(struct exit_cell) == EXITTOP_BLOCK_SIZE, "a cell fills a block");
 
 struct exit_words {
-	u32 word[EXITTOP_FAR_BUCKETS];
+	u32 word[EXITTOP_LONG_BUCKETS];
 };
-EXITTOP_ASSERT(sizeof(struct exit_words) == EXITTOP_BLOCK_SIZE, "far buckets fill a block");
-EXITTOP_ASSERT(EXITTOP_NEAR_BUCKETS <= EXITTOP_FAR_BUCKETS, "carries of near buckets fit a block");
+EXITTOP_ASSERT(sizeof(struct exit_words) == EXITTOP_BLOCK_SIZE, "long buckets fill a block");
+EXITTOP_ASSERT(EXITTOP_SHORT_BUCKETS <= EXITTOP_LONG_BUCKETS,
+	       "high halves of short buckets fit a block");
 
 /*
  * Codes that have an entry in a slot's index, so that their cell is found without a search: those
@@ -104,8 +105,8 @@ enum exittop_paging { EXITTOP_PAGING_UNKNOWN, EXITTOP_PAGING_TDP, EXITTOP_PAGING
 
 #define EXITTOP_HEADER_BLOCKS 3
 #define EXITTOP_CELLS (EXITTOP_SLOT_BLOCKS - EXITTOP_HEADER_BLOCKS)
-/* The last block takes the exits of reasons that found no block of their own. */
-#define EXITTOP_REST_CELL (EXITTOP_SLOT_BLOCKS - 1)
+/* The last block counts the exits of reasons that found no block of their own. */
+#define EXITTOP_OVERFLOW_CELL (EXITTOP_SLOT_BLOCKS - 1)
 
 /* Stands for a code that could not be read: BTF does not tell where it is on this ISA. */
 #define EXITTOP_CODE_UNREADABLE 0xfffffffeu
@@ -132,11 +133,12 @@ struct vcpu_header {
 	u32 isa;
 	u16 cell;    /* offset in the slot of the cell of the exit being handled */
 	u16 is_new;  /* KVM has counted its exits for no longer than we have; bpf/kvm_count.bpf.h */
-	u64 no_room; /* given_back, plus 1, when no slot was free near this home, whosever it is */
+	u64 no_room; /* of this slot's place in the hash, whoever has the slot: given_back, plus 1,
+			when no slot was free near it */
 	/* What the line has room for. */
 	u32 evicted;  /* the slot ended as another user is to have it: its vCPU is still there */
-	u32 nth;      /* which of its VM's vCPUs this is, in the order of their first events */
-	u32 readable; /* its VM may read its counts by CPUID leaves; user space decides */
+	u32 vm_vcpu_index; /* of its VM's vCPUs, in the order of their first events */
+	u32 readable; /* its VM may read its counts through CPUID leaves; user space decides */
 	u32 reserved[3];
 
 	/* Written when the vCPU is first seen, and when it goes. */
@@ -144,7 +146,7 @@ struct vcpu_header {
 	u32 paging;  /* enum exittop_paging */
 	u32 blocks;  /* blocks handed out, those of the header included */
 	u32 cells;   /* how many of cell_blocks are in use */
-	u32 layout_seq; /* odd while a block changes hands or a count carries: read again then */
+	u32 layout_seq; /* odd while a block changes hands or a high half is written: read again */
 
 	/* The exit being handled: what of its time is already in vmm_ns and halted_ns of its cell. */
 	u64 split_exit_ns; /* exit_ns of the exit that these three speak of */
@@ -162,8 +164,8 @@ struct vcpu_header {
 	s64 kvm_exits_more;  /* exits it counted since and we did not, at the last look; < 0: unknown */
 	s64 kvm_exits_more_at_end; /* the same when the vCPU went */
 
-	u8 cell_blocks[32]; /* block numbers of the cells, in order of their first exit */
-	/* Block number of the cell of a code, by guest level (L1, L2); 0 = none yet. */
+	u8 cell_blocks[32]; /* block indices of the cells, in order of their first exit */
+	/* Block index of the cell of a code, by guest level (L1, L2); 0 = none yet. */
 	u8 index[2 * EXITTOP_INDEX_CODES];
 };
 EXITTOP_ASSERT(sizeof(struct vcpu_header) == EXITTOP_HEADER_BLOCKS * EXITTOP_BLOCK_SIZE,
@@ -177,21 +179,22 @@ EXITTOP_ASSERT(sizeof(struct vcpu_slot) == EXITTOP_SLOT_SIZE, "blocks fill a slo
 EXITTOP_ASSERT(EXITTOP_SLOT_SIZE % EXITTOP_CACHE_LINE == 0, "vCPUs share no cache line");
 
 /*
- * Where a vCPU's slot is: at home, which is where a hash of its address says, or, where another has
- * that, in one of the next; the header says whose a slot is. The last slots are nobody's home: they
- * take what found no room near its own, and are found by a hash map. Slot 0 is a home that is never
- * handed out: its number means none.
+ * Where a vCPU's slot is. The hash slots come first: a hash of the vCPU's address gives the index of
+ * one, and linear probing goes on from there; a slot's header says whose it is. The overflow slots
+ * behind them take the vCPUs that found none free within INSERT_PROBES; a hash map finds these. Slot
+ * 0 is a hash slot that is never handed out: index 0 means none.
  */
-#define EXITTOP_LOOK_UP_WAYS 8  /* slots looked at, from home on, before the map is asked */
-#define EXITTOP_CREATE_WAYS 64 /* slots tried for a new vCPU, before one of the last is taken */
-#define EXITTOP_LAST_SLOTS(homes) ((homes) / 32) /* a few have all their ways for home */
+#define EXITTOP_FIND_PROBES 8    /* slots looked at before the map is asked */
+#define EXITTOP_INSERT_PROBES 64 /* slots tried for a new vCPU before an overflow slot is taken */
+#define EXITTOP_OVERFLOW_SLOTS(hash_slots) ((hash_slots) / 32)
 /* Of the low half of a vCPU's address: the high half is the same for all. */
 #define EXITTOP_HASH_OF(low_half) ((u32)(low_half) * 0x9e3779b1u)
-#define EXITTOP_HOME_OF(low_half, homes) ((u64)EXITTOP_HASH_OF(low_half) * (homes) >> 32)
+#define EXITTOP_HASH_SLOT_OF(low_half, hash_slots) \
+	((u64)EXITTOP_HASH_OF(low_half) * (hash_slots) >> 32)
 
 /* vCPUs that can be asked for (--max-vcpus): 250 MiB. */
 #define EXITTOP_MAX_SLOTS 32768
-#define EXITTOP_SLOTS_OF(homes) (1 + (homes) + EXITTOP_LAST_SLOTS(homes))
+#define EXITTOP_SLOTS_OF(hash_slots) (1 + (hash_slots) + EXITTOP_OVERFLOW_SLOTS(hash_slots))
 
 /*
  * The command line of a new VM's process, as the program read it when the VM's first vCPU got its
@@ -216,12 +219,12 @@ struct exittop_command_line {
 #define EXITTOP_LEAF_REASON 4 /* of the reason that the guest put into ECX; without it, of all */
 
 /*
- * A vCPU without a slot: whose exits are not counted, and how many. It is found by the hash that
- * also tells its home, in one of a few places.
+ * A vCPU without a slot: who it is, and how many exits it made, which are not counted by reason. It
+ * is found by the same hash, in one of WAITING_PROBES places.
  */
 #define EXITTOP_WAITING_BITS 9
 #define EXITTOP_WAITING (1 << EXITTOP_WAITING_BITS)
-#define EXITTOP_WAITING_WAYS 4
+#define EXITTOP_WAITING_PROBES 4
 struct waiting_vcpu {
 	u64 vcpu;       /* address of struct kvm_vcpu; 0: it is gone, or has a slot now */
 	u64 exits;
@@ -234,14 +237,14 @@ EXITTOP_ASSERT(sizeof(struct waiting_vcpu) == 2 * EXITTOP_CACHE_LINE, "vCPUs sha
 
 /* The program's .bss is this and the slots, as many as are asked for. User space maps it. */
 struct exittop_memory {
-	u64 armed_ns;   /* from when on all is attached: only then is an event without its other half a
-			   loss; beyond any clock before that and while it is detached */
+	u64 armed_ns;   /* when the last program was attached: only since then is an event without its
+			   other half a loss; beyond any clock before that and while detached */
 	u64 changes;    /* vCPUs that came or went */
 	u64 table_full; /* exits of vCPUs without a slot that found no place in `waiting` either */
 	u64 proof;      /* what prove_memory() says, and user space checks at the start */
 	u64 count_order; /* enum exittop_count_order */
 	u64 reader_pid;  /* of user space's process, as the kernel has it */
-	u64 given_back;  /* how often a slot was put to those to hand out; counted atomically */
+	u64 given_back;  /* how often a slot became free; counted atomically */
 	u64 limits;      /* how many users are in the map limited_users */
 	u64 waits;       /* how many vCPUs are in `waiting`; counted atomically */
 	u64 reserved[7];
@@ -249,18 +252,18 @@ struct exittop_memory {
 };
 EXITTOP_ASSERT(sizeof(struct exittop_memory) % EXITTOP_CACHE_LINE == 0, "slots begin with a line");
 /*
- * Bytes of it with so many homes. No number of a block leads out of its slot, but the verifier
- * knows no more than that it is a byte: behind the last slot there is room for all that one can
- * reach, as long as some slots, so that the program need not check. The slots' states are there.
+ * Size of the memory in bytes. No block index leads out of its slot, but all the verifier knows is
+ * that it is a byte: guard slots behind the last one cover all that a byte can reach, so that the
+ * program need not check. The slots' states are kept there.
  */
-#define EXITTOP_ROOM_BEHIND 8
+#define EXITTOP_GUARD_SLOTS 8
 EXITTOP_ASSERT((256 + 8 - EXITTOP_SLOT_BLOCKS) * EXITTOP_BLOCK_SIZE <=
-		       EXITTOP_ROOM_BEHIND * EXITTOP_SLOT_SIZE,
-	       "no number of a block leads out of the memory");
-EXITTOP_ASSERT(EXITTOP_SLOTS_OF(EXITTOP_MAX_SLOTS) <= EXITTOP_ROOM_BEHIND * EXITTOP_SLOT_SIZE,
+		       EXITTOP_GUARD_SLOTS * EXITTOP_SLOT_SIZE,
+	       "no block index leads out of the memory");
+EXITTOP_ASSERT(EXITTOP_SLOTS_OF(EXITTOP_MAX_SLOTS) <= EXITTOP_GUARD_SLOTS * EXITTOP_SLOT_SIZE,
 	       "the slots' states fit behind them");
-#define EXITTOP_MEMORY_SIZE(homes)                                                  \
-	(sizeof(struct exittop_memory) +                                            \
-	 (EXITTOP_SLOTS_OF(homes) + EXITTOP_ROOM_BEHIND) * (u64)EXITTOP_SLOT_SIZE)
+#define EXITTOP_MEMORY_SIZE(hash_slots)  \
+	(sizeof(struct exittop_memory) + \
+	 (EXITTOP_SLOTS_OF(hash_slots) + EXITTOP_GUARD_SLOTS) * (u64)EXITTOP_SLOT_SIZE)
 
 #endif

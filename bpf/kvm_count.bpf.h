@@ -25,7 +25,7 @@ static __always_inline u64 kvm_exits_of(u64 vcpu)
 /* All exits counted in a slot, those without a cell of their own included. */
 static __always_inline u64 exits_counted(struct vcpu_slot *slot)
 {
-	struct exit_cell *cell = block_at(slot, EXITTOP_REST_CELL);
+	struct exit_cell *cell = block_at(slot, EXITTOP_OVERFLOW_CELL);
 	u64 sum = cell->count;
 
 	for (u32 i = 0; i < EXITTOP_CELLS; i++) {

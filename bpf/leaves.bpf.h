@@ -3,8 +3,8 @@
  * Answers four CPUID leaves with the counts of the VM that asks, from the slots it is counted in.
  *
  * A VM has a slot per vCPU. Which ones is kept in a map: a VM's vCPUs are numbered in the order of
- * their first events. KVM frees a VM's vCPUs together and before the VM, so no number is ever given
- * twice while one that is in use stands behind it.
+ * their first events. KVM frees a VM's vCPUs together and before the VM, so an
+ * index is never reused while a higher one is in use.
  *
  * Nothing of this is on the path of an exit: the map is written when a vCPU comes or goes, and read
  * when a guest asks. Where it is not wanted, the verifier takes it out.
@@ -16,15 +16,15 @@
 const volatile bool leaves_on = false;
 const volatile u32 leaves[EXITTOP_LEAVES];
 
-/* Address of tsc_khz, the host's own idea of its TSC's rate. */
+/* Address of the kernel's tsc_khz. */
 const volatile u64 tsc_khz_address = 0;
 
-/* As many slots as there are. */
+/* Number of slots. */
 const volatile u32 leaf_slots = 0;
 
 struct vm_vcpu {
 	u64 kvm;
-	u64 nth; /* or LEAVES_TOTAL: there the value is how many have joined */
+	u64 vm_vcpu_index; /* or LEAVES_TOTAL: there the value is how many have joined */
 };
 #define LEAVES_TOTAL (~0ull)
 /* vCPUs of one VM that may join at the same time. */
@@ -55,8 +55,8 @@ struct cpuid_answer {
 	u32 edx;
 };
 
-/* Gives a new slot its number among those of its VM. */
-static __always_inline void leaves_join(struct vcpu_slot *slot, u32 slot_number)
+/* Adds a new slot to those of its VM. */
+static __always_inline void leaves_add(struct vcpu_slot *slot, u32 slot_index)
 {
 	struct vm_vcpu total = {slot->header.who.kvm, LEAVES_TOTAL};
 	struct vm_vcpu key = {slot->header.who.kvm, 0};
@@ -66,22 +66,22 @@ static __always_inline void leaves_join(struct vcpu_slot *slot, u32 slot_number)
 	joined = bpf_map_lookup_elem(&vm_slots, &total);
 	if (!joined)
 		return;
-	key.nth = *joined;
+	key.vm_vcpu_index = *joined;
 	for (u32 tries = 0; tries < LEAVES_TRIES; tries++) {
-		if (!bpf_map_update_elem(&vm_slots, &key, &slot_number, BPF_NOEXIST)) {
-			slot->header.nth = key.nth;
+		if (!bpf_map_update_elem(&vm_slots, &key, &slot_index, BPF_NOEXIST)) {
+			slot->header.vm_vcpu_index = key.vm_vcpu_index;
 			__sync_fetch_and_add(joined, 1);
 			return;
 		}
-		key.nth++;
+		key.vm_vcpu_index++;
 	}
 }
 
-/* The same back. The VM is about to go, so nobody asks any more. */
-static __always_inline void leaves_part(struct vcpu_slot *slot)
+/* Removes it. The VM is about to go, so nobody asks any more. */
+static __always_inline void leaves_remove(struct vcpu_slot *slot)
 {
 	struct vm_vcpu total = {slot->header.who.kvm, LEAVES_TOTAL};
-	struct vm_vcpu key = {slot->header.who.kvm, slot->header.nth};
+	struct vm_vcpu key = {slot->header.who.kvm, slot->header.vm_vcpu_index};
 
 	bpf_map_delete_elem(&vm_slots, &key);
 	bpf_map_delete_elem(&vm_slots, &total);
@@ -103,12 +103,12 @@ static __always_inline u32 leaves_basic_code(u32 isa, u32 code)
 	return isa == KVM_ISA_VMX ? code & 0xffff : code;
 }
 
-/* Adds one vCPU's counts; other than 0 behind the last. */
-static long leaves_add(u32 nth, struct leaves_sum *sum)
+/* Adds the counts of one vCPU of the VM; not 0: there is none with that index. */
+static long leaves_add_vcpu(u32 vm_vcpu_index, struct leaves_sum *sum)
 {
-	struct vm_vcpu key = {sum->kvm, nth};
-	u32 *number = bpf_map_lookup_elem(&vm_slots, &key);
-	struct vcpu_slot *slot = number ? slot_at(*number) : NULL;
+	struct vm_vcpu key = {sum->kvm, vm_vcpu_index};
+	u32 *slot_index = bpf_map_lookup_elem(&vm_slots, &key);
+	struct vcpu_slot *slot = slot_index ? slot_at(*slot_index) : NULL;
 
 	if (!slot)
 		return 1;
@@ -162,7 +162,7 @@ static __always_inline int leaves_answer(struct vcpu_slot *slot, struct cpuid_an
 		answer->edx = ~0u;
 		return 0;
 	}
-	bpf_loop(leaf_slots, leaves_add, &sum, 0);
+	bpf_loop(leaf_slots, leaves_add_vcpu, &sum, 0);
 	if (leaf & EXITTOP_LEAF_COUNT)
 		answer->eax = (u32)sum.count;
 	wide = leaf & EXITTOP_LEAF_TIME ? leaves_cycles(sum.time_ns) : sum.count;

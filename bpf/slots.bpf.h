@@ -12,16 +12,16 @@
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 #endif
 
-/* Slots that are homes: numbers 0 to homes - 1. And the last slot of all. */
-const volatile u32 homes = 2;
+/* Hash slots have the indices 0 to hash_slots - 1; overflow slots go on to last_slot. */
+const volatile u32 hash_slots = 2;
 const volatile u32 last_slot = 2;
 
 struct exittop_memory memory;
-/* The loader makes it as long as is asked for, never longer. */
-struct vcpu_slot slots[EXITTOP_SLOTS_OF(EXITTOP_MAX_SLOTS) + EXITTOP_ROOM_BEHIND]
+/* Sized by the loader, never longer than this. */
+struct vcpu_slot slots[EXITTOP_SLOTS_OF(EXITTOP_MAX_SLOTS) + EXITTOP_GUARD_SLOTS]
 	__attribute__((aligned(64)));
 
-/* Slot of each vCPU, wherever it is. */
+/* Slot index of each vCPU. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -30,44 +30,44 @@ struct {
 } vcpu_slots SEC(".maps");
 
 /*
- * Homes to hand out: whoever deletes a number has that slot. User space fills it, and puts back the
- * slots whose counts it has taken.
+ * Free hash slots: whoever deletes an index from the map owns that slot. User space fills it, and
+ * puts back the slots whose counts it has taken.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
 	__type(key, u32);
 	__type(value, u8);
-} free_homes SEC(".maps");
+} free_hash_slots SEC(".maps");
 
-/* The same for the slots behind the homes. */
+/* Free overflow slots. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, 1);
 	__uint(value_size, sizeof(u32));
-} free_last SEC(".maps");
+} free_overflow_slots SEC(".maps");
 
-/* Slot `number`, or NULL for 0 and beyond the last. */
-static __always_inline struct vcpu_slot *slot_at(u32 number)
+/* The slot of an index, or NULL for 0 and beyond the last. */
+static __always_inline struct vcpu_slot *slot_at(u32 slot_index)
 {
 	struct vcpu_slot *slot = NULL;
-	u64 before = number - 1;
+	u64 before = slot_index - 1;
 
 	if (before < last_slot) {
-		/* Keeps the address behind the check, */
+		/* Keeps the address computation behind the check, for the verifier. */
 		asm volatile("" : "+r"(before));
 		slot = &slots[1 + before];
 	}
-	/* and the question for NULL one for the pointer. Else the verifier cannot follow. */
+	/* Makes a check for NULL one of the pointer, which the verifier follows, not of `before`. */
 	asm volatile("" : "+r"(slot));
 	return slot;
 }
 
-/* Tells user space of a slot that all else in it is written. */
-static __always_inline void slot_set_state(u32 number, enum exittop_slot_state state)
+/* Publishes a slot to user space: everything else in it is written before. */
+static __always_inline void slot_set_state(u32 slot_index, enum exittop_slot_state state)
 {
 	u8 *states = (u8 *)&slots[last_slot + 1];
-	u64 place = number;
+	u64 place = slot_index;
 
 	if (place > last_slot)
 		return;
@@ -75,92 +75,92 @@ static __always_inline void slot_set_state(u32 number, enum exittop_slot_state s
 	states[place] = state;
 }
 
-/* What is so many bytes behind an address. Added to the offset: clang would copy the address. */
-static __always_inline void *behind(void *address, u64 offset)
+/* address + offset. The address is added to the offset: the other way clang copies it first. */
+static __always_inline void *ptr_add(void *address, u64 offset)
 {
 	asm volatile("%0 += %1" : "+r"(offset) : "r"(address));
 	return (void *)offset;
 }
 
-/* A block of a slot; 0 is its header. The number is below 256: see EXITTOP_MEMORY_SIZE. */
-static __always_inline void *block_at(struct vcpu_slot *slot, u32 number)
+/* A block of a slot; 0 is its header. The index is below 256: see EXITTOP_MEMORY_SIZE. */
+static __always_inline void *block_at(struct vcpu_slot *slot, u32 block_index)
 {
-	return behind(slot, (u64)number * EXITTOP_BLOCK_SIZE);
+	return ptr_add(slot, (u64)block_index * EXITTOP_BLOCK_SIZE);
 }
 
-/* Number of the slot that is a vCPU's home. */
-static __always_inline u64 home_of(u64 vcpu)
+/* Index of the hash slot at which the search for a vCPU's slot begins. */
+static __always_inline u64 hash_slot_index(u64 vcpu)
 {
-	return EXITTOP_HOME_OF(low_half(vcpu), homes);
+	return EXITTOP_HASH_SLOT_OF(low_half(vcpu), hash_slots);
 }
 
-/* The slot that is a vCPU's home, whether or not it is there. */
-static __always_inline struct vcpu_slot *home_slot(u64 vcpu)
+/* That slot, whosever it is. */
+static __always_inline struct vcpu_slot *hash_slot(u64 vcpu)
 {
-	return behind(slots, home_of(vcpu) * sizeof(struct vcpu_slot));
+	return ptr_add(slots, hash_slot_index(vcpu) * sizeof(struct vcpu_slot));
 }
 
-/* The slot so many places behind a home; behind the last home comes the first. */
-static __always_inline u32 slot_behind(u32 home, u32 way)
+/* Index of the hash slot that a probe looks at; the first one follows the last. */
+static __always_inline u32 probed_slot(u32 first, u32 probe)
 {
-	u32 number = home + way;
+	u32 slot_index = first + probe;
 
-	return number < homes ? number : number - homes;
+	return slot_index < hash_slots ? slot_index : slot_index - hash_slots;
 }
 
-/* Of the slot that is a home, whosever it is: it also says whether there is room near it. */
-static __always_inline struct vcpu_header *home_header(u32 home)
+/* Header of a hash slot, whosever it is: it also says whether a slot is free near it. */
+static __always_inline struct vcpu_header *hash_slot_header(u32 slot_index)
 {
-	struct vcpu_slot *slot = behind(slots, (u64)home * sizeof(struct vcpu_slot));
+	struct vcpu_slot *slot = ptr_add(slots, (u64)slot_index * sizeof(struct vcpu_slot));
 
 	return &slot->header;
 }
 
 /*
- * Whether no slot was free near a home when one was looked for last, and none has been given back
- * since. Whoever finds none notes it: a full table is to cost no more than a slot.
+ * Whether the last search from a hash slot on found no free slot, and none became free since. Whoever
+ * finds none notes it, so that a full table costs no more than a slot.
  */
-static __always_inline bool slot_is_none_near(u32 home)
+static __always_inline bool no_slot_near(u32 slot_index)
 {
-	return home_header(home)->no_room == memory.given_back + 1;
+	return hash_slot_header(slot_index)->no_room == memory.given_back + 1;
 }
 
-static __always_inline void slot_note_none_near(u32 home, u64 given_back)
+static __always_inline void note_no_slot_near(u32 slot_index, u64 given_back)
 {
-	home_header(home)->no_room = given_back + 1;
+	hash_slot_header(slot_index)->no_room = given_back + 1;
 }
 
-/* Takes a free slot, as near to a vCPU's home as can be. Its number, or 0. */
+/* Takes the free slot that a search for the vCPU finds first. Its index, or 0. */
 static __always_inline u32 slot_take(u64 vcpu)
 {
 	u64 given_back = memory.given_back;
-	u32 home = home_of(vcpu);
-	u32 number;
+	u32 first = hash_slot_index(vcpu);
+	u32 slot_index;
 
-	if (slot_is_none_near(home))
+	if (no_slot_near(first))
 		return 0;
-	for (u32 way = 0; way < EXITTOP_CREATE_WAYS; way++) {
-		number = slot_behind(home, way);
-		if (!bpf_map_delete_elem(&free_homes, &number))
-			return number;
-		if (way + 1 >= homes)
+	for (u32 probe = 0; probe < EXITTOP_INSERT_PROBES; probe++) {
+		slot_index = probed_slot(first, probe);
+		if (!bpf_map_delete_elem(&free_hash_slots, &slot_index))
+			return slot_index;
+		if (probe + 1 >= hash_slots)
 			break;
 	}
-	if (!bpf_map_pop_elem(&free_last, &number))
-		return number;
-	slot_note_none_near(home, given_back);
+	if (!bpf_map_pop_elem(&free_overflow_slots, &slot_index))
+		return slot_index;
+	note_no_slot_near(first, given_back);
 	return 0;
 }
 
-/* Puts a slot back that was just taken: for those who wait, nothing has changed. */
-static __always_inline void slot_put_back(u32 number)
+/* Puts back a slot that was just taken; for vCPUs that wait, nothing has changed. */
+static __always_inline void slot_put_back(u32 slot_index)
 {
 	u8 unused = 0;
 
-	if (number >= homes)
-		bpf_map_push_elem(&free_last, &number, 0);
+	if (slot_index >= hash_slots)
+		bpf_map_push_elem(&free_overflow_slots, &slot_index, 0);
 	else
-		bpf_map_update_elem(&free_homes, &number, &unused, BPF_NOEXIST);
+		bpf_map_update_elem(&free_hash_slots, &slot_index, &unused, BPF_NOEXIST);
 }
 
 #endif

@@ -15,7 +15,7 @@
 #include "analysis/series.h"
 #include "capture/vm_table.h"
 #include "cpu_time.h"
-#include "made_slots.h"
+#include "fake_slots.h"
 #include "output/prometheus.h"
 #include "system/files.h"
 
@@ -87,7 +87,7 @@ private:
         }
     }
 
-    MadeSlots slots_{vms};
+    FakeSlots slots_{vms};
     VmTable table_{[](const VmTable::Process& process) {
         return VmIdentity{fmt::format("instance-{:08x}", process.pid),
                           "6f1e2d3c-0000-4000-8000-0123456789ab", "qemu"};

@@ -22,7 +22,7 @@
 #include "live/live_state.h"
 #include "live/live_view.h"
 #include "live/terminal.h"
-#include "made_slots.h"
+#include "fake_slots.h"
 
 namespace exittop::test {
 namespace {
@@ -79,7 +79,7 @@ private:
 };
 
 // A second of exits in every slot, as the BPF program would have counted them.
-void count_more(MadeSlots& slots, std::uint32_t second) {
+void count_more(FakeSlots& slots, std::uint32_t second) {
     for (std::uint32_t number = 1; number <= vms * vcpus; ++number) {
         SlotWriter writer = slots.at(number);
         for (std::size_t i = 0; i < codes.size(); ++i) {
@@ -89,7 +89,7 @@ void count_more(MadeSlots& slots, std::uint32_t second) {
     }
 }
 
-void begin(MadeSlots& slots) {
+void begin(FakeSlots& slots) {
     for (std::uint32_t number = 1; number <= vms * vcpus; ++number) {
         const std::uint32_t vm = (number - 1) / vcpus;
         slots.begin(number, {.kvm = 0xffff'0000'0000'0000 + vm * 0x10000,
@@ -136,7 +136,7 @@ public:
     std::array<std::vector<double>, 5> parts;
 
 private:
-    MadeSlots slots_{vms * vcpus};
+    FakeSlots slots_{vms * vcpus};
     VmTable table_{[](const VmTable::Process& process) {
         return VmIdentity{fmt::format("vm-{:04}", process.pid - 1000), "", "qemu"};
     }};

@@ -268,8 +268,8 @@ TEST_F(KvmCounts, OfAVcpuThatCannotBeReadAreUnknown) {
     EXPECT_EQ(more_after(1, EXITTOP_COUNTED_FIRST), EXITTOP_MORE_UNKNOWN);
 }
 
-/// Number of a vCPU's home, by the low half of its address, where there is room for so many vCPUs.
-std::uint64_t home_of(std::uint32_t low, std::uint64_t max_vcpus) {
+/// Index of the hash slot where the search for a vCPU begins, by the low half of its address.
+std::uint64_t first_slot_of(std::uint32_t low, std::uint64_t max_vcpus) {
     return std::uint64_t{low * 0x9e3779b1U} * (max_vcpus + 1) >> 32;
 }
 
@@ -325,21 +325,21 @@ protected:
         EXPECT_EQ(uncounted(), 0U);                                  \
     } while (false)
 
-/// Addresses that have one slot for home.
-std::vector<std::uint64_t> of_home(std::uint64_t home, std::uint64_t max_vcpus,
+/// Addresses for which the search begins at one slot.
+std::vector<std::uint64_t> with_first_slot(std::uint64_t home, std::uint64_t max_vcpus,
                                    std::size_t wanted) {
     std::vector<std::uint64_t> found;
     for (std::uint64_t low = 8; found.size() < wanted && low < 1ULL << 32; low += 8) {
-        if (home_of(static_cast<std::uint32_t>(low), max_vcpus) == home) found.push_back(low);
+        if (first_slot_of(static_cast<std::uint32_t>(low), max_vcpus) == home) found.push_back(low);
     }
     return found;
 }
 
-TEST_F(Slots, VcpusWithOneHomeStayApart) {
+TEST_F(Slots, VcpusWithOneFirstSlotStayApart) {
     LOAD_FOR(64);
     for (const std::uint64_t home : {7U, 40U}) {  // Near one another, and near the first.
-        const auto vcpus = of_home(home, 64, 3 * EXITTOP_LOOK_UP_WAYS);
-        ASSERT_EQ(vcpus.size(), std::size_t{3 * EXITTOP_LOOK_UP_WAYS});
+        const auto vcpus = with_first_slot(home, 64, 3 * EXITTOP_FIND_PROBES);
+        ASSERT_EQ(vcpus.size(), std::size_t{3 * EXITTOP_FIND_PROBES});
         for (const std::uint64_t vcpu : vcpus) exit_and_entry(vcpu, 0x72);
         for (const std::uint64_t vcpu : vcpus) exit_and_entry(vcpu, 0x72);
         for (const std::uint64_t vcpu : vcpus) EXPECT_EQ(count(vcpu, 0x72), 2U);
@@ -347,15 +347,15 @@ TEST_F(Slots, VcpusWithOneHomeStayApart) {
     EXPECT_EQ(uncounted(), 0U);
 }
 
-TEST_F(Slots, BehindTheLastHomeComesTheFirst) {
+TEST_F(Slots, TheFirstSlotFollowsTheLast) {
     LOAD_FOR(64);
-    const auto vcpus = of_home(64, 64, 64);
+    const auto vcpus = with_first_slot(64, 64, 64);
     EXPECT_COUNTS_APART(vcpus);
 }
 
 TEST_F(Slots, WhatFindsNoRoomNearItsHomeGetsOneOfTheLast) {
     LOAD_FOR(4096);
-    const auto vcpus = of_home(1000, 4096, EXITTOP_CREATE_WAYS + 20);
+    const auto vcpus = with_first_slot(1000, 4096, EXITTOP_INSERT_PROBES + 20);
     EXPECT_COUNTS_APART(vcpus);
     EXPECT_GT(number_of(vcpus.back()), 4096U);
     const std::uint32_t last = number_of(vcpus.back());
@@ -367,7 +367,7 @@ TEST_F(Slots, WhatFindsNoRoomNearItsHomeGetsOneOfTheLast) {
 
 TEST_F(Slots, NobodyIsAtHomeInSlotZero) {
     LOAD_FOR(64);
-    const auto vcpus = of_home(0, 64, 5);
+    const auto vcpus = with_first_slot(0, 64, 5);
     EXPECT_COUNTS_APART(vcpus);
     EXPECT_EQ(program_->slot_states()[0], EXITTOP_SLOT_FREE);
 }

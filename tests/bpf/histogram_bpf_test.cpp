@@ -113,30 +113,30 @@ TEST_F(Times, ShortOnesNeedNoFurtherBlock) {
     std::uint32_t blocks = slot(vcpu_a).header.blocks;
     for (int i = 0; i < 100; ++i) {
         // A machine that is busy may make a long one of it: that takes a block, the first time.
-        const bool has_far = cell().extra[EXITTOP_FAR] != 0;
-        if (bucket_of(timed(1'000)) >= EXITTOP_NEAR_BUCKETS && !has_far) ++blocks;
+        const bool has_long = cell().extra[EXITTOP_LONG] != 0;
+        if (bucket_of(timed(1'000)) >= EXITTOP_SHORT_BUCKETS && !has_long) ++blocks;
         ASSERT_EQ(slot(vcpu_a).header.blocks, blocks);
     }
 }
 
 TEST_F(Times, CountsOfABucketGoOnBeyond32Bits) {
-    std::ranges::fill(cell().near, UINT32_MAX);
-    constexpr std::size_t near = 40;
-    ASSERT_TRUE(hit(near));
-    EXPECT_EQ(cell().near[near], 0U);
-    EXPECT_EQ(stats().histogram.at(near), 1ULL << 32);
-    EXPECT_EQ(stats().histogram.at(near - 1) & UINT32_MAX, UINT32_MAX) << "its neighbour";
-    cell().near[near] = UINT32_MAX;
-    ASSERT_TRUE(hit(near));
-    EXPECT_EQ(stats().histogram.at(near), 2ULL << 32);
+    std::ranges::fill(cell().short_counts, UINT32_MAX);
+    constexpr std::size_t short_one = 40;
+    ASSERT_TRUE(hit(short_one));
+    EXPECT_EQ(cell().short_counts[short_one], 0U);
+    EXPECT_EQ(stats().histogram.at(short_one), 1ULL << 32);
+    EXPECT_EQ(stats().histogram.at(short_one - 1) & UINT32_MAX, UINT32_MAX) << "its neighbour";
+    cell().short_counts[short_one] = UINT32_MAX;
+    ASSERT_TRUE(hit(short_one));
+    EXPECT_EQ(stats().histogram.at(short_one), 2ULL << 32);
 
-    constexpr std::size_t far = EXITTOP_NEAR_BUCKETS + 30;
-    ASSERT_TRUE(hit(far));
-    std::ranges::fill(extra(EXITTOP_FAR).word, UINT32_MAX);
-    ASSERT_TRUE(hit(far));
-    EXPECT_EQ(stats().histogram.at(far), 1ULL << 32);
-    ASSERT_TRUE(hit(far));
-    EXPECT_EQ(stats().histogram.at(far), (1ULL << 32) + 1);
+    constexpr std::size_t long_one = EXITTOP_SHORT_BUCKETS + 30;
+    ASSERT_TRUE(hit(long_one));
+    std::ranges::fill(extra(EXITTOP_LONG).word, UINT32_MAX);
+    ASSERT_TRUE(hit(long_one));
+    EXPECT_EQ(stats().histogram.at(long_one), 1ULL << 32);
+    ASSERT_TRUE(hit(long_one));
+    EXPECT_EQ(stats().histogram.at(long_one), (1ULL << 32) + 1);
     EXPECT_EQ(read(vcpu_a).lost, Lost{});
 }
 
@@ -146,17 +146,17 @@ TEST_F(Times, WithoutABlockForThemAreMissingInTheHistogram) {
     const std::uint64_t before = stats().histogram.total();
     const std::uint64_t count = cell().count;
     const std::uint64_t ns = timed(10'000'000);
-    ASSERT_GE(bucket_of(ns), std::size_t{EXITTOP_NEAR_BUCKETS});
+    ASSERT_GE(bucket_of(ns), std::size_t{EXITTOP_SHORT_BUCKETS});
     EXPECT_EQ(cell().count, count + 1);
     EXPECT_GE(cell().max_ns, ns);
     EXPECT_EQ(stats().histogram.total(), before);
     EXPECT_EQ(read(vcpu_a).lost.histogram_full, full + 1);
 
     // Nor is there one for the high half of a count that is as high as the low half can be.
-    std::ranges::fill(cell().near, UINT32_MAX);
-    const std::uint64_t ns_near = timed(100'000);
-    ASSERT_LT(bucket_of(ns_near), std::size_t{EXITTOP_NEAR_BUCKETS});
-    EXPECT_EQ(stats().histogram.at(bucket_of(ns_near)), UINT32_MAX);
+    std::ranges::fill(cell().short_counts, UINT32_MAX);
+    const std::uint64_t ns_short = timed(100'000);
+    ASSERT_LT(bucket_of(ns_short), std::size_t{EXITTOP_SHORT_BUCKETS});
+    EXPECT_EQ(stats().histogram.at(bucket_of(ns_short)), UINT32_MAX);
     EXPECT_EQ(read(vcpu_a).lost.histogram_full, full + 2);
 }
 
@@ -214,10 +214,10 @@ TEST_F(LongTimes, AreKeptWhereTheirCountsHaveHighHalves) {
     for (std::uint32_t code = 0; code < room - 1; ++code) {
         slow_exit(code);
         if (code != 0) continue;
-        auto& far = *static_cast<exit_words*>(block(first_cell().extra[EXITTOP_FAR]));
+        auto& far = *static_cast<exit_words*>(block(first_cell().extra[EXITTOP_LONG]));
         std::ranges::fill(far.word, UINT32_MAX);
         slow_exit(code);
-        EXPECT_NE(first_cell().extra[EXITTOP_FAR_CARRY], 0U);
+        EXPECT_NE(first_cell().extra[EXITTOP_LONG_HIGH], 0U);
     }
     EXPECT_GE(read(vcpu_a).vcpu.exits.at(0).histogram.total(), 1ULL << 32);
 }

@@ -63,7 +63,7 @@ public:
     }
 
     unsigned new_block() {
-        if (slot_.header.blocks >= EXITTOP_REST_CELL) throw std::length_error("slot is full");
+        if (slot_.header.blocks >= EXITTOP_OVERFLOW_CELL) throw std::length_error("slot is full");
         return slot_.header.blocks++;
     }
 
@@ -102,10 +102,10 @@ public:
         made.time_ns += ns * count;
         made.max_ns = std::max(made.max_ns, ns);
         const std::size_t bucket = bucket_of(ns);
-        if (bucket < EXITTOP_NEAR_BUCKETS) {
-            made.near[bucket] += count;
+        if (bucket < EXITTOP_SHORT_BUCKETS) {
+            made.short_counts[bucket] += count;
         } else {
-            extra(made, EXITTOP_FAR).word[bucket - EXITTOP_NEAR_BUCKETS] += count;
+            extra(made, EXITTOP_LONG).word[bucket - EXITTOP_SHORT_BUCKETS] += count;
         }
     }
 
@@ -119,9 +119,9 @@ private:
 };
 
 /// All slots of a run; number 0 is never in use.
-class MadeSlots {
+class FakeSlots {
 public:
-    explicit MadeSlots(std::uint32_t count) : slots_(count + 1), states_(count + 1) {}
+    explicit FakeSlots(std::uint32_t count) : slots_(count + 1), states_(count + 1) {}
 
     [[nodiscard]] std::span<vcpu_slot> all() { return slots_; }
     [[nodiscard]] std::span<const std::uint8_t> states() const { return states_; }

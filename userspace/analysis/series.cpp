@@ -15,7 +15,7 @@ namespace exittop {
 
 namespace {
 
-using OfVm = SeriesMemory::OfVm;
+using VmMemory = SeriesMemory::VmMemory;
 
 auto key_of(const ExitStats& stats) { return std::pair(stats.level, stats.code); }
 
@@ -63,26 +63,26 @@ std::vector<std::optional<std::string>> label_vms(const std::vector<Vm>& vms,
 // ---- Which reasons have a series
 
 // Those that are new take the places that are left, the most frequent first.
-void choose_reasons(const std::vector<ExitStats>& exits, std::size_t most, OfVm& memory) {
+void choose_reasons(const std::vector<ExitStats>& exits, std::size_t most, VmMemory& memory) {
     std::vector<const ExitStats*> fresh;
     for (const ExitStats& stats : exits) {
-        if (memory.own.contains(key_of(stats)) || memory.other.contains(key_of(stats))) continue;
+        if (memory.own_series.contains(key_of(stats)) || memory.folded.contains(key_of(stats))) continue;
         fresh.push_back(&stats);
     }
     std::ranges::stable_sort(fresh, std::ranges::greater{}, &ExitStats::count);
     for (const ExitStats* stats : fresh) {
-        auto& place = memory.own.size() < most ? memory.own : memory.other;
+        auto& place = memory.own_series.size() < most ? memory.own_series : memory.folded;
         place.insert(key_of(*stats));
     }
 }
 
 std::vector<ReasonSeries> reason_series(std::vector<ExitStats> exits, Isa isa,
-                                        const OfVm& memory) {
+                                        const VmMemory& memory) {
     std::vector<ReasonSeries> series;
     ReasonSeries other{"other", {}};
     bool has_other = false;
     for (ExitStats& stats : exits) {
-        if (memory.own.contains(key_of(stats))) {
+        if (memory.own_series.contains(key_of(stats))) {
             std::string label = reason_label(isa, stats);
             series.push_back({std::move(label), std::move(stats)});
         } else {
@@ -100,7 +100,7 @@ void keep_from_shrinking(std::uint64_t& now, std::uint64_t& before) {
     now = before = std::max(now, before);
 }
 
-std::vector<VcpuSeries> vcpu_series(const Vm& vm, OfVm& memory) {
+std::vector<VcpuSeries> vcpu_series(const Vm& vm, VmMemory& memory) {
     std::map<std::uint32_t, Vm> by_id;  // A number may have been used again.
     std::map<std::uint32_t, std::uint64_t> guest_ns;
     for (const Vcpu& vcpu : vm.vcpus) {
@@ -122,7 +122,7 @@ double ratio_of(std::uint64_t part, std::uint64_t rest) {
 }
 
 VmSeries series_of(const std::string& label, const Vm& vm, const SeriesOptions& options,
-                   OfVm& memory) {
+                   VmMemory& memory) {
     VmSeries series;
     series.label = label;
     series.identity = without_exits(vm);
@@ -171,12 +171,12 @@ std::vector<VmSeries> make_series(const Snapshot& snapshot, const SeriesOptions&
     for (std::size_t i = 0; i < labels.size(); ++i) {
         const Vm& vm = snapshot.vms[i];
         if (!labels[i]) continue;
-        OfVm& of_vm = next.vms[vm.id];
+        VmMemory& vm_memory = next.vms[vm.id];
         if (const auto known = memory.vms.find(vm.id); known != memory.vms.end()) {
-            of_vm = std::move(known->second);
+            vm_memory = std::move(known->second);
         }
-        of_vm.label = *labels[i];
-        all.push_back(series_of(*labels[i], vm, options, of_vm));
+        vm_memory.label = *labels[i];
+        all.push_back(series_of(*labels[i], vm, options, vm_memory));
     }
     std::ranges::sort(all, {}, &VmSeries::label);
     memory = std::move(next);

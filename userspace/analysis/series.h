@@ -57,13 +57,13 @@ struct SeriesOptions {
 /// - A reason that has a series of its own keeps it, and one that is part of "other" stays there.
 /// - Times that are read beside the running program, and may be an exit off, never shrink.
 struct SeriesMemory {
-    struct OfVm {
+    struct VmMemory {
         std::string label;
-        std::set<std::pair<GuestLevel, std::uint32_t>> own, other;
+        std::set<std::pair<GuestLevel, std::uint32_t>> own_series, folded;
         std::uint64_t exit_ns = 0, guest_ns = 0, vmm_ns = 0, halted_ns = 0, untraced = 0;
         std::map<std::uint32_t, std::uint64_t> vcpu_guest_ns;
     };
-    std::map<std::string, OfVm> vms;  ///< By Vm::id.
+    std::map<std::string, VmMemory> vms;  ///< By Vm::id.
 };
 
 /// In the order of their labels. A name is a process's own claim: the VM that came with it first

@@ -54,7 +54,7 @@ constexpr std::uint32_t verifier_log = 1 | 4;
 
 /// Of the verifier's log the line that says why: the last before its statistics. Of other messages
 /// all.
-std::string essence(const std::string& message) {
+std::string last_verifier_line(const std::string& message) {
     std::istringstream lines(message.substr(0, message.find("\nprocessed ")));
     const bool verifier = message.find("\nprocessed ") != std::string::npos;
     std::string last;
@@ -78,7 +78,7 @@ int keep_complaint(libbpf_print_level level, const char* format, va_list argumen
     if (shows_log) std::fputs(message.c_str(), stderr);
     if (level != LIBBPF_WARN) return length;
     const bool verifier = message.find("\nprocessed ") != std::string::npos;
-    if (first_complaint.empty() || verifier) first_complaint = essence(message);
+    if (first_complaint.empty() || verifier) first_complaint = last_verifier_line(message);
     return length;
 } catch (const std::exception&) {
     return 0;
@@ -386,7 +386,7 @@ struct BpfProgram::State {
     std::expected<void, Error> make_memory();
     std::expected<void, Error> prove_memory() const;
     std::expected<void, Error> fill_free_slots();
-    int give_slot(std::uint32_t number);
+    int give_slot(std::uint32_t slot_index);
     [[nodiscard]] int give_waiting(std::uint32_t place) const;
     void set_leaves(const KernelFacts& facts);
     std::expected<void, Error> fill_known_reasons();
@@ -463,11 +463,12 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
         skeleton->rodata->pid_ns_device = pid_ns.st_dev;
         skeleton->rodata->pid_ns_inode = pid_ns.st_ino;
     }
-    skeleton->rodata->homes = max_vcpus + 1;
+    skeleton->rodata->hash_slots = max_vcpus + 1;  // Slot 0 is one, which nobody gets.
     skeleton->rodata->last_slot = slot_count() - 1;
     bpf_map__set_max_entries(skeleton->maps.vcpu_slots, max_vcpus);
-    bpf_map__set_max_entries(skeleton->maps.free_homes, max_vcpus);
-    bpf_map__set_max_entries(skeleton->maps.free_last, EXITTOP_LAST_SLOTS(max_vcpus) + 1);
+    bpf_map__set_max_entries(skeleton->maps.free_hash_slots, max_vcpus);
+    bpf_map__set_max_entries(skeleton->maps.free_overflow_slots,
+                             EXITTOP_OVERFLOW_SLOTS(max_vcpus) + 1);
     if (leaves) set_leaves(facts);
 
     const std::vector<bpf_program*> wanted = programs_in_order();
@@ -566,20 +567,21 @@ std::expected<void, Error> BpfProgram::State::prove_memory() const {
               "counted: please report this, with the version of libbpf"});
 }
 
-int BpfProgram::State::give_slot(std::uint32_t number) {
+int BpfProgram::State::give_slot(std::uint32_t slot_index) {
     const std::uint8_t unused = 0;
-    const bool is_home = number <= max_vcpus;
-    const int map = bpf_map__fd(is_home ? skeleton->maps.free_homes : skeleton->maps.free_last);
-    const int code = is_home ? bpf_map_update_elem(map, &number, &unused, BPF_ANY)
-                             : bpf_map_update_elem(map, nullptr, &number, BPF_ANY);
-    // Behind the map: who sees that one was given back finds it there.
+    const int code = slot_index <= max_vcpus
+                         ? bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_hash_slots),
+                                               &slot_index, &unused, BPF_ANY)
+                         : bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_overflow_slots),
+                                               nullptr, &slot_index, BPF_ANY);
+    // After the map: whoever sees the new count finds the slot there.
     if (code == 0) ++std::atomic_ref(memory().given_back);
     return code;
 }
 
 std::expected<void, Error> BpfProgram::State::fill_free_slots() {
-    for (std::uint32_t number = 1; number < slot_count(); ++number) {
-        if (const int code = give_slot(number)) {
+    for (std::uint32_t slot_index = 1; slot_index < slot_count(); ++slot_index) {
+        if (const int code = give_slot(slot_index)) {
             return std::unexpected(kernel_error("cannot hand out the slots", code));
         }
     }
@@ -721,13 +723,13 @@ std::span<std::uint8_t> BpfProgram::slot_states() {
     return {reinterpret_cast<std::uint8_t*>(slots().data() + slots().size()), slots().size()};
 }
 
-void BpfProgram::release_slot(std::uint32_t number) {
+void BpfProgram::release_slot(std::uint32_t slot_index) {
     // What is told of the slot's next vCPU must not be mistaken for what was told of this one.
     ring_buffer__consume(state_->ring.get());
-    state_->command_lines.erase(number);
-    std::memset(&slots()[number], 0, sizeof(vcpu_slot));
-    slot_states()[number] = EXITTOP_SLOT_FREE;
-    state_->give_slot(number);
+    state_->command_lines.erase(slot_index);
+    std::memset(&slots()[slot_index], 0, sizeof(vcpu_slot));
+    slot_states()[slot_index] = EXITTOP_SLOT_FREE;
+    state_->give_slot(slot_index);
 }
 
 void BpfProgram::end_learning() {
@@ -737,9 +739,9 @@ void BpfProgram::end_learning() {
 }
 
 void BpfProgram::look_at_kvm_counts() {
-    for (std::uint64_t number = 1; number < slots().size(); ++number) {
-        if (slot_states()[number] != EXITTOP_SLOT_IN_USE) continue;
-        run_program(state_->skeleton->progs.look_at_slot, {&number, 1});
+    for (std::uint64_t slot_index = 1; slot_index < slots().size(); ++slot_index) {
+        if (slot_states()[slot_index] != EXITTOP_SLOT_IN_USE) continue;
+        run_program(state_->skeleton->progs.look_at_slot, {&slot_index, 1});
     }
 }
 
@@ -751,8 +753,8 @@ std::function<std::string(std::uint32_t)> BpfProgram::command_lines() const {
     };
 }
 
-void BpfProgram::end_slot(std::uint32_t number, std::uint64_t vcpu) {
-    const std::array<std::uint64_t, 2> arguments = {number, vcpu};
+void BpfProgram::end_slot(std::uint32_t slot_index, std::uint64_t vcpu) {
+    const std::array<std::uint64_t, 2> arguments = {slot_index, vcpu};
     run_program(state_->skeleton->progs.end_slot, arguments);
 }
 
@@ -773,10 +775,10 @@ void BpfProgram::end_waiting(const std::function<bool(const vcpu_identity& who)>
     }
 }
 
-void BpfProgram::evict(std::span<const std::uint32_t> numbers) {
-    for (const std::uint32_t number : numbers) {
-        const std::uint64_t vcpu = std::atomic_ref(slots()[number].header.vcpu).load();
-        run_program(state_->skeleton->progs.evict_slot, std::array{std::uint64_t{number}, vcpu});
+void BpfProgram::evict(std::span<const std::uint32_t> slot_indices) {
+    for (const std::uint32_t slot_index : slot_indices) {
+        const std::uint64_t vcpu = std::atomic_ref(slots()[slot_index].header.vcpu).load();
+        run_program(state_->skeleton->progs.evict_slot, std::array{std::uint64_t{slot_index}, vcpu});
     }
     state_->barrier.wait();
 }

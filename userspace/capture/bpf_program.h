@@ -67,12 +67,12 @@ public:
     /// CAP_SYSLOG.
     [[nodiscard]] bool sees_paging() const;
     [[nodiscard]] exittop_memory& memory();
-    /// All slots by number; number 0 is never in use.
+    /// All slots; index 0 is never in use.
     [[nodiscard]] std::span<vcpu_slot> slots();
     /// State of each slot (enum exittop_slot_state).
     [[nodiscard]] std::span<std::uint8_t> slot_states();
     /// Clears a slot whose counts have been taken, and hands it back to the program.
-    void release_slot(std::uint32_t number);
+    void release_slot(std::uint32_t slot_index);
     /// Finds the command line of a VM, as /proc would have it, by the slot of its vCPU 0: as it was
     /// at its first exit, its first 2 KiB; empty if it could not be read. For as long as the program
     /// lives, be it moved.
@@ -89,7 +89,7 @@ public:
     /// Gives these users no further slot, and again to those who are no longer among them.
     void limit_users(const std::set<std::uint32_t>& uids);
     /// Ends a slot in use whose vCPU is gone without having been noticed, if it is still that one's.
-    void end_slot(std::uint32_t number, std::uint64_t vcpu);
+    void end_slot(std::uint32_t slot_index, std::uint64_t vcpu);
     /// Has each vCPU's slot say how many more exits KVM itself counted (kvm_exits_more): while the
     /// programs are attached, since KVM goes on counting. A few microseconds a vCPU.
     void look_at_kvm_counts();

@@ -10,15 +10,18 @@ namespace exittop {
 
 namespace {
 
-/// Numbers of the slots that the BPF program may give to a vCPU: slot_take() in bpf/slots.bpf.h.
+/// Indices of the slots that the BPF program may give to a vCPU: slot_take() in bpf/slots.bpf.h.
 std::vector<std::uint32_t> reachable(std::uint64_t vcpu, std::uint32_t max_vcpus) {
-    const std::uint32_t homes = max_vcpus + 1;  // The loader's: slot 0 is one.
-    const auto home = static_cast<std::uint32_t>(EXITTOP_HOME_OF(vcpu, homes));
+    const std::uint32_t hash_slots = max_vcpus + 1;  // As the loader has it: slot 0 is one.
+    const auto first = static_cast<std::uint32_t>(EXITTOP_HASH_SLOT_OF(vcpu, hash_slots));
+    const std::uint32_t probes = std::min<std::uint32_t>(EXITTOP_INSERT_PROBES, hash_slots);
     std::vector<std::uint32_t> slots;
-    for (std::uint32_t way = 0; way < std::min<std::uint32_t>(EXITTOP_CREATE_WAYS, homes); ++way) {
-        if (const std::uint32_t slot = (home + way) % homes; slot != 0) slots.push_back(slot);
+    for (std::uint32_t probe = 0; probe < probes; ++probe) {
+        if (const std::uint32_t slot = (first + probe) % hash_slots; slot != 0) {
+            slots.push_back(slot);
+        }
     }
-    for (std::uint32_t slot = homes; slot < EXITTOP_SLOTS_OF(max_vcpus); ++slot) {
+    for (std::uint32_t slot = hash_slots; slot < EXITTOP_SLOTS_OF(max_vcpus); ++slot) {
         slots.push_back(slot);
     }
     return slots;

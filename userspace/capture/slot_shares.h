@@ -32,7 +32,7 @@ std::map<std::uint32_t, std::uint32_t> fair_shares(
     const std::map<std::uint32_t, std::uint32_t>& wanted, std::uint32_t slots);
 
 /// Who gives up which slot, the newest vCPU first, so that each user has its share. One that a
-/// waiting vCPU can be given lies near its home, or is nobody's (exittop_abi.h).
+/// waiting vCPU can get is within INSERT_PROBES, or an overflow slot (exittop_abi.h).
 SlotPlan plan_slots(std::span<const SlotUse> vcpus, std::uint32_t max_vcpus);
 
 }  // namespace exittop

@@ -23,13 +23,13 @@ Word load(const Word& word) {
     return std::atomic_ref<Word>(const_cast<Word&>(word)).load(std::memory_order_acquire);
 }
 
-const std::uint8_t* block_of(const vcpu_slot& slot, unsigned number) {
+const std::uint8_t* block_of(const vcpu_slot& slot, unsigned block_index) {
     return reinterpret_cast<const std::uint8_t*>(&slot) +
-           std::size_t(number % EXITTOP_SLOT_BLOCKS) * EXITTOP_BLOCK_SIZE;
+           std::size_t(block_index % EXITTOP_SLOT_BLOCKS) * EXITTOP_BLOCK_SIZE;
 }
 
-const exit_cell& cell_of(const vcpu_slot& slot, unsigned number) {
-    return *reinterpret_cast<const exit_cell*>(block_of(slot, number));
+const exit_cell& cell_of(const vcpu_slot& slot, unsigned block_index) {
+    return *reinterpret_cast<const exit_cell*>(block_of(slot, block_index));
 }
 
 /// Reads what the program may be rearranging (vcpu_header::layout_seq): again, until nothing was.
@@ -49,12 +49,12 @@ auto read_at_rest(const vcpu_header& header, auto read) {
     }
 }
 
-/// Count of a bucket of which `low` is in the block (or cell) at hand and the rest, if it ever
-/// wrapped, in the block `carry`.
-std::uint64_t bucket_count(const vcpu_slot& slot, std::uint32_t low, unsigned carry,
+/// Count of a bucket from its low half and, if that ever wrapped, the word in the block of high halves
+/// (`high_block`; 0: it did not).
+std::uint64_t bucket_count(const vcpu_slot& slot, std::uint32_t low, unsigned high_block,
                            unsigned word) {
-    if (carry == 0) return low;
-    const auto& high = *reinterpret_cast<const exit_words*>(block_of(slot, carry));
+    if (high_block == 0) return low;
+    const auto& high = *reinterpret_cast<const exit_words*>(block_of(slot, high_block));
     return (std::uint64_t(load(high.word[word])) << 32) | low;
 }
 
@@ -63,23 +63,24 @@ std::uint64_t bucket_count(const vcpu_slot& slot, std::uint32_t low, unsigned ca
 Histogram read_histogram(const vcpu_slot& slot, const exit_cell& cell, std::uint64_t max_ns) {
     std::array<std::uint64_t, histogram_buckets> counts;
     const auto end = static_cast<unsigned>(bucket_of(max_ns)) + 1;
-    const unsigned near = std::min<unsigned>(end, EXITTOP_NEAR_BUCKETS);
-    const unsigned far = cell.extra[EXITTOP_FAR] != 0 ? end - near : 0;
-    for (unsigned i = 0; i < near; ++i) {
-        counts[i] = bucket_count(slot, load(cell.near[i]), cell.extra[EXITTOP_NEAR_CARRY], i);
+    const unsigned shorts = std::min<unsigned>(end, EXITTOP_SHORT_BUCKETS);
+    const unsigned longs = cell.extra[EXITTOP_LONG] != 0 ? end - shorts : 0;
+    for (unsigned i = 0; i < shorts; ++i) {
+        counts[i] =
+            bucket_count(slot, load(cell.short_counts[i]), cell.extra[EXITTOP_SHORT_HIGH], i);
     }
     const auto& words =
-        *reinterpret_cast<const exit_words*>(block_of(slot, cell.extra[EXITTOP_FAR]));
-    for (unsigned i = 0; i < far; ++i) {
-        counts[near + i] =
-            bucket_count(slot, load(words.word[i]), cell.extra[EXITTOP_FAR_CARRY], i);
+        *reinterpret_cast<const exit_words*>(block_of(slot, cell.extra[EXITTOP_LONG]));
+    for (unsigned i = 0; i < longs; ++i) {
+        counts[shorts + i] =
+            bucket_count(slot, load(words.word[i]), cell.extra[EXITTOP_LONG_HIGH], i);
     }
-    return Histogram(std::span(counts).first(near + far));
+    return Histogram(std::span(counts).first(shorts + longs));
 }
 
 /// All of a cell but its histogram.
-ExitStats read_counts(const vcpu_slot& slot, unsigned number) {
-    const exit_cell& cell = cell_of(slot, number);
+ExitStats read_counts(const vcpu_slot& slot, unsigned block_index) {
+    const exit_cell& cell = cell_of(slot, block_index);
     ExitStats stats;
     stats.code = cell.code;
     stats.level = cell.level == 2 ? GuestLevel::l2 : GuestLevel::l1;
@@ -93,7 +94,7 @@ ExitStats read_counts(const vcpu_slot& slot, unsigned number) {
     const vcpu_header& header = slot.header;
     const std::uint64_t pending = load(header.exit_ns);
     if (pending != 0 && header.split_exit_ns == pending &&
-        header.cell == number * EXITTOP_BLOCK_SIZE) {
+        header.cell == block_index * EXITTOP_BLOCK_SIZE) {
         stats.vmm_ns -= std::min(stats.vmm_ns, header.split_vmm_ns);
         stats.halted_ns -= std::min(stats.halted_ns, header.split_halted_ns);
     }
@@ -158,19 +159,19 @@ void add_kvm_count(Vcpu& vcpu, const vcpu_slot& slot, std::uint64_t counted) {
     const auto untraced = untraced_exits(slot.header);
     if (!untraced) return;
     vcpu.untraced = *untraced;
-    vcpu.kvm_exits = counted + load(cell_of(slot, EXITTOP_REST_CELL).count) + *untraced;
+    vcpu.kvm_exits = counted + load(cell_of(slot, EXITTOP_OVERFLOW_CELL).count) + *untraced;
 }
 
 unsigned cells_in_use(const vcpu_slot& slot) {
     return std::min<unsigned>(load(slot.header.cells), EXITTOP_CELLS);
 }
 
-/// Calls `use` with the block number of each cell in use.
+/// Calls `use` with the block index of each cell in use.
 void for_each_cell(const vcpu_slot& slot, auto use) {
-    const std::span numbers(slot.header.cell_blocks, cells_in_use(slot));
+    const std::span block_indices(slot.header.cell_blocks, cells_in_use(slot));
     // With many vCPUs none is in the cache: all are asked for before the first is waited for.
-    for (const unsigned number : numbers) __builtin_prefetch(&cell_of(slot, number));
-    for (const unsigned number : numbers) use(number);
+    for (const unsigned block_index : block_indices) __builtin_prefetch(&cell_of(slot, block_index));
+    for (const unsigned block_index : block_indices) use(block_index);
 }
 
 auto key_of(const ExitStats& stats) { return std::pair(stats.level, stats.code); }
@@ -198,7 +199,7 @@ void add_nth(std::vector<ExitStats>& sums, std::size_t nth, const ExitStats& sta
 Lost read_lost(const vcpu_slot& slot) {
     const vcpu_header& header = slot.header;
     Lost lost;
-    lost.reasons_full = load(cell_of(slot, EXITTOP_REST_CELL).count);
+    lost.reasons_full = load(cell_of(slot, EXITTOP_OVERFLOW_CELL).count);
     lost.histogram_full = load(header.histogram_full);
     lost.exit_without_entry = load(header.exit_without_entry);
     // Where KVM's own count is known, what entries tell of exits that it did not trace is in there.
@@ -241,9 +242,9 @@ SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns) {
     contents.vcpu.exits = read_at_rest(slot.header, [&slot] {
         std::vector<ExitStats> exits;
         exits.reserve(cells_in_use(slot));
-        for_each_cell(slot, [&](unsigned number) {
-            ExitStats stats = read_counts(slot, number);
-            stats.histogram = read_histogram(slot, cell_of(slot, number), stats.max_ns);
+        for_each_cell(slot, [&](unsigned block_index) {
+            ExitStats stats = read_counts(slot, block_index);
+            stats.histogram = read_histogram(slot, cell_of(slot, block_index), stats.max_ns);
             exits.push_back(std::move(stats));
         });
         return exits;
@@ -277,8 +278,8 @@ void describe_vm(Vm& vm, std::uint32_t pid, const VmIdentity& identity) {
 bool VmTable::ended_before(const Entry& entry, std::uint64_t ns,
                            std::span<const vcpu_slot> slots) {
     if (entry.first_ended_ns != 0 && entry.first_ended_ns <= ns) return true;
-    return std::ranges::any_of(entry.live, [&](std::uint32_t number) {
-        const std::uint64_t ended = load(slots[number].header.who.ended_ns);
+    return std::ranges::any_of(entry.live, [&](std::uint32_t slot_index) {
+        const std::uint64_t ended = load(slots[slot_index].header.who.ended_ns);
         return ended != 0 && ended <= ns;
     });
 }
@@ -291,8 +292,8 @@ bool VmTable::is_another(const Entry& entry, const vcpu_identity& who,
         std::ranges::find(vcpus, who.vcpu_id, &Vcpu::id) != vcpus.end()) {
         return true;
     }
-    return std::ranges::any_of(entry.live, [&](std::uint32_t number) {
-        return slots[number].header.who.vcpu_id == who.vcpu_id;
+    return std::ranges::any_of(entry.live, [&](std::uint32_t slot_index) {
+        return slots[slot_index].header.who.vcpu_id == who.vcpu_id;
     });
 }
 
@@ -360,16 +361,16 @@ void VmTable::introduce(const Newcomer& newcomer, const VmIdentity& identity) {
     if (newcomer.hides_paging) entry.vm.paging = identity.paging;
 }
 
-void VmTable::take_over(const vcpu_slot& slot, std::uint32_t number) {
-    Entry& entry = entries_[owner_[number]];
+void VmTable::take_over(const vcpu_slot& slot, std::uint32_t slot_index) {
+    Entry& entry = entries_[owner_[slot_index]];
     complete(entry.vm, slot.header);
     SlotContents contents = read_slot(slot);
     ended_lost_ += contents.lost;
     keep_vcpu(entry, std::move(contents.vcpu),
               slot.header.evicted != 0 ? 0 : slot.header.who.ended_ns);
-    std::erase(entry.live, number);
+    std::erase(entry.live, slot_index);
     entry.vm.ended = entry.live.empty() && entry.waiting.empty();
-    owner_[number] = no_entry;
+    owner_[slot_index] = no_entry;
 }
 
 void VmTable::keep_vcpu(Entry& entry, Vcpu vcpu, std::uint64_t ended_ns) {
@@ -397,32 +398,32 @@ void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint
                      const Release& release) {
     owner_.resize(slots.size(), no_entry);
     // In the order of their first event, so that a VM is seen before another takes its address.
-    std::vector<std::uint32_t> numbers;
-    for (std::uint32_t number = 0; number < slots.size(); ++number) {
-        const auto state = load(states[number]);
+    std::vector<std::uint32_t> slot_indices;
+    for (std::uint32_t slot_index = 0; slot_index < slots.size(); ++slot_index) {
+        const auto state = load(states[slot_index]);
         if (state == EXITTOP_SLOT_ENDED ||
-            (state == EXITTOP_SLOT_IN_USE && owner_[number] == no_entry)) {
-            numbers.push_back(number);
+            (state == EXITTOP_SLOT_IN_USE && owner_[slot_index] == no_entry)) {
+            slot_indices.push_back(slot_index);
         }
     }
-    std::ranges::sort(numbers, {},
-                      [&](auto number) { return slots[number].header.who.first_ns; });
+    std::ranges::sort(slot_indices, {},
+                      [&](auto slot_index) { return slots[slot_index].header.who.first_ns; });
 
-    for (const std::uint32_t number : numbers) {
-        if (owner_[number] == no_entry) {
-            const vcpu_header& header = slots[number].header;
+    for (const std::uint32_t slot_index : slot_indices) {
+        if (owner_[slot_index] == no_entry) {
+            const vcpu_header& header = slots[slot_index].header;
             const std::size_t known = known_entry(header.who, slots);
-            owner_[number] = known != no_entry
+            owner_[slot_index] = known != no_entry
                                  ? known
-                                 : make_entry(header.who, line_of_(number),
+                                 : make_entry(header.who, line_of_(slot_index),
                                               header.paging == EXITTOP_PAGING_UNKNOWN);
-            Entry& entry = entries_[owner_[number]];
-            entry.live.push_back(number);
+            Entry& entry = entries_[owner_[slot_index]];
+            entry.live.push_back(slot_index);
             entry.vm.ended = false;
         }
-        if (load(states[number]) == EXITTOP_SLOT_ENDED) {
-            take_over(slots[number], number);
-            release(number);
+        if (load(states[slot_index]) == EXITTOP_SLOT_ENDED) {
+            take_over(slots[slot_index], slot_index);
+            release(slot_index);
         }
     }
     identify_newcomers();
@@ -479,9 +480,9 @@ Vm VmTable::full_vm(const Entry& entry, const Present& present, Lost& lost) {
     Vm vm = entry.vm;
     if (entry.version) vm.vmm_version = *entry.version;
     vm.vcpus.reserve(vm.vcpus.size() + entry.live.size());
-    for (const std::uint32_t number : entry.live) {
-        complete(vm, present.slots[number].header);
-        SlotContents contents = read_slot(present.slots[number], present.now_ns);
+    for (const std::uint32_t slot_index : entry.live) {
+        complete(vm, present.slots[slot_index].header);
+        SlotContents contents = read_slot(present.slots[slot_index], present.now_ns);
         add_present(entry, vm, std::move(contents.vcpu));
         lost += contents.lost;
     }
@@ -495,8 +496,8 @@ Vm VmTable::vm_overview(const Entry& entry, const Present& present, Lost& lost) 
     Vm vm = without_exits(known);
     if (entry.version) vm.vmm_version = *entry.version;
     vm.vcpus.reserve(known.vcpus.size() + entry.live.size());
-    for (const std::uint32_t number : entry.live) {
-        const vcpu_slot& slot = present.slots[number];
+    for (const std::uint32_t slot_index : entry.live) {
+        const vcpu_slot& slot = present.slots[slot_index];
         complete(vm, slot.header);
         std::uint64_t exits_ns = 0, counted = 0;
         std::size_t nth = 0;

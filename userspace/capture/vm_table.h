@@ -44,7 +44,7 @@ public:
     };
     /// Who a VM is, by its process.
     using Identify = std::function<VmIdentity(const Process& process)>;
-    /// Called with the number of a slot whose counts were taken over: it can be used again.
+    /// Called with the index of a slot whose counts were taken over: it can be used again.
     using Release = std::function<void(std::uint32_t slot)>;
 
     /// The number by which the process of a vCPU is found in /proc; 0: it is not there.
@@ -139,7 +139,7 @@ private:
     static bool is_another(const Entry& entry, const vcpu_identity& who,
                            std::span<const vcpu_slot> slots);
     /// Takes the counts of an ended vCPU over into its VM.
-    void take_over(const vcpu_slot& slot, std::uint32_t number);
+    void take_over(const vcpu_slot& slot, std::uint32_t slot_index);
     /// Takes over what a vCPU lost that waits no longer.
     void take_over_waiting(const waiting_vcpu& waiting, std::uint32_t place);
     /// Notes in a VM what is known of a vCPU so far, which ended at that time; 0: it did not.

@@ -67,7 +67,7 @@ private:
     const Options& options_;
     const TableOptions& table_;
     Signals signals_;
-    WaitingCollector waiting_;
+    DeferredCollector waiting_;
     Snapshot before_;  // At first empty: the first interval begins with the counting.
     std::optional<Clock::time_point> next_;  // When the present interval ends; none yet: it waits.
     std::uint64_t printed_ = 0;

@@ -34,7 +34,7 @@
 namespace exittop {
 namespace {
 
-using Done = std::expected<int, Error>;
+using CommandResult = std::expected<int, Error>;
 
 std::size_t terminal_width() {
     winsize size{};
@@ -66,7 +66,7 @@ std::string print(const Snapshot& snapshot, const Options& options) {
 }
 
 /// The status of a command whose result is a text.
-Done finish(const std::string& text, int status = 0) {
+CommandResult finish(const std::string& text, int status = 0) {
     if (auto written = write_stdout(text); !written) return std::unexpected(written.error());
     return status;
 }
@@ -81,7 +81,7 @@ std::expected<void, Error> require_counting(const Host& host, const Options& opt
 }
 
 /// The live view on a terminal, else the batch.
-Done run_live_or_batch(const Options& options) {
+CommandResult run_live_or_batch(const Options& options) {
     const Host host;
     if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
     if (!options.batch && isatty(STDOUT_FILENO) == 1) {
@@ -99,7 +99,7 @@ Done run_live_or_batch(const Options& options) {
     return run_batch(host, options, table_options(options));
 }
 
-Done run_dump(const Options& options) {
+CommandResult run_dump(const Options& options) {
     const Host host;
     if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
 
@@ -114,13 +114,13 @@ Done run_dump(const Options& options) {
     return finish(print(counted->snapshot, options), counted->workload_status);
 }
 
-Done run_exporter(const Options& options) {
+CommandResult run_exporter(const Options& options) {
     const Host host;
     if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
     return run_export(host, options);
 }
 
-Done run_check(const Options& options) {
+CommandResult run_check(const Options& options) {
     const Host host;
     std::vector<CheckLine> lines = check_host(host);
     const bool able = require_host(host).has_value();
@@ -130,7 +130,7 @@ Done run_check(const Options& options) {
     return finish(check_text(lines), all ? 0 : static_cast<int>(ExitStatus::lacking));
 }
 
-Done run_reasons(const Options& options) {
+CommandResult run_reasons(const Options& options) {
     ReasonQuery query;
     if (options.isa != Isa::unknown) query.isa = options.isa;
     query.what = options.reason;
@@ -157,7 +157,7 @@ std::string written_text(const Options& options, const Run& run) {
                        print_number_of(exits, "exit"), print_number_of(vms, "VM"), repeats);
 }
 
-Done write_run(const Options& options, const Run& run, int status = 0) {
+CommandResult write_run(const Options& options, const Run& run, int status = 0) {
     if (auto written = write_file(options.output, to_json(run), options.force); !written) {
         return std::unexpected(written.error());
     }
@@ -165,7 +165,7 @@ Done write_run(const Options& options, const Run& run, int status = 0) {
     return status;
 }
 
-Done run_record(const Options& options) {
+CommandResult run_record(const Options& options) {
     if (auto able = check_writable(options.output, options.force); !able) {
         return std::unexpected(able.error());
     }
@@ -176,7 +176,7 @@ Done run_record(const Options& options) {
     return write_run(options, recorded->run, recorded->workload_status);
 }
 
-Done run_import(const Options& options) {
+CommandResult run_import(const Options& options) {
     const std::string& path = options.runs.front();
     if (auto able = check_writable(options.output, options.force); !able) {
         return std::unexpected(able.error());
@@ -222,7 +222,7 @@ std::expected<void, Error> write_html(const Comparison& comparison, const Option
     return write_file(options.html, report_page(comparison), options.force);
 }
 
-Done run_compare(const Options& options) {
+CommandResult run_compare(const Options& options) {
     if (auto able = check_html(options); !able) return std::unexpected(able.error());
     std::vector<Run> runs;
     for (const std::string& path : options.runs) {
@@ -254,7 +254,7 @@ std::expected<void, Error> keep_runs(const std::filesystem::path& folder,
     return {};
 }
 
-Done experiment(const Options& options) {
+CommandResult experiment(const Options& options) {
     if (auto able = check_html(options); !able) return std::unexpected(able.error());
     const Host host;
     const auto runs = run_experiment(host, options);
@@ -270,7 +270,7 @@ Done experiment(const Options& options) {
 }
 
 /// The emulated hosts are Python: the process becomes that of the lab.
-Done run_lab(const Options& options) {
+CommandResult run_lab(const Options& options) {
     namespace fs = std::filesystem;
     std::error_code error;
     const fs::path self = fs::read_symlink("/proc/self/exe", error);
@@ -305,7 +305,7 @@ Done run_lab(const Options& options) {
                                              std::strerror(errno))});
 }
 
-Done run_command(const Options& options) {
+CommandResult run_command(const Options& options) {
     switch (options.command) {
         case Subcommand::live: return run_live_or_batch(options);
         case Subcommand::dump:
@@ -326,7 +326,7 @@ Done run_command(const Options& options) {
 
 int run(const Options& options) {
     if (options.debug) show_libbpf_log();
-    const Done done = run_command(options);
+    const CommandResult done = run_command(options);
     if (done) return *done;
     report(done.error().text);
     return static_cast<int>(done.error().status);

@@ -82,7 +82,7 @@ private:
 
     const Options& options_;
     Signals signals_;
-    WaitingCollector waiting_;
+    DeferredCollector waiting_;
     std::optional<Workload> workload_;
     std::optional<int> status_;
     bool stopped_ = false;
@@ -140,7 +140,7 @@ std::vector<CheckLine> check_counting(const Host& host, const Options& options) 
     std::vector<CheckLine> lines;
     const HostFacts facts = host.facts();
     for (const auto& [name, value] : facts.parameters) {
-        if (is_telling_parameter(name)) {
+        if (affects_exit_cost(name)) {
             lines.push_back({Finding::ok, "parameter", name + " = " + value});
         }
     }

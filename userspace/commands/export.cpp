@@ -24,7 +24,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
-using Written = std::expected<void, Error>;
+using WriteResult = std::expected<void, Error>;
 
 constexpr std::chrono::nanoseconds default_interval = 15s;
 
@@ -41,8 +41,8 @@ public:
     [[nodiscard]] bool is_file() const { return name_ != "-"; }
     [[nodiscard]] const std::string& name() const { return name_; }
 
-    Written write(const std::string& text) {
-        Written written = is_file() ? publish_file(name_, text) : write_stdout(text);
+    WriteResult write(const std::string& text) {
+        WriteResult written = is_file() ? publish_file(name_, text) : write_stdout(text);
         is_ours_ = is_ours_ || written;
         return written;
     }
@@ -115,7 +115,7 @@ private:
         return result;
     }
 
-    Written poll() {
+    WriteResult poll() {
         const bool was_counting = waiting_.collector().has_value();
         if (auto polled = waiting_.poll(); !polled) return polled;
         auto& collector = waiting_.collector();
@@ -130,7 +130,7 @@ private:
 
     /// Writes; what fails is told, once, and tried again at the next interval. An error only where
     /// that has no sense: stdout does not come back.
-    Written update() {
+    WriteResult update() {
         auto written = target_.write(text());
         if (!written && !target_.is_file()) return written;
         if (written) {
@@ -181,7 +181,7 @@ private:
     const Host& host_;
     const Options& options_;
     Signals signals_;
-    WaitingCollector waiting_;
+    DeferredCollector waiting_;
     Target target_;
     ServiceManager manager_;
     SeriesMemory memory_;

@@ -29,7 +29,7 @@ std::expected<void, Error> require_leaves(const Host& host) {
 
 }  // namespace
 
-std::expected<void, Error> WaitingCollector::poll() {
+std::expected<void, Error> DeferredCollector::poll() {
     if (collector_) {
         collector_->poll();
         return {};
@@ -44,7 +44,7 @@ std::expected<void, Error> WaitingCollector::poll() {
     return {};
 }
 
-std::expected<void, Error> WaitingCollector::attach() {
+std::expected<void, Error> DeferredCollector::attach() {
     std::optional<LeafService> leaves;
     if (options_.command == Subcommand::leaves) {
         if (auto able = require_leaves(host_); !able) return able;

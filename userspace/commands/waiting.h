@@ -19,9 +19,9 @@ namespace exittop {
 inline constexpr std::chrono::milliseconds poll_interval{20};
 
 /// Both must outlive it.
-class WaitingCollector {
+class DeferredCollector {
 public:
-    WaitingCollector(const Host& host, const Options& options) : host_(host), options_(options) {}
+    DeferredCollector(const Host& host, const Options& options) : host_(host), options_(options) {}
 
     /// Attaches if the vendor module is there, else says once that it waits, or fails if it must
     /// not wait. Once attached, takes up VMs that came. To be called every poll_interval.

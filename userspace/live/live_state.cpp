@@ -143,7 +143,7 @@ void toggle_baseline(State& state) {
     for (const auto& [id, track] : state.tracks) {
         if (track.vm.ended || !track.seen) continue;
         baseline.vms.insert_or_assign(
-            track.vm.name, Baseline::OfVm{shown_reasons(state, track).exits, track.guest});
+            track.vm.name, Baseline::VmBaseline{shown_reasons(state, track).exits, track.guest});
     }
     state.cumulative = cumulative;
     state.baseline = std::move(baseline);

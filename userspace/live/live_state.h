@@ -81,16 +81,16 @@ struct VmTrack {
 
 /// What values are compared with: rates of VMs, found by their names.
 struct Baseline {
-    struct OfVm {
+    struct VmBaseline {
         std::vector<ExitStats> exits;
         double guest = 0.0;
     };
     std::string label;
     double duration_s = 0.0;
-    std::map<std::string, OfVm> vms;
+    std::map<std::string, VmBaseline> vms;
     bool split = true;  ///< Snapshot::split of what it was made from.
     /// Of the VM of that name; of the only one, if names do not match but there is no choice.
-    [[nodiscard]] const OfVm* find(const std::string& name) const;
+    [[nodiscard]] const VmBaseline* find(const std::string& name) const;
 };
 Baseline baseline_from(const Snapshot& run, std::string label);
 

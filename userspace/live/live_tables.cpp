@@ -102,7 +102,7 @@ FieldCells field_cells(const State& state, const VmTrack& track) {
     if (!state.baseline) return cells;
     cells.ratio = true;
     cells.split = state.split && state.baseline->split;
-    if (const Baseline::OfVm* base = state.baseline->find(track.vm.name)) {
+    if (const Baseline::VmBaseline* base = state.baseline->find(track.vm.name)) {
         cells.baseline = base->exits;
         cells.baseline_context = {track.vm.isa, sum_of(base->exits).count,
                                   state.baseline->duration_s};
@@ -185,7 +185,7 @@ double busy_of(const ExitStats& sum) {
 
 VmNumbers known_vm_numbers(const State& state, const VmTrack& track) {
     if (state.baseline) {
-        const Baseline::OfVm* base = state.baseline->find(track.vm.name);
+        const Baseline::VmBaseline* base = state.baseline->find(track.vm.name);
         const ExitStats sum = base ? sum_of(base->exits) : ExitStats{};
         const double seconds = state.baseline->duration_s;
         const double guest = base && base->guest > 0.0 ? base->guest : -1.0;

@@ -217,7 +217,7 @@ void take_sample(State& state, Sample&& sample) {
     drop_ended(state);
 }
 
-const Baseline::OfVm* Baseline::find(const std::string& name) const {
+const Baseline::VmBaseline* Baseline::find(const std::string& name) const {
     const auto found = vms.find(name);
     if (found != vms.end()) return &found->second;
     return vms.size() == 1 ? &vms.begin()->second : nullptr;
@@ -227,7 +227,7 @@ Baseline baseline_from(const Snapshot& run, std::string label) {
     Baseline baseline{std::move(label), run.duration_s, {}, run.split};
     for (const Vm& vm : run.vms) {
         const double guest = guest_share(per_second(guest_time(vm), run.duration_s), vm);
-        baseline.vms.insert_or_assign(vm.name, Baseline::OfVm{exits_by_reason(vm), guest});
+        baseline.vms.insert_or_assign(vm.name, Baseline::VmBaseline{exits_by_reason(vm), guest});
     }
     return baseline;
 }

@@ -100,7 +100,7 @@ bool is_uncounted(const Vm& vm) {
     return !vm.vcpus.empty() && vm.sums.empty() && std::ranges::all_of(vm.vcpus, waits);
 }
 
-bool is_telling_parameter(const std::string& name) {
+bool affects_exit_cost(const std::string& name) {
     constexpr std::array telling = {"kvm_intel.ept",  "kvm_intel.nested", "kvm_intel.enable_apicv",
                                     "kvm_amd.npt",    "kvm_amd.nested",   "kvm_amd.avic",
                                     "kvm.tdp_mmu",    "kvm.halt_poll_ns"};

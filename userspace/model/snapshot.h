@@ -104,7 +104,7 @@ struct HostFacts {
 };
 
 /// Whether a parameter of a kvm module changes what exits there are or what they cost.
-bool is_telling_parameter(const std::string& name);
+bool affects_exit_cost(const std::string& name);
 /// Whether a module's parameter ("kvm_intel.pml") says how memory is translated or is set by KVM
 /// itself by that: it differs between runs that are made to compare just this.
 bool follows_paging(std::string_view parameter);

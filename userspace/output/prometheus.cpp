@@ -346,7 +346,7 @@ void write_host(Writer& writer, const HostFacts& host) {
                  1);
     writer.begin("exittop_host_parameter_info");
     for (const auto& [name, value] : host.parameters) {
-        if (!is_telling_parameter(name)) continue;
+        if (!affects_exit_cost(name)) continue;
         writer.count(
             fmt::format("parameter=\"{}\",value=\"{}\"", foreign(name), foreign(value)), 1);
     }

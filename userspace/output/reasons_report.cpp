@@ -37,7 +37,7 @@ ReasonRows all_rows(const std::vector<Isa>& isas) {
 }
 
 /// Letters and digits in lower case: what is left of a name when its style is taken off.
-std::string essence(std::string_view name) {
+std::string normalised_name(std::string_view name) {
     std::string result;
     for (const char c : name) {
         if (c >= 'A' && c <= 'Z') {
@@ -84,10 +84,10 @@ std::optional<std::size_t> unlikeness(const std::string& wanted, const std::stri
 }
 
 std::vector<std::string_view> names_like(std::string_view what, const std::vector<Isa>& isas) {
-    const std::string wanted = essence(what.substr(0, longest_term));
+    const std::string wanted = normalised_name(what.substr(0, longest_term));
     std::vector<std::pair<std::size_t, std::string_view>> found;
     for (const ExitReason* reason : all_rows(isas)) {
-        if (const auto rank = unlikeness(wanted, essence(reason->name))) {
+        if (const auto rank = unlikeness(wanted, normalised_name(reason->name))) {
             found.emplace_back(*rank, reason->name);
         }
     }

@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using Done = std::expected<void, std::string>;
+using Outcome = std::expected<void, std::string>;
 
 constexpr int most_links = 40;  // As the kernel has it.
 
@@ -54,7 +54,7 @@ public:
     [[nodiscard]] FileDescriptor take_folder() { return std::move(folder_); }
 
     /// Into the folder of that part, or to where its link leads.
-    Done enter() {
+    Outcome enter() {
         FileDescriptor inner(openat(folder(), part_.c_str(),
                                     O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         if (!inner) {
@@ -62,7 +62,7 @@ public:
             if (code != ENOTDIR && code != ELOOP) return system_error(code);
             const auto followed = follow_link();
             if (!followed) return std::unexpected(followed.error());
-            return *followed ? Done{} : system_error(ENOTDIR);
+            return *followed ? Outcome{} : system_error(ENOTDIR);
         }
         folder_ = std::move(inner);
         shown_ /= part_;

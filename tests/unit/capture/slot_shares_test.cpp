@@ -77,12 +77,12 @@ TEST(SlotPlan, OnlyASlotThatCanBeReachedIsTaken) {
     vcpus.push_back({waiting, 2, 0, 10'000});
     const SlotPlan plan = plan_slots(vcpus, many);
     ASSERT_EQ(plan.evict.size(), 1U);
-    EXPECT_EQ(plan.evict[0], EXITTOP_SLOTS_OF(many) - 1U) << "the newest is nobody's home";
+    EXPECT_EQ(plan.evict[0], EXITTOP_SLOTS_OF(many) - 1U) << "the newest is an overflow slot";
     std::erase_if(vcpus, [](const SlotUse& vcpu) { return vcpu.slot > many; });
     const auto near = plan_slots(vcpus, many).evict;
     ASSERT_LE(near.size(), 1U);
-    const auto home = static_cast<std::uint32_t>(EXITTOP_HOME_OF(waiting, many + 1));
-    for (const std::uint32_t slot : near) EXPECT_LT(slot - home, EXITTOP_CREATE_WAYS);
+    const auto first = static_cast<std::uint32_t>(EXITTOP_HASH_SLOT_OF(waiting, many + 1));
+    for (const std::uint32_t slot : near) EXPECT_LT(slot - first, EXITTOP_INSERT_PROBES);
 }
 
 RC_GTEST_PROP(SlotPlan, NobodyHasMoreThanItsShareAfterIt, ()) {

@@ -11,7 +11,7 @@
 #include <rapidcheck.h>
 
 #include "capture/vm_table.h"
-#include "made_slots.h"
+#include "fake_slots.h"
 
 namespace exittop {
 namespace {
@@ -174,7 +174,7 @@ private:
         end(vm->vcpus[detail / 7 % vm->vcpus.size()]);
     }
 
-    test::MadeSlots slots_{slot_count};
+    test::FakeSlots slots_{slot_count};
     std::deque<std::uint32_t> free_ = {1, 2, 3, 4, 5, 6};
     std::deque<ModelVm> vms_;
     std::uint64_t now_ = 1;

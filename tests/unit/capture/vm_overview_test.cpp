@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "capture/vm_table.h"
-#include "made_slots.h"
+#include "fake_slots.h"
 
 namespace exittop::test {
 namespace {
@@ -28,7 +28,7 @@ protected:
         table.update(slots.all(), slots.states(), [](std::uint32_t) {});
     }
 
-    MadeSlots slots{4};
+    FakeSlots slots{4};
     VmTable table{[](const VmTable::Process& process) {
         return VmIdentity{"vm" + std::to_string(process.pid), "", "qemu"};
     }};

@@ -16,12 +16,12 @@
 
 #include <gtest/gtest.h>
 
-#include "made_slots.h"
+#include "fake_slots.h"
 
 namespace exittop {
 namespace {
 
-using test::MadeSlots;
+using test::FakeSlots;
 using test::MadeVcpu;
 using test::SlotWriter;
 
@@ -32,7 +32,7 @@ constexpr std::uint32_t svm_npf = 0x400;
 
 /// One slot in use, to be filled and read.
 struct OneSlot {
-    MadeSlots slots{1};
+    FakeSlots slots{1};
     SlotWriter writer = slots.begin(1, MadeVcpu{.id = 3, .tid = 77});
     SlotContents read() { return read_slot(slots.all()[1]); }
 };
@@ -74,19 +74,19 @@ TEST(ReadSlot, FindsFarBucketsInTheirBlock) {
 TEST(ReadSlot, JoinsTheHalvesOfCountsBeyond32Bits) {
     OneSlot one;
     exit_cell& cell = one.writer.cell(svm_io);
-    cell.near[9] = 5;
-    one.writer.extra(cell, EXITTOP_NEAR_CARRY).word[9] = 1;
-    one.writer.extra(cell, EXITTOP_NEAR_CARRY).word[10] = 2;  // wrapped to 0
-    one.writer.extra(cell, EXITTOP_FAR).word[63] = UINT32_MAX;
-    one.writer.extra(cell, EXITTOP_FAR_CARRY).word[63] = UINT32_MAX;
-    one.writer.extra(cell, EXITTOP_FAR).word[0] = 4;
+    cell.short_counts[9] = 5;
+    one.writer.extra(cell, EXITTOP_SHORT_HIGH).word[9] = 1;
+    one.writer.extra(cell, EXITTOP_SHORT_HIGH).word[10] = 2;  // wrapped to 0
+    one.writer.extra(cell, EXITTOP_LONG).word[63] = UINT32_MAX;
+    one.writer.extra(cell, EXITTOP_LONG_HIGH).word[63] = UINT32_MAX;
+    one.writer.extra(cell, EXITTOP_LONG).word[0] = 4;
     cell.count = (1ULL << 32) + 5;
     cell.max_ns = UINT64_MAX;
     const ExitStats stats = one.read().vcpu.exits.at(0);
     EXPECT_EQ(stats.histogram.at(9), (1ULL << 32) + 5);
     EXPECT_EQ(stats.histogram.at(10), 2ULL << 32);
     EXPECT_EQ(stats.histogram.at(11), 0U);
-    EXPECT_EQ(stats.histogram.at(EXITTOP_NEAR_BUCKETS), 4U);
+    EXPECT_EQ(stats.histogram.at(EXITTOP_SHORT_BUCKETS), 4U);
     EXPECT_EQ(stats.histogram.at(histogram_buckets - 1), UINT64_MAX);
     EXPECT_EQ(stats.count, (1ULL << 32) + 5);
 }
@@ -97,7 +97,7 @@ OneSlot with_pending_exit() {
     const unsigned io = one.writer.cell_number(svm_io);
     exit_cell& cell = one.writer.cell_at(io);
     cell = {.count = 2, .time_ns = 500, .max_ns = 500, .vmm_ns = 130, .halted_ns = 57,
-            .code = svm_io, .extra = {}, .level = 1, .near = {}};
+            .code = svm_io, .extra = {}, .level = 1, .short_counts = {}};
     vcpu_header& header = one.slots.all()[1].header;
     header.cell = static_cast<std::uint16_t>(io * EXITTOP_BLOCK_SIZE);
     header.exit_ns = 9'000;
@@ -161,8 +161,8 @@ TEST(ReadSlot, ReadsNoHistogramByHalves) {
     OneSlot one;
     one.writer.exits(svm_io, 100, 1);
     exit_cell& cell = one.writer.cell(svm_io);
-    std::uint32_t& low = cell.near[bucket_of(100)];
-    std::uint32_t& high = one.writer.extra(cell, EXITTOP_NEAR_CARRY).word[bucket_of(100)];
+    std::uint32_t& low = cell.short_counts[bucket_of(100)];
+    std::uint32_t& high = one.writer.extra(cell, EXITTOP_SHORT_HIGH).word[bucket_of(100)];
     low = UINT32_MAX;
     // What the program does, slowly: the low half becomes zero, then the high half one more.
     std::atomic<bool> ends = false;
@@ -203,7 +203,7 @@ TEST(ReadSlot, AnUnreadableCodeIsLostForItsIsaAlone) {
 TEST(ReadSlot, TheLastBlockHoldsReasonsThatFoundNoRoom) {
     OneSlot one;
     for (std::uint32_t code = 0; code < EXITTOP_CELLS - 1; ++code) one.writer.exits(code, 100);
-    one.writer.cell_at(EXITTOP_REST_CELL).count = 42;
+    one.writer.cell_at(EXITTOP_OVERFLOW_CELL).count = 42;
     const SlotContents contents = one.read();
     EXPECT_EQ(contents.vcpu.exits.size(), std::size_t{EXITTOP_CELLS} - 1);
     EXPECT_EQ(contents.lost.reasons_full, 42U);
@@ -242,7 +242,7 @@ TEST(ReadSlot, HoldsTheCountAgainstThatOfKvm) {
             OneSlot one;
             one.writer.exits(svm_cpuid, 500, 3);
             one.writer.exits(svm_hlt, 500, 4);
-            one.writer.cell_at(EXITTOP_REST_CELL).count = 2;
+            one.writer.cell_at(EXITTOP_OVERFLOW_CELL).count = 2;
             vcpu_header& header = one.slots.all()[1].header;
             header.entry_without_exit = 5;
             header.kvm_exits_more = ended ? 77 : each.more;
@@ -257,7 +257,7 @@ TEST(ReadSlot, HoldsTheCountAgainstThatOfKvm) {
 }
 
 TEST(ReadSlot, DamagedMemoryDoesNoHarm) {
-    MadeSlots slots(1);
+    FakeSlots slots(1);
     std::memset(static_cast<void*>(&slots.all()[1]), 0xff, sizeof(vcpu_slot));
     EXPECT_LE(read_slot(slots.all()[1]).vcpu.exits.size(), std::size_t{EXITTOP_CELLS});
 }
@@ -276,7 +276,7 @@ protected:
     std::vector<Vm> vms() { return table_.contents(slots_.all()).vms; }
     Lost lost() { return table_.contents(slots_.all()).lost; }
 
-    MadeSlots slots_{8};
+    FakeSlots slots_{8};
     std::vector<std::uint32_t> released_;
     std::vector<std::uint32_t> identified_;
     std::function<void()> on_release_;
@@ -304,7 +304,7 @@ TEST_F(Tables, AVmWhoseEndWasMissedIsNotJoinedWithTheNext) {
                              Case{"the same vCPU once more", {.kvm = 0x1000, .first_ns = 200,
                                                               .id = 0, .pid = 10}}}) {
         SCOPED_TRACE(each.what);
-        MadeSlots slots{2};
+        FakeSlots slots{2};
         VmTable table{[](const VmTable::Process&) { return VmIdentity{"vm", "", ""}; }};
         slots.begin(1, first);
         slots.begin(2, each.next);
@@ -316,7 +316,7 @@ TEST_F(Tables, AVmWhoseEndWasMissedIsNotJoinedWithTheNext) {
 TEST_F(Tables, AVmWhoseEndWasSeenTooLateIsNotJoinedWithTheNext) {
     for (const MadeVcpu& next : {MadeVcpu{.kvm = kvm_a, .first_ns = 200, .id = 1, .pid = 11},
                                  MadeVcpu{.kvm = kvm_a, .first_ns = 200, .id = 0, .pid = 10}}) {
-        MadeSlots slots{2};
+        FakeSlots slots{2};
         VmTable table{[](const VmTable::Process&) { return VmIdentity{"vm", "", ""}; }};
         SlotWriter first = slots.begin(1, {.kvm = kvm_a, .first_ns = 100, .id = 0, .pid = 10});
         table.update(slots.all(), slots.states(), [](std::uint32_t) {});
@@ -328,7 +328,7 @@ TEST_F(Tables, AVmWhoseEndWasSeenTooLateIsNotJoinedWithTheNext) {
 }
 
 TEST_F(Tables, AProcessThatCannotBeAskedHasTheKernelsNumber) {
-    MadeSlots slots{2};
+    FakeSlots slots{2};
     std::vector<std::uint32_t> asked;
     VmTable table{[&asked](const VmTable::Process& process) {
                       asked.push_back(process.pid);
@@ -352,7 +352,7 @@ TEST_F(Tables, AProcessThatCannotBeAskedHasTheKernelsNumber) {
 }
 
 TEST_F(Tables, SlotsComeBackBeforeAnybodyIsAskedAndAProcessIsAskedOnce) {
-    MadeSlots slots{5};
+    FakeSlots slots{5};
     std::vector<std::string> order;
     VmTable table{[&order](const VmTable::Process& process) {
                       order.push_back(process.command + process.line);
@@ -628,7 +628,7 @@ TEST_F(Tables, LossesOfEndedAndLiveVcpusAddUp) {
     for (std::uint32_t number = 1; number <= 3; ++number) {
         slots_.begin(number, {.kvm = kvm_a + number, .pid = number}).exits(0x4ff, 100, number);
         slots_.all()[number].header.exit_without_entry = 10 * number;
-        slots_.at(number).cell_at(EXITTOP_REST_CELL).count = 100 * number;
+        slots_.at(number).cell_at(EXITTOP_OVERFLOW_CELL).count = 100 * number;
     }
     EXPECT_EQ(table_.slots_in_use(), 0U) << "none was taken up yet";
     slots_.at(2).end(500);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "capture/vm_table.h"
-#include "made_slots.h"
+#include "fake_slots.h"
 
 namespace exittop::test {
 namespace {
@@ -54,7 +54,7 @@ protected:
         return sum;
     }
 
-    MadeSlots slots_{8};
+    FakeSlots slots_{8};
     std::vector<std::uint32_t> released_;
     VmTable table_{[](const VmTable::Process& process) {
         return VmIdentity{process.command, "", ""};

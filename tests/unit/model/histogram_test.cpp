@@ -41,8 +41,8 @@ TEST(Bucket, KnownTimes) {
     EXPECT_EQ(bucket_of(128), 4U);
     EXPECT_EQ(bucket_of(8'191), 27U);   // the last of level 0
     EXPECT_EQ(bucket_of(8'192), 28U);   // the first that level 1 finds
-    EXPECT_EQ(bucket_of((1U << 19) - 1), std::size_t{EXITTOP_NEAR_BUCKETS} - 1);
-    EXPECT_EQ(bucket_of(1U << 19), std::size_t{EXITTOP_NEAR_BUCKETS});
+    EXPECT_EQ(bucket_of((1U << 19) - 1), std::size_t{EXITTOP_SHORT_BUCKETS} - 1);
+    EXPECT_EQ(bucket_of(1U << 19), std::size_t{EXITTOP_SHORT_BUCKETS});
     EXPECT_EQ(bucket_of(UINT64_MAX), histogram_buckets - 1);
 }
 
