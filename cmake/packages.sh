@@ -4,17 +4,19 @@
 
 build_packages=(g++=g++ clang=clang llvm=llvm-strip cmake=cmake ninja-build=ninja
     pkg-config=pkg-config bpftool=bpftool
-    libbpf-dev libsystemd-dev libncurses-dev libcli11-dev libfmt-dev nlohmann-json3-dev)
+    libbpf-dev libsystemd-dev libncurses-dev libcli11-dev libfmt-dev libutf8proc-dev nlohmann-json3-dev)
 lab_packages=(python3=python3 busybox-static zstd=zstd lz4=lz4)
 amd_lab_packages=(qemu-system-x86=qemu-system-x86_64)
 intel_lab_packages=(bochs=bochs-bin bochsbios vgabios)
 test_packages=(tmux=tmux libgtest-dev libgmock-dev librapidcheck-dev python3=python3
     groff-base=groff zsh=zsh fish=fish debootstrap=debootstrap lintian=lintian man-db=man
-    systemd=systemd-analyze)
+    systemd=systemd-analyze python3-jsonschema=jsonschema)
 
 # To build KVM's modules with the patches of kernel/: lab/patched_kvm.py.
 kvm_patch_packages=(gcc=gcc make=make patch=patch perl=perl xz-utils=xz dwarves=pahole)
 browser_packages=(chromium=chromium)
+lint_packages=(clang-format-19=clang-format-19 clang-tidy-19=clang-tidy-19 clang-19=clang++-19
+    shellcheck=shellcheck flake8=flake8)
 # The preset dev, and the compilers that the BPF program is tried with: those of Debian 12.
 dev_packages=(clang-19=clang++-19 libclang-rt-19-dev)
 bpf_clang_packages=(clang-14=clang-14 clang-19=clang-19)

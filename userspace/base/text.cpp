@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <clocale>
 #include <cmath>
-#include <cwchar>
 
 #include <fmt/format.h>
+#include <utf8proc.h>
 
 namespace exittop {
 
@@ -19,85 +18,39 @@ constexpr std::string_view ellipsis = "\xe2\x80\xa6";     // U+2026
 constexpr unsigned kept_marks = 2;
 
 struct CodePoint {
-    char32_t value = 0;
+    utf8proc_int32_t value = 0;
     std::size_t bytes = 1;
     bool valid = false;
 };
 
-// What a UTF-8 lead byte announces: bytes of the sequence (0 = no lead byte) and its lowest value.
-struct Lead {
-    std::size_t bytes;
-    char32_t bits;
-    char32_t lowest;
-};
-
-Lead read_lead(unsigned char byte) {
-    if (byte < 0x80) return {1, byte, 0};
-    if (byte >= 0xc2 && byte < 0xe0) return {2, byte & 0x1fU, 0x80};
-    if (byte >= 0xe0 && byte < 0xf0) return {3, byte & 0x0fU, 0x800};
-    if (byte >= 0xf0 && byte < 0xf5) return {4, byte & 0x07U, 0x10000};
-    return {0, 0, 0};
-}
-
 // The first code point of non-empty text; an invalid byte is taken alone.
 CodePoint decode(std::string_view text) {
-    const Lead lead = read_lead(static_cast<unsigned char>(text[0]));
-    if (lead.bytes == 0 || lead.bytes > text.size()) return {};
-    char32_t value = lead.bits;
-    for (const char c : text.substr(1, lead.bytes - 1)) {
-        const auto byte = static_cast<unsigned char>(c);
-        if ((byte & 0xc0) != 0x80) return {};
-        value = (value << 6) | (byte & 0x3fU);
-    }
-    const bool surrogate = value >= 0xd800 && value < 0xe000;
-    if (value < lead.lowest || value > 0x10ffff || surrogate) return {};
-    return {value, lead.bytes, true};
+    CodePoint c;
+    const auto bytes = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                        static_cast<utf8proc_ssize_t>(text.size()), &c.value);
+    if (bytes < 1) return {};
+    return {c.value, static_cast<std::size_t>(bytes), true};
 }
 
-// Characters that show nothing or change how others are shown: Unicode's format characters (Cf),
-// line and paragraph separators, fillers, variation selectors and tags.
-bool is_invisible(char32_t c) {
-    struct Range {
-        char32_t first, last;
-    };
-    static constexpr std::array ranges = {
-        Range{0x00ad, 0x00ad},   Range{0x034f, 0x034f},   Range{0x0600, 0x0605},
-        Range{0x061c, 0x061c},   Range{0x06dd, 0x06dd},   Range{0x070f, 0x070f},
-        Range{0x0890, 0x0891},   Range{0x08e2, 0x08e2},   Range{0x115f, 0x1160},
-        Range{0x17b4, 0x17b5},   Range{0x180b, 0x180f},   Range{0x200b, 0x200f},
-        Range{0x2028, 0x202e},   Range{0x2060, 0x206f},   Range{0x3164, 0x3164},
-        Range{0xfe00, 0xfe0f},   Range{0xfeff, 0xfeff},   Range{0xffa0, 0xffa0},
-        Range{0xfff0, 0xfffb},   Range{0x110bd, 0x110bd}, Range{0x110cd, 0x110cd},
-        Range{0x13430, 0x1345f}, Range{0x1bca0, 0x1bca3}, Range{0x1d173, 0x1d17a},
-        Range{0xe0000, 0xe0fff},
-    };
-    return std::ranges::any_of(ranges, [c](Range r) { return c >= r.first && c <= r.last; });
+// Columns; negative for what shows nothing or changes how others are shown: control and format
+// characters, separators, fillers, variation selectors and tags, and what is not assigned.
+int width_of(utf8proc_int32_t c) {
+    switch (utf8proc_category(c)) {
+        case UTF8PROC_CATEGORY_CN:
+        case UTF8PROC_CATEGORY_CC:
+        case UTF8PROC_CATEGORY_CF:
+        case UTF8PROC_CATEGORY_CS:
+        case UTF8PROC_CATEGORY_ZL:
+        case UTF8PROC_CATEGORY_ZP: return -1;
+        default: return utf8proc_get_property(c)->ignorable ? -1 : utf8proc_charwidth(c);
+    }
 }
 
-// wcwidth() answers for the thread's locale, and the user's may be any: C.UTF-8 is set while an
-// object lives. Where libc has no such locale only ASCII has a width, and the rest is escaped.
-class Utf8Locale {
-public:
-    Utf8Locale() : before_(uselocale(utf8())) {}
-    ~Utf8Locale() { uselocale(before_); }
-    Utf8Locale(const Utf8Locale&) = delete;
-    Utf8Locale& operator=(const Utf8Locale&) = delete;
+std::size_t columns_of(const CodePoint& c) {
+    return c.valid ? static_cast<std::size_t>(std::max(width_of(c.value), 0)) : 1;
+}
 
-    // Columns; negative for what no font may be expected to show.
-    [[nodiscard]] int width(char32_t c) const {
-        if (c < 0x80) return c >= 0x20 && c != 0x7f ? 1 : -1;
-        return utf8() != nullptr ? wcwidth(static_cast<wchar_t>(c)) : -1;
-    }
-
-private:
-    static locale_t utf8() {
-        static const locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
-        return locale;
-    }
-    locale_t before_;
-};
-
-std::string escape(char32_t c) {
+std::string escape(utf8proc_int32_t c) {
     if (c < 0x80) return fmt::format("\\x{:02x}", static_cast<unsigned>(c));
     return fmt::format("<U+{:04X}>", static_cast<unsigned>(c));
 }
@@ -117,13 +70,12 @@ std::string three_digits(double value) {
 }  // namespace
 
 std::string sanitise(std::string_view bytes) {
-    const Utf8Locale locale;
     std::string out;
     out.reserve(bytes.size());
     unsigned marks = kept_marks;  // None is kept before the first character.
     while (!bytes.empty()) {
         const CodePoint c = decode(bytes);
-        const int width = c.valid && !is_invisible(c.value) ? locale.width(c.value) : -1;
+        const int width = c.valid ? width_of(c.value) : -1;
         const bool kept = width > 0 || (width == 0 && marks < kept_marks);
         marks = width == 0 ? marks + 1 : 0;
         if (kept) {
@@ -141,11 +93,10 @@ std::string sanitise(std::string_view bytes, std::size_t columns) {
 }
 
 std::size_t display_width(std::string_view text) {
-    const Utf8Locale locale;
     std::size_t columns = 0;
     while (!text.empty()) {
         const CodePoint c = decode(text);
-        columns += c.valid ? static_cast<std::size_t>(std::max(locale.width(c.value), 0)) : 1;
+        columns += columns_of(c);
         text.remove_prefix(c.bytes);
     }
     return columns;
@@ -154,15 +105,12 @@ std::size_t display_width(std::string_view text) {
 std::string fit(std::string_view text, std::size_t columns) {
     if (display_width(text) <= columns) return std::string(text);
     if (columns == 0) return {};
-    const Utf8Locale locale;
     std::size_t used = 0;
     std::size_t kept = 0;
     while (kept < text.size()) {
         const CodePoint c = decode(text.substr(kept));
-        const auto width = c.valid ? static_cast<std::size_t>(std::max(locale.width(c.value), 0))
-                                   : std::size_t{1};
-        if (used + width > columns - 1) break;
-        used += width;
+        if (used + columns_of(c) > columns - 1) break;
+        used += columns_of(c);
         kept += c.bytes;
     }
     return std::string(text.substr(0, kept)) + std::string(ellipsis);
