@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <ctime>
 #include <optional>
 
 #include <gtest/gtest.h>
@@ -19,13 +18,6 @@ namespace exittop::test {
 constexpr std::uint64_t vcpu_a = 0x1000;
 constexpr std::uint64_t vcpu_b = 0x2000;
 constexpr std::uint32_t svm = 2;
-
-inline std::uint64_t monotonic_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-           static_cast<std::uint64_t>(now.tv_nsec);
-}
 
 class DetachedProgram : public testing::Test {
 protected:

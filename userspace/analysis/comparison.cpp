@@ -15,16 +15,16 @@ namespace exittop {
 
 namespace {
 
-struct ReasonKey {
+struct IsaReasonKey {
     Isa isa;
     GuestLevel level;
     std::uint32_t code;
-    auto operator<=>(const ReasonKey&) const = default;
+    auto operator<=>(const IsaReasonKey&) const = default;
 };
 
 // One repetition with all its VMs together.
 struct Sums {
-    std::map<ReasonKey, ExitStats> by_reason;
+    std::map<IsaReasonKey, ExitStats> by_reason;
     ExitStats total;
     double duration_s = 0.0;
     double guest_s = 0.0;
@@ -61,13 +61,13 @@ double divisor(const Sums& sums, Basis basis) {
 }
 
 // Picks what a cell is about out of a repetition: a reason, or the total.
-const ExitStats* find_stats(const Sums& sums, const ReasonKey* key) {
+const ExitStats* find_stats(const Sums& sums, const IsaReasonKey* key) {
     if (key == nullptr) return &sums.total;
     const auto found = sums.by_reason.find(*key);
     return found == sums.by_reason.end() ? nullptr : &found->second;
 }
 
-Cell make_cell(const RunSums& repeats, const ReasonKey* key, Basis basis) {
+Cell make_cell(const RunSums& repeats, const IsaReasonKey* key, Basis basis) {
     Cell cell;
     ExitStats all;
     std::vector<double> counts;
@@ -112,7 +112,7 @@ Versus against(const Cell& first, const Cell& other) {
     return versus;
 }
 
-void add_cells(ReasonRow& row, const std::vector<RunSums>& runs, const ReasonKey* key,
+void add_cells(ReasonRow& row, const std::vector<RunSums>& runs, const IsaReasonKey* key,
                Basis basis) {
     for (const RunSums& repeats : runs) row.cells.push_back(make_cell(repeats, key, basis));
     for (std::size_t i = 1; i < row.cells.size(); ++i) {
@@ -120,7 +120,7 @@ void add_cells(ReasonRow& row, const std::vector<RunSums>& runs, const ReasonKey
     }
 }
 
-ReasonRow make_row(const std::vector<RunSums>& runs, const ReasonKey& key, Basis basis) {
+ReasonRow make_row(const std::vector<RunSums>& runs, const IsaReasonKey& key, Basis basis) {
     ReasonRow row{key.isa, key.level, key.code, "", "", {}};
     ExitStats named;
     named.code = key.code;
@@ -191,8 +191,8 @@ RunSummary summarise(const Run& run, const RunSums& repeats) {
     return summary;
 }
 
-std::vector<ReasonKey> all_reasons(const std::vector<RunSums>& runs) {
-    std::set<ReasonKey> keys;
+std::vector<IsaReasonKey> all_reasons(const std::vector<RunSums>& runs) {
+    std::set<IsaReasonKey> keys;
     for (const RunSums& repeats : runs) {
         for (const Sums& sums : repeats) {
             for (const auto& [key, stats] : sums.by_reason) {
@@ -214,7 +214,7 @@ Comparison compare_runs(std::span<const Run> runs, Basis basis) {
         for (const Snapshot& snapshot : run.repeats) repeats.push_back(sums_of(snapshot));
         comparison.runs.push_back(summarise(run, repeats));
     }
-    for (const ReasonKey& key : all_reasons(all)) {
+    for (const IsaReasonKey& key : all_reasons(all)) {
         comparison.rows.push_back(make_row(all, key, basis));
     }
     std::ranges::sort(comparison.rows, {}, [](const ReasonRow& row) {

@@ -17,7 +17,6 @@ namespace {
 
 using VmMemory = SeriesMemory::VmMemory;
 
-auto key_of(const ExitStats& stats) { return std::pair(stats.level, stats.code); }
 
 // ---- Whose series these are
 

@@ -59,7 +59,7 @@ struct SeriesOptions {
 struct SeriesMemory {
     struct VmMemory {
         std::string label;
-        std::set<std::pair<GuestLevel, std::uint32_t>> own_series, folded;
+        std::set<ReasonKey> own_series, folded;
         std::uint64_t exit_ns = 0, guest_ns = 0, vmm_ns = 0, halted_ns = 0, untraced = 0;
         std::map<std::uint32_t, std::uint64_t> vcpu_guest_ns;
     };

@@ -14,12 +14,12 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdarg>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <cstdlib>
-#include <ctime>
 #include <exception>
 #include <fstream>
 #include <limits>
@@ -27,7 +27,6 @@
 #include <set>
 #include <sstream>
 #include <string_view>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -250,14 +249,14 @@ KernelFacts kernel_facts(btf* vmlinux) {
         facts.kvm_btf = true;
         facts.reason_passed = arguments == 3;
     }
-    facts.vendor_btf = has(vmlinux, "vcpu_svm", BTF_KIND_STRUCT) ||
-                       has(vmlinux, "vcpu_vmx", BTF_KIND_STRUCT);
-    using Vendor = std::pair<const char*, const char*>;
-    for (const auto& [name, type] : {Vendor{"kvm_amd", "vcpu_svm"}, {"kvm_intel", "vcpu_vmx"}}) {
+    facts.vendor_btf = std::ranges::any_of(isas, [vmlinux](const IsaFacts& isa) {
+        return has(vmlinux, isa.vcpu_type, BTF_KIND_STRUCT);
+    });
+    for (const IsaFacts& isa : isas) {
         if (facts.vendor_btf) break;
-        if (!has(module_btf(name, vmlinux).get(), type, BTF_KIND_STRUCT)) continue;
+        if (!has(module_btf(isa.module, vmlinux).get(), isa.vcpu_type, BTF_KIND_STRUCT)) continue;
         facts.vendor_btf = true;
-        join_vendor_types(facts, name);
+        join_vendor_types(facts, isa.module);
     }
     return facts;
 }
@@ -281,12 +280,6 @@ std::vector<AttachVariant> variants_to_try(const KernelFacts& facts, AttachChoic
     }
     if (choice != AttachChoice::raw) variants.push_back(AttachVariant::classic);
     return variants;
-}
-
-std::uint64_t monotonic_ns() {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return std::uint64_t(now.tv_sec) * 1'000'000'000u + std::uint64_t(now.tv_nsec);
 }
 
 Error kernel_error(const std::string& what, int code) {
@@ -501,16 +494,16 @@ void BpfProgram::State::set_leaves(const KernelFacts& facts) {
     skeleton->rodata->leaf_slots = slot_count();
     // Each VM, of one vCPU at least, has an entry more than it has vCPUs.
     bpf_map__set_max_entries(skeleton->maps.vm_slots, 2 * slot_count());
-    bpf_map__set_max_entries(
-        skeleton->maps.known_reasons,
-        std::uint32_t(exit_reasons(Isa::vmx).size() + exit_reasons(Isa::svm).size()));
+    std::size_t reasons = 0;
+    for (const IsaFacts& isa : isas) reasons += exit_reasons(isa.isa).size();
+    bpf_map__set_max_entries(skeleton->maps.known_reasons, std::uint32_t(reasons));
 }
 
 std::expected<void, Error> BpfProgram::State::fill_known_reasons() {
     const int known = bpf_map__fd(skeleton->maps.known_reasons);
-    for (const Isa isa : {Isa::vmx, Isa::svm}) {
-        for (const ExitReason& reason : exit_reasons(isa)) {
-            const std::uint64_t key = std::uint64_t(isa) << 32 | reason.code;
+    for (const IsaFacts& isa : isas) {
+        for (const ExitReason& reason : exit_reasons(isa.isa)) {
+            const std::uint64_t key = std::uint64_t(isa.isa) << 32 | reason.code;
             const std::uint8_t is_known = 1;
             if (const int code = bpf_map_update_elem(known, &key, &is_known, BPF_ANY)) {
                 return std::unexpected(kernel_error("cannot fill the map of exit reasons", code));
@@ -855,6 +848,11 @@ int BpfProgram::descriptor(const std::string& program) const {
     const bpf_program* found =
         bpf_object__find_program_by_name(state_->skeleton->obj, program.c_str());
     return found != nullptr ? bpf_program__fd(found) : -1;
+}
+
+std::uint64_t monotonic_ns() {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count());
 }
 
 }  // namespace exittop

@@ -37,6 +37,9 @@ struct ProgramFacts {
 };
 
 /// Owns the loaded object, its links and the mapped memory; all of it goes with the value.
+/// The clock that the BPF program reads, CLOCK_MONOTONIC.
+std::uint64_t monotonic_ns();
+
 class BpfProgram {
 public:
     /// Loads for up to `max_vcpus` vCPUs and attaches, by the way that this kernel's BTF asks for.

@@ -27,12 +27,6 @@ constexpr auto kvm_count_age = std::chrono::seconds(10);
 constexpr std::size_t most_of_programs = std::size_t{128} << 20;
 constexpr std::size_t most_in_overview = std::size_t{2} << 20;
 
-/// The clock that the BPF program reads.
-std::uint64_t monotonic_ns() {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(std::chrono::nanoseconds(now).count());
-}
-
 std::uint64_t nanoseconds_of(const timespec& time) {
     return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000u +
            static_cast<std::uint64_t>(time.tv_nsec);

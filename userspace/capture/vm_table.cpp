@@ -106,8 +106,8 @@ Isa isa_of(const vcpu_header& header) { return static_cast<Isa>(header.isa); }
 Paging paging_of(const vcpu_header& header) {
     if (header.paging == EXITTOP_PAGING_SHADOW) return Paging::shadow;
     if (header.paging != EXITTOP_PAGING_TDP) return Paging::unknown;
-    if (isa_of(header) == Isa::vmx) return Paging::ept;
-    return isa_of(header) == Isa::svm ? Paging::npt : Paging::unknown;
+    const IsaFacts* facts = find_isa(isa_of(header));
+    return facts != nullptr ? facts->nested_paging : Paging::unknown;
 }
 
 std::string command_of(const vcpu_identity& who) {
@@ -173,8 +173,6 @@ void for_each_cell(const vcpu_slot& slot, auto use) {
     for (const unsigned block_index : block_indices) __builtin_prefetch(&cell_of(slot, block_index));
     for (const unsigned block_index : block_indices) use(block_index);
 }
-
-auto key_of(const ExitStats& stats) { return std::pair(stats.level, stats.code); }
 
 /// Adds the numbers of a vCPU's n-th reason to the sums of its VM, in no order: the vCPUs of a VM
 /// met their reasons in much the same order, so that most are found at once.

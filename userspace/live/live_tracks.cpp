@@ -32,10 +32,9 @@ double per_second(std::uint64_t count, double seconds) {
 }
 
 ReasonTrack& reason_track(std::vector<ReasonTrack>& reasons, const ExitStats& stats) {
-    const auto key = [](const ExitStats& each) { return std::pair(each.level, each.code); };
-    const auto key_of_track = [&key](const ReasonTrack& track) { return key(track.now); };
-    auto place = std::ranges::lower_bound(reasons, key(stats), {}, key_of_track);
-    if (place == reasons.end() || key_of_track(*place) != key(stats)) {
+    const auto key_of_track = [](const ReasonTrack& track) { return key_of(track.now); };
+    auto place = std::ranges::lower_bound(reasons, key_of(stats), {}, key_of_track);
+    if (place == reasons.end() || key_of_track(*place) != key_of(stats)) {
         ReasonTrack made;
         made.now.code = made.interval.code = made.zero.code = stats.code;
         made.now.level = made.interval.level = made.zero.level = stats.level;
@@ -242,9 +241,7 @@ namespace {
 std::vector<ExitStats> reasons_since(std::vector<ExitStats> now,
                                      const std::vector<ExitStats>& earlier) {
     for (ExitStats& stats : now) {
-        const auto before = std::ranges::find_if(earlier, [&stats](const ExitStats& each) {
-            return each.level == stats.level && each.code == stats.code;
-        });
+        const auto before = std::ranges::find(earlier, key_of(stats), key_of);
         if (before != earlier.end()) stats = exits_since(stats, *before);
     }
     return now;
@@ -271,9 +268,8 @@ Shown shown_reasons(const State& state, const VmTrack& track) {
     }
     std::vector<ExitStats> counted;  // A reason may be newer than the sample: it is in the next.
     for (ExitStats& stats : shown.exits) {
-        const auto found = std::ranges::find_if(track.reasons, [&stats](const ReasonTrack& reason) {
-            return reason.now.level == stats.level && reason.now.code == stats.code;
-        });
+        const auto found = std::ranges::find(
+            track.reasons, key_of(stats), [](const ReasonTrack& each) { return key_of(each.now); });
         if (found == track.reasons.end()) continue;
         counted.push_back(state.cumulative ? exits_since(found->now, found->zero)
                                            : found->interval);

@@ -13,8 +13,6 @@ namespace exittop {
 
 namespace {
 
-auto key_of(const ExitStats& stats) { return std::tuple(stats.level, stats.code); }
-
 bool is_nothing(const ExitStats& stats) {
     return stats.count == 0 && stats.time_ns == 0 && stats.vmm_ns == 0 && stats.halted_ns == 0 &&
            stats.histogram.empty();

@@ -87,18 +87,6 @@ std::string flag_suffix(std::uint32_t flags) {
 
 }  // namespace
 
-std::string isa_name(Isa isa) {
-    switch (isa) {
-        case Isa::vmx:
-            return "vmx";
-        case Isa::svm:
-            return "svm";
-        case Isa::unknown:
-            break;
-    }
-    return fmt::format("{}", static_cast<std::uint32_t>(isa));
-}
-
 std::span<const ExitReason> exit_reasons(Isa isa) {
     switch (isa) {
         case Isa::vmx:

@@ -9,14 +9,9 @@
 #include <string>
 #include <string_view>
 
+#include "model/isa.h"
+
 namespace exittop {
-
-/// Instruction set of hardware virtualisation; values as in the tracepoint's `isa` argument
-/// (KVM_ISA_VMX, KVM_ISA_SVM in arch/x86/kvm/trace.h). Other numbers keep their value.
-enum class Isa : std::uint32_t { unknown = 0, vmx = 1, svm = 2 };
-
-/// "vmx", "svm", or the number.
-std::string isa_name(Isa isa);
 
 /// One exit reason as documented by SDM (VMX basic exit reasons) or APM (SVM exit codes).
 struct ExitReason {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <tuple>
 
 #include <fmt/format.h>
 
@@ -158,7 +157,7 @@ void sort_exits(std::vector<ExitStats>& exits, const Field& by, const FieldConte
         if (ordered(a.key, b.key)) return true;
         if (ordered(b.key, a.key)) return false;
         if (a.stats.count != b.stats.count) return a.stats.count > b.stats.count;
-        return std::tie(a.stats.level, a.stats.code) < std::tie(b.stats.level, b.stats.code);
+        return key_of(a.stats) < key_of(b.stats);
     });
     for (std::size_t i = 0; i < exits.size(); ++i) exits[i] = std::move(keyed[i].stats);
 }

@@ -10,16 +10,6 @@
 
 namespace exittop {
 
-std::string paging_name(Paging paging) {
-    switch (paging) {
-        case Paging::ept: return "ept";
-        case Paging::npt: return "npt";
-        case Paging::shadow: return "shadow";
-        case Paging::unknown: break;
-    }
-    return "unknown";
-}
-
 std::string detail_name(CountDetail detail) {
     switch (detail) {
         case CountDetail::count: return "count";
@@ -202,11 +192,11 @@ void add_to_sums(std::vector<ExitStats>& sums, const ExitStats& stats) {
 }
 
 std::vector<ExitStats> exits_by_reason(const Vm& vm) {
-    std::map<std::pair<GuestLevel, std::uint32_t>, ExitStats> sums;
-    for (const ExitStats& stats : vm.sums) sums.try_emplace({stats.level, stats.code}, stats);
+    std::map<ReasonKey, ExitStats> sums;
+    for (const ExitStats& stats : vm.sums) sums.try_emplace(key_of(stats), stats);
     for (const Vcpu& vcpu : vm.vcpus) {
         for (const ExitStats& stats : vcpu.exits) {
-            const auto [place, is_new] = sums.try_emplace({stats.level, stats.code}, stats);
+            const auto [place, is_new] = sums.try_emplace(key_of(stats), stats);
             if (!is_new) place->second += stats;
         }
     }

@@ -3,6 +3,7 @@
 // thing that outputs see: each of them is a pure function of it.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -14,10 +15,6 @@
 #include "model/histogram.h"
 
 namespace exittop {
-
-/// How guest-physical memory is translated: TDP (EPT on Intel, NPT on AMD) or shadow paging.
-enum class Paging { unknown, ept, npt, shadow };
-std::string paging_name(Paging paging);
 
 /// Which guest ran when it exited: the VM's own (L1) or one nested inside it (L2).
 enum class GuestLevel : std::uint8_t { l1 = 1, l2 = 2 };
@@ -38,10 +35,18 @@ struct ExitStats {
     bool operator==(const ExitStats&) const = default;
 };
 
+/// What tells the reasons of a vCPU apart, and orders them.
+struct ReasonKey {
+    GuestLevel level;
+    std::uint32_t code;
+    auto operator<=>(const ReasonKey&) const = default;
+};
+inline ReasonKey key_of(const ExitStats& stats) { return {stats.level, stats.code}; }
+
 struct Vcpu {
     std::uint32_t id = 0;   ///< KVM's vcpu_id.
     std::uint32_t tid = 0;  ///< Thread that ran it when it was first seen.
-    std::vector<ExitStats> exits;  ///< Ascending by (level, code), no duplicates.
+    std::vector<ExitStats> exits;  ///< Ascending by key_of(), no duplicates.
     std::uint64_t guest_ns = 0;    ///< Time in the guest since it was first seen; 0: not known.
     /// Exits that KVM itself counted in the same time (kvm_vcpu.stat.exits); none: not known.
     std::optional<std::uint64_t> kvm_exits{};

@@ -150,9 +150,7 @@ private:
 };
 
 Isa read_isa(const Row& row) {
-    for (const Isa isa : {Isa::vmx, Isa::svm}) {
-        if (isa_name(isa) == row.at("isa")) return isa;
-    }
+    if (const IsaFacts* facts = find_isa(row.at("isa"))) return facts->isa;
     return static_cast<Isa>(row.number<std::uint32_t>("isa"));
 }
 

@@ -35,7 +35,7 @@ constexpr std::initializer_list<Paging> pagings = {Paging::unknown, Paging::ept,
 // ---- Writing
 
 Json isa_json(Isa isa) {
-    if (isa == Isa::vmx || isa == Isa::svm) return isa_name(isa);
+    if (const IsaFacts* facts = find_isa(isa)) return facts->name;
     return static_cast<std::uint32_t>(isa);
 }
 
@@ -282,10 +282,7 @@ private:
 
 Isa read_isa(const Node& node) {
     if (!node.is_text()) return static_cast<Isa>(node.number<std::uint32_t>());
-    const std::string name = node.text();
-    for (const Isa isa : {Isa::vmx, Isa::svm}) {
-        if (isa_name(isa) == name) return isa;
-    }
+    if (const IsaFacts* facts = find_isa(node.text())) return facts->isa;
     node.fail("must be \"vmx\", \"svm\" or a number");
 }
 
@@ -371,8 +368,7 @@ Vcpu read_vcpu(const Node& node, Snapshot& snapshot) {
     for (const Node& element : exits.elements()) {
         vcpu.exits.push_back(read_exit(element, snapshot));
     }
-    const auto key = [](const ExitStats& stats) { return std::tuple(stats.level, stats.code); };
-    order_unique(vcpu.exits, key, exits, "exit code");
+    order_unique(vcpu.exits, key_of, exits, "exit code");
     return vcpu;
 }
 

@@ -25,7 +25,10 @@ constexpr std::size_t longest_term = 40;  ///< Columns of an unknown name that a
 constexpr std::string_view arrow = "-> ";
 
 std::vector<Isa> isas_of(const ReasonQuery& query) {
-    return query.isa ? std::vector{*query.isa} : std::vector{Isa::vmx, Isa::svm};
+    if (query.isa) return {*query.isa};
+    std::vector<Isa> all;
+    for (const IsaFacts& facts : isas) all.push_back(facts.isa);
+    return all;
 }
 
 ReasonRows all_rows(const std::vector<Isa>& isas) {
@@ -175,15 +178,11 @@ std::string draw_reason(const ExitReason& reason, const ReasonLayout& layout, Co
     return out;
 }
 
-std::string_view vendor(Isa isa) {
-    return isa == Isa::vmx ? "VMX (Intel)" : "SVM (AMD)";
-}
-
-std::string draw_section(const ReasonRows& rows, std::size_t width, Color color) {
+std::string draw_section(const IsaFacts& isa, const ReasonRows& rows, std::size_t width,
+                         Color color) {
     const ReasonLayout layout = layout_for(rows, width);
     const auto count = print_number_of(rows.size(), "exit reason");
-    std::string out =
-        strong(fmt::format("{}: {}", vendor(rows.front()->isa), count), color) + '\n';
+    std::string out = strong(fmt::format("{}: {}", isa.title, count), color) + '\n';
     for (const ExitReason* reason : rows) out += draw_reason(*reason, layout, color);
     return out;
 }
@@ -205,13 +204,14 @@ std::expected<ReasonRows, Error> select_reasons(const ReasonQuery& query) {
 std::string reasons_table(const ReasonRows& rows, std::size_t width, Color color) {
     width = std::max(width, narrowest_width);
     std::string out;
-    for (const Isa isa : {Isa::vmx, Isa::svm}) {
+    for (const IsaFacts& facts : isas) {
         ReasonRows section;
-        std::ranges::copy_if(rows, std::back_inserter(section),
-                             [isa](const ExitReason* reason) { return reason->isa == isa; });
+        std::ranges::copy_if(
+            rows, std::back_inserter(section),
+            [&facts](const ExitReason* reason) { return reason->isa == facts.isa; });
         if (section.empty()) continue;
         if (!out.empty()) out += '\n';
-        out += draw_section(section, width, color);
+        out += draw_section(facts, section, width, color);
     }
     return out;
 }

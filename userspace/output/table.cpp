@@ -266,11 +266,12 @@ std::string lost_lines(const Lost& lost, Color color) {
 
 namespace {
 
-/// What KVM counts without tracing it. AMD: its fast path traced nothing before Linux 6.10.
+/// What KVM counts without tracing it.
 const char* untraced_kinds(const std::vector<Vm>& vms) {
-    const bool vmx = std::ranges::any_of(vms, [](const Vm& vm) { return vm.isa == Isa::vmx; });
-    return vmx ? "invalid guest state that it emulates, failed entries"
-               : "its fast path, failed entries";
+    for (const Vm& vm : vms) {
+        if (const IsaFacts* facts = find_isa(vm.isa)) return facts->untraced;
+    }
+    return "which ones is not known";
 }
 
 }  // namespace

@@ -51,11 +51,11 @@ fs::path Host::module(const std::string& name) const { return root_ / "sys/modul
 bool Host::has_kvm() const { return is_there(module("kvm")); }
 
 std::optional<std::string> Host::vendor_module() const {
-    for (const char* name : {"kvm_intel", "kvm_amd"}) {
-        if (!is_there(module(name))) continue;
+    for (const IsaFacts& isa : isas) {
+        if (!is_there(module(isa.module))) continue;
         // A module that is still being loaded is "coming"; one that is built in has no state.
-        const auto state = read_line(module(name) / "initstate");
-        if (!state || *state == "live") return name;
+        const auto state = read_line(module(isa.module) / "initstate");
+        if (!state || *state == "live") return isa.module;
     }
     return std::nullopt;
 }
@@ -63,7 +63,7 @@ std::optional<std::string> Host::vendor_module() const {
 std::vector<std::string> Host::other_vendors() const {
     std::vector<std::string> names = names_in(root_ / "sys/module");
     std::erase_if(names, [](const std::string& name) {
-        return !name.starts_with("kvm_") || name == "kvm_intel" || name == "kvm_amd";
+        return !name.starts_with("kvm_") || find_isa_of_module(name) != nullptr;
     });
     return names;
 }
@@ -166,7 +166,9 @@ HostFacts Host::facts() const {
         break;
     }
 
-    for (const std::string name : {"kvm", "kvm_amd", "kvm_intel"}) {
+    std::vector<std::string> modules = {"kvm"};
+    for (const IsaFacts& isa : isas) modules.emplace_back(isa.module);
+    for (const std::string& name : modules) {
         const fs::path folder = module(name) / "parameters";
         for (const std::string& parameter : names_in(folder)) {
             if (const auto value = read_line(folder / parameter)) {
@@ -175,14 +177,11 @@ HostFacts Host::facts() const {
         }
     }
 
-    const auto vendor = vendor_module();
-    if (vendor == "kvm_intel") {
-        facts.isa = Isa::vmx;
-        facts.paging = is_on(facts.parameters, "kvm_intel.ept") ? Paging::ept : Paging::shadow;
-    } else if (vendor == "kvm_amd") {
-        facts.isa = Isa::svm;
-        facts.paging = is_on(facts.parameters, "kvm_amd.npt") ? Paging::npt : Paging::shadow;
-    }
+    const IsaFacts* isa = find_isa_of_module(vendor_module().value_or(""));
+    if (isa == nullptr) return facts;
+    facts.isa = isa->isa;
+    const bool is_nested = is_on(facts.parameters, nested_paging_parameter(*isa));
+    facts.paging = is_nested ? isa->nested_paging : Paging::shadow;
     return facts;
 }
 

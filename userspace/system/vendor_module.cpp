@@ -108,7 +108,7 @@ VendorModule::VendorModule(const Host& host, std::string name, ModuleTools tools
     : host_(&host),
       tools_(std::move(tools)),
       name_(std::move(name)),
-      paging_(name_ == "kvm_intel" ? "ept" : "npt") {
+      paging_(paging_name(find_isa_of_module(name_)->nested_paging)) {
     found_ = parameters();
     by_hand_ = fmt::format("{} has to be loaded as it was by hand: rmmod {}; {}", name_, name_,
                            command_line());
