@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "commands/dump.h"
+#include "commands/selection.h"
 #include "commands/waiting.h"
 #include "model/delta.h"
 #include "output/batch_format.h"
@@ -22,8 +22,8 @@ using Clock = std::chrono::steady_clock;
 
 class Batch {
 public:
-    Batch(const Host& host, const Options& options, const TableOptions& table)
-        : options_(options), table_(table), waiting_(host, options) {}
+    Batch(const Host& host, const LiveOptions& options, const TableOptions& table)
+        : options_(options), table_(table), waiting_(host, options.counting) {}
 
     std::expected<int, Error> run() {
         while (!is_done()) {
@@ -56,7 +56,7 @@ private:
         Snapshot now = collector.snapshot();
         Delta delta = now - before_;
         before_ = std::move(now);
-        keep_wanted(delta.interval, options_);
+        keep_wanted(delta.interval, options_.vms);
         const bool is_first = printed_++ == 0;
         *next_ += options_.delay;
         // After a suspend, one long interval rather than many empty ones.
@@ -64,7 +64,7 @@ private:
         return write_stdout(batch_text(delta.interval, options_.format, table_, is_first));
     }
 
-    const Options& options_;
+    const LiveOptions& options_;
     const TableOptions& table_;
     Signals signals_;
     DeferredCollector waiting_;
@@ -75,7 +75,7 @@ private:
 
 }  // namespace
 
-std::expected<int, Error> run_batch(const Host& host, const Options& options,
+std::expected<int, Error> run_batch(const Host& host, const LiveOptions& options,
                                     const TableOptions& table) {
     return Batch(host, options, table).run();
 }

@@ -13,7 +13,7 @@ namespace exittop {
 
 /// Prints an interval every options.delay, options.iterations of them or until a signal; an
 /// interval that a signal cuts short is not printed. Fails as soon as nobody reads stdout any more.
-std::expected<int, Error> run_batch(const Host& host, const Options& options,
+std::expected<int, Error> run_batch(const Host& host, const LiveOptions& options,
                                     const TableOptions& table);
 
 }  // namespace exittop

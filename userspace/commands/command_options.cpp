@@ -5,12 +5,17 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/text.h"
 #include "commands/option_values.h"
@@ -43,7 +48,8 @@ constexpr std::array details = {Choice{"count", CountDetail::count},
 constexpr std::array color_modes = {Choice{"auto", ColorMode::automatic},
                                     Choice{"always", ColorMode::always},
                                     Choice{"never", ColorMode::never}};
-constexpr std::array isas = {Choice{"vmx", Isa::vmx}, Choice{"svm", Isa::svm}};
+constexpr std::array isa_choices = {Choice{isas[0].name, isas[0].isa},
+                                    Choice{isas[1].name, isas[1].isa}};
 
 // Options whose values may begin with a dash ("--duration -1"): the library would take the value
 // for an option, and its message would not be about the value.
@@ -115,38 +121,208 @@ private:
 // One subcommand's command line: the options it has, and where their values go.
 class CommandLine {
 public:
-    CommandLine(const CommandText& text, Options& options)
-        : app_(text.summary), options_(options) {
+    CommandLine(const CommandText& text, Options& options) : app_(text.summary) {
         app_.formatter(std::make_shared<HelpFormat>(text.usage));
         app_.set_help_flag("-h,--help", "Print this help.");
         app_.footer(text.examples);
         app_.allow_extras();  // What is too much is reported by parse_subcommand().
-        options_.command = text.command;
-        add("--color", "auto|always|never", "auto: on terminals, unless NO_COLOR is set.",
-            [this](const std::string& typed) {
-                options_.color = choose(color_modes, "--color", typed);
-            });
-        switch (text.command) {
-            case Subcommand::live: add_live(); break;
-            case Subcommand::dump: add_dump(); break;
-            case Subcommand::export_metrics: add_export(); break;
-            case Subcommand::check:
-                add_duration();
-                add_attach();
-                break;
-            case Subcommand::leaves: add_leaves(); break;
-            case Subcommand::reasons: add_reasons(); break;
-            case Subcommand::record: add_record(); break;
-            case Subcommand::compare: add_compare(); break;
-            case Subcommand::import: add_import(); break;
-            case Subcommand::experiment: add_experiment(); break;
-            case Subcommand::lab: break;
-        }
+        add_choice("--color", "auto: on terminals, unless NO_COLOR is set.", color_modes,
+                   options.color);
+        std::visit([&](auto& command) { add_command(command, options.debug); }, options.command);
     }
 
     CLI::App& app() { return app_; }
 
 private:
+    void add_command(LiveOptions& live, bool& debug) {
+        add("-d,--delay", "TIME", "Time between refreshes, or of an interval (1s).",
+            [&live](const std::string& typed) { live.delay = delay_value(typed); });
+        add("-n,--iterations", "N", "Stop after N intervals.", [&live](const std::string& typed) {
+            live.iterations = whole_number("--iterations", typed, UINT32_MAX);
+        });
+        app_.add_flag("-b,--batch", live.batch, "Print intervals, even on a terminal.");
+        add_detail(live.counting.detail, "histogram");
+        add_format(live.format);
+        add_sort(live.sort);
+        add_selection(live.vms);
+        add_counting(live.counting, debug);
+        add("--baseline", "RUN", "Show ratios to this recorded run.",
+            [&live](const std::string& typed) {
+                if (typed.empty()) throw UsageError{"--baseline needs the name of a run"};
+                live.baseline = typed;
+            });
+        app_.add_flag("--ascii", live.ascii, "Draw with ASCII characters only.");
+    }
+
+    void add_command(DumpOptions& dump, bool& debug) {
+        add_duration(dump.work.duration);
+        add_detail(dump.counting.detail, "histogram");
+        add_printing(dump);
+        add_selection(dump.vms);
+        add_counting(dump.counting, debug);
+    }
+
+    void add_command(LeavesOptions& leaves, bool& debug) {
+        add("--layout", "2020|2021|2022", "What each leaf means (2021).",
+            [&leaves](const std::string& typed) { leaves.layout = choose_layout(typed); });
+        add_duration(leaves.dump.work.duration);
+        add_printing(leaves.dump);
+        add_selection(leaves.dump.vms, "Which VMs may read, by name: 'web*'; '*' for all.");
+        add_counting(leaves.dump.counting, debug);
+    }
+
+    void add_command(RecordOptions& record, bool& debug) {
+        add_run_file(record.file);
+        add_duration(record.work.duration);
+        add_repeat(record.repeats);
+        add_selection(record.vms);
+        add_counting(record.counting, debug);
+    }
+
+    void add_command(CompareOptions& compare, bool&) {
+        add_comparison(compare.comparison);
+        app_.add_flag("--strict", compare.strict, "Fail if runs are hard to compare.");
+    }
+
+    void add_command(ImportOptions& import, bool&) {
+        add_run_file(import.file);
+        add_text("--column", "NAME", "The column to read, if there are several.", import.column);
+        add_choice("--isa", "Whose reason numbers they are (vmx).", isa_choices,
+                   import.isa);
+    }
+
+    void add_command(ExperimentOptions& experiment, bool& debug) {
+        app_.add_flag("-y,--yes", experiment.yes, "Do not ask before it starts.");
+        add_repeat(experiment.repeats);
+        add_text("--keep", "DIR", "Keep both runs as files in this folder.", experiment.keep);
+        add_comparison(experiment.comparison);
+        add_attach(experiment.counting, debug);
+    }
+
+    void add_command(ExportOptions& exported, bool& debug) {
+        add("--textfile", "FILE.prom|-", "The file to write; -: print to stdout.",
+            [&exported](const std::string& typed) { exported.textfile = textfile_value(typed); });
+        add("--interval", "TIME", "Time between updates (15s).",
+            [&exported](const std::string& typed) { exported.interval = interval_value(typed); });
+        add_duration(exported.duration, "Count this long, write once, and end.");
+        add("--top-reasons", "K", "Series per VM; the rest is in \"other\" (20).",
+            [&exported](const std::string& typed) {
+                exported.top_reasons = whole_number("--top-reasons", typed, most_reasons);
+            });
+        add_detail(exported.counting.detail, "time");
+        app_.add_flag("--histograms", exported.histograms,
+                      "Also the distributions of times: --detail histogram.");
+        app_.add_flag("--per-vcpu", exported.per_vcpu, "Also by vCPU.");
+        app_.add_flag("--measure", exported.measure, "Let the kernel measure the BPF programs.");
+        add_selection(exported.vms);
+        add_counting(exported.counting, debug);
+    }
+
+    void add_command(CheckOptions& check, bool& debug) {
+        add_duration(check.duration);
+        add_attach(check.counting, debug);
+    }
+
+    void add_command(ReasonsOptions& reasons, bool&) {
+        add_text("NAME|NUMBER", "", "Its name or number (0x for hex); none: all.", reasons.reason);
+        add("--isa", "vmx|svm", "Only Intel's or only AMD's reasons.",
+            [&reasons](const std::string& typed) {
+                reasons.isa = choose(isa_choices, "--isa", typed);
+            });
+        add_choice("--format", "Output format (table).", reason_formats, reasons.format);
+    }
+
+    void add_command(LabOptions&, bool&) {}
+
+    // Parts that several commands have.
+
+    void add_duration(std::optional<std::chrono::nanoseconds>& duration,
+                      const char* help = "How long to count: 500ms, 5s, 2m, 1h, or seconds.") {
+        add("--duration", "TIME", help, [&duration](const std::string& typed) {
+            duration = duration_value("--duration", typed);
+        });
+    }
+
+    void add_repeat(std::uint32_t& repeats) {
+        add("--repeat", "N", "Number of repetitions (1).", [&repeats](const std::string& typed) {
+            repeats = whole_number("--repeat", typed, most_repeats);
+        });
+    }
+
+    void add_run_file(RunFileOptions& file) {
+        add_text("-o,--output", "RUN", "The run file to write.", file.path);
+        app_.add_flag("--force", file.force, "Replace an existing file.");
+        add_text("--label", "NAME", "Name of the run (the file's name).", file.label);
+        add_text("--note", "TEXT", "A remark, stored with the run.", file.note);
+    }
+
+    void add_comparison(ComparisonOptions& comparison) {
+        add_choice("--format", "Output format (table).", report_formats, comparison.format);
+        add_choice("--normalize", "Compare rates or shares instead of counts.", bases,
+                   comparison.normalize);
+        app_.add_flag("--explain", comparison.explain, "Add the cause of each reason.");
+        add("--html", "FILE", "Also write a page with charts.",
+            [&comparison](const std::string& typed) {
+                if (typed.empty()) throw UsageError{"--html needs the name of a file"};
+                comparison.html = typed;
+            });
+        app_.add_flag("--force", comparison.force, "Replace an existing page.");
+    }
+
+    void add_printing(DumpOptions& dump) {
+        app_.add_flag("--histogram", dump.histogram, "Also print distributions of times.");
+        app_.add_flag("--per-vcpu", dump.per_vcpu, "Split by vCPU.");
+        add_format(dump.format);
+        add_sort(dump.sort);
+    }
+
+    void add_format(Format& format) {
+        add_choice("--format", "Output format (table).", formats, format);
+    }
+
+    void add_sort(std::string& sort) {
+        add("--sort", "FIELD", "count (default), time, mean, max, p99, name, ...",
+            [&sort](const std::string& typed) { sort = choose_sort(typed); });
+    }
+
+    void add_detail(CountDetail& detail, std::string_view unless_told) {
+        add("--detail", "count|time|histogram",
+            fmt::format("What to count ({}); less adds less overhead.", unless_told).c_str(),
+            [&detail](const std::string& typed) { detail = choose(details, "--detail", typed); });
+    }
+
+    void add_selection(Selection& vms,
+                       const char* vm_help = "Only VMs whose name matches: 'web*'.") {
+        add("-p,--pid", "PID", "Only VMs of this process.", [&vms](const std::string& typed) {
+            constexpr std::uint32_t largest_pid = 1U << 22;  // PID_MAX_LIMIT
+            vms.pid = whole_number("--pid", typed, largest_pid);
+        });
+        add("--uid", "UID", "Only VMs whose VMM runs as this user, by number.",
+            [&vms](const std::string& typed) { vms.uid = uid_value(typed); });
+        add("--vm", "GLOB", vm_help, [&vms](const std::string& typed) {
+            if (typed.empty()) throw UsageError{"--vm needs a pattern; '*' matches all VMs"};
+            vms.vm_glob = typed;
+        });
+    }
+
+    void add_counting(CountingOptions& counting, bool& debug) {
+        app_.add_flag("--no-wait", counting.no_wait,
+                      "Fail without kvm_intel or kvm_amd; do not wait.");
+        add_attach(counting, debug);
+    }
+
+    void add_attach(CountingOptions& counting, bool& debug) {
+        add_choice("--attach", "Tracepoints; auto: by the kernel's BTF.", attach_choices,
+                   counting.attach);
+        add("--max-vcpus", "N", "vCPUs to reserve memory for, 8 KiB each (4096).",
+            [&counting](const std::string& typed) {
+                counting.max_vcpus = whole_number("--max-vcpus", typed, EXITTOP_MAX_SLOTS);
+            });
+        app_.add_flag("--debug", debug, "Print libbpf's and the verifier's log.");
+    }
+
+    // Kinds of options.
+
     template <typename Store>
     void add(const char* names, const char* value, const char* help, Store store) {
         app_.add_option_function<std::string>(names, store, help)
@@ -155,199 +331,22 @@ private:
             ->allow_extra_args(false);
     }
 
-    void add_attach() {
-        add("--attach", "auto|raw|classic", "Tracepoints; auto: by the kernel's BTF.",
-            [this](const std::string& typed) {
-                options_.attach = choose(attach_choices, "--attach", typed);
+    void add_text(const char* names, const char* value, const char* help, std::string& text) {
+        add(names, value, help, [&text](const std::string& typed) { text = typed; });
+    }
+
+    template <typename T, std::size_t size>
+    void add_choice(const char* name, const char* help,
+                    const std::array<Choice<T>, size>& choices, T& chosen) {
+        std::vector<std::string_view> words;
+        for (const Choice<T>& choice : choices) words.push_back(choice.word);
+        add(name, fmt::format("{}", fmt::join(words, "|")).c_str(), help,
+            [&chosen, &choices, name](const std::string& typed) {
+                chosen = choose(choices, name, typed);
             });
-        add("--max-vcpus", "N", "vCPUs to make room for, 8 KiB each (4096).",
-            [this](const std::string& typed) {
-                options_.max_vcpus = whole_number("--max-vcpus", typed, EXITTOP_MAX_SLOTS);
-            });
-        app_.add_flag("--debug", options_.debug, "Print libbpf's and the verifier's log.");
-    }
-
-    void add_live() {
-        add("-d,--delay", "TIME", "From one refresh or interval to the next (1s).",
-            [this](const std::string& typed) { options_.delay = delay_value(typed); });
-        add("-n,--iterations", "N", "End after so many.", [this](const std::string& typed) {
-            options_.iterations = whole_number("--iterations", typed, UINT32_MAX);
-        });
-        app_.add_flag("-b,--batch", options_.batch, "Print, interval by interval.");
-        add_detail("histogram");
-        add_counting();
-        add("--baseline", "RUN", "Show ratios to this recorded run.",
-            [this](const std::string& typed) {
-                if (typed.empty()) throw UsageError{"--baseline needs the name of a run"};
-                options_.baseline = typed;
-            });
-        app_.add_flag("--ascii", options_.ascii, "Draw with ASCII characters alone.");
-    }
-
-    void add_duration() {
-        add("--duration", "TIME", "How long to count: 500ms, 5s, 2m, 1h, or seconds.",
-            [this](const std::string& typed) {
-                options_.duration = duration_value("--duration", typed);
-            });
-    }
-
-    void add_repeat() {
-        add("--repeat", "N", "Do it so many times (1).", [this](const std::string& typed) {
-            options_.repeats = whole_number("--repeat", typed, most_repeats);
-        });
-    }
-
-    // What all commands that write a run file have.
-    void add_run_file() {
-        add("-o,--output", "RUN", "The run file to write.",
-            [this](const std::string& typed) { options_.output = typed; });
-        app_.add_flag("--force", options_.force, "Replace a file that is there.");
-        add("--label", "NAME", "What the run is called (the file's name).",
-            [this](const std::string& typed) { options_.label = typed; });
-        add("--note", "TEXT", "What there is to say of it.",
-            [this](const std::string& typed) { options_.note = typed; });
-    }
-
-    void add_record() {
-        add_run_file();
-        add_duration();
-        add_repeat();
-        add_selection();
-    }
-
-    // How a comparison is made and printed.
-    void add_comparing() {
-        add("--format", "table|markdown|csv|json", "How to print (table).",
-            [this](const std::string& typed) {
-                options_.report_format = choose(report_formats, "--format", typed);
-            });
-        add("--normalize", "none|time|count|guest-time",
-            "Compare rates or shares instead of counts.",
-            [this](const std::string& typed) {
-                options_.normalize = choose(bases, "--normalize", typed);
-            });
-        app_.add_flag("--explain", options_.explain, "Say of each reason what causes it.");
-        add("--html", "FILE", "Also write a page with charts.", [this](const std::string& typed) {
-            if (typed.empty()) throw UsageError{"--html needs the name of a file"};
-            options_.html = typed;
-        });
-        app_.add_flag("--force", options_.force, "Replace the page if it is there.");
-    }
-
-    void add_compare() {
-        add_comparing();
-        app_.add_flag("--strict", options_.strict, "Fail where runs are not comparable.");
-    }
-
-    void add_import() {
-        add_run_file();
-        add("--column", "NAME", "Of several columns of counts, the one to read.",
-            [this](const std::string& typed) { options_.column = typed; });
-        add("--isa", "vmx|svm", "Whose reason numbers they are (vmx).",
-            [this](const std::string& typed) {
-                options_.import_isa = choose(isas, "--isa", typed);
-            });
-    }
-
-    void add_experiment() {
-        app_.add_flag("-y,--yes", options_.yes, "Do not ask before it begins.");
-        add_repeat();
-        add("--keep", "DIR", "Keep both runs as files there.",
-            [this](const std::string& typed) { options_.output = typed; });
-        add_comparing();
-        add_attach();
-    }
-
-    void add_dump() {
-        add_duration();
-        // Leaves have to tell times.
-        if (options_.command != Subcommand::leaves) add_detail("histogram");
-        app_.add_flag("--histogram", options_.histogram, "Also print distributions of times.");
-        app_.add_flag("--per-vcpu", options_.per_vcpu, "Split by vCPU.");
-        add_counting();
-    }
-
-    void add_export() {
-        add("--textfile", "FILE.prom|-", "The file to write; -: print to stdout.",
-            [this](const std::string& typed) { options_.textfile = textfile_value(typed); });
-        add("--interval", "TIME", "From one update to the next (15s).",
-            [this](const std::string& typed) { options_.interval = interval_value(typed); });
-        add("--duration", "TIME", "Count so long, write once, and end.",
-            [this](const std::string& typed) {
-                options_.duration = duration_value("--duration", typed);
-            });
-        add("--top-reasons", "K", "Series per VM; the others sum up as \"other\" (20).",
-            [this](const std::string& typed) {
-                options_.top_reasons = whole_number("--top-reasons", typed, most_reasons);
-            });
-        options_.detail = CountDetail::time;
-        add_detail("time");
-        app_.add_flag("--histograms", options_.histograms,
-                      "Also the distributions of times: --detail histogram.");
-        app_.add_flag("--per-vcpu", options_.per_vcpu, "Also by vCPU.");
-        app_.add_flag("--measure", options_.measure,
-                      "Let the kernel measure the BPF programs.");
-        add_selection();
-    }
-
-    void add_detail(std::string_view unless_told) {
-        add("--detail", "count|time|histogram",
-            fmt::format("How much to count ({}); less costs less.", unless_told).c_str(),
-            [this](const std::string& typed) {
-                options_.detail = choose(details, "--detail", typed);
-            });
-    }
-
-    void add_leaves() {
-        add("--layout", "2020|2021|2022", "What each leaf means (2021).",
-            [this](const std::string& typed) { options_.layout = choose_layout(typed); });
-        add_dump();
-    }
-
-    // What all commands that count and print have.
-    void add_counting() {
-        add("--format", "table|json|csv", "How to print (table).",
-            [this](const std::string& typed) {
-                options_.format = choose(formats, "--format", typed);
-            });
-        add("--sort", "FIELD", "count (default), time, mean, max, p99, name, ...",
-            [this](const std::string& typed) { options_.sort = choose_sort(typed); });
-        add_selection();
-    }
-
-    // Which VMs, and how they are counted.
-    void add_selection() {
-        add("-p,--pid", "PID", "Only VMs of this process.", [this](const std::string& typed) {
-            constexpr std::uint32_t largest_pid = 1U << 22;  // PID_MAX_LIMIT
-            options_.pid = whole_number("--pid", typed, largest_pid);
-        });
-        add("--uid", "UID", "Only VMs whose VMM runs as this user, by number.",
-            [this](const std::string& typed) { options_.uid = uid_value(typed); });
-        add("--vm", "GLOB",
-            options_.command == Subcommand::leaves
-                ? "Which VMs may read, by name: 'web*'; '*' for all."
-                : "Only VMs whose name matches: 'web*'.",
-            [this](const std::string& typed) {
-                if (typed.empty()) throw UsageError{"--vm needs a pattern; '*' matches all VMs"};
-                options_.vm_glob = typed;
-            });
-        app_.add_flag("--no-wait", options_.no_wait,
-                      "Fail, not wait, without kvm_intel or kvm_amd.");
-        add_attach();
-    }
-
-    void add_reasons() {
-        add("NAME|NUMBER", "", "Its name or number (0x for hex); none: all.",
-            [this](const std::string& typed) { options_.reason = typed; });
-        add("--isa", "vmx|svm", "Only Intel's or only AMD's reasons.",
-            [this](const std::string& typed) { options_.isa = choose(isas, "--isa", typed); });
-        add("--format", "table|csv", "How to print (table).", [this](const std::string& typed) {
-            options_.format = choose(reason_formats, "--format", typed);
-        });
     }
 
     CLI::App app_;
-    Options& options_;
 };
 
 // The library's "--duration: 1 required TIME missing" in plain words, others as they are.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the help says of each command, its examples included.
+// All commands, and what the help says of each, its examples included.
 #pragma once
 
 #include <span>
@@ -10,7 +10,7 @@
 namespace exittop {
 
 struct CommandText {
-    Subcommand command;
+    CommandOptions (*options)();  ///< The command's options as they are unless told.
     const char* name;
     const char* summary;
     const char* usage;

@@ -11,6 +11,9 @@
 #include <cstring>
 #include <expected>
 #include <filesystem>
+#include <string>
+#include <variant>
+#include <vector>
 
 #include "capture/bpf_program.h"
 #include "capture/collector.h"
@@ -21,6 +24,7 @@
 #include "commands/export.h"
 #include "commands/live.h"
 #include "commands/record.h"
+#include "commands/selection.h"
 #include "output/compare.h"
 #include "output/csv.h"
 #include "output/html/report_page.h"
@@ -41,28 +45,26 @@ std::size_t terminal_width() {
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-Color color_of(const Options& options) {
+Color color_of(ColorMode mode) {
     const char* no_color = std::getenv("NO_COLOR");
-    return wants_color(options.color, isatty(STDOUT_FILENO) == 1, no_color && *no_color)
-               ? Color::on
-               : Color::off;
+    return wants_color(mode, isatty(STDOUT_FILENO) == 1, no_color && *no_color) ? Color::on
+                                                                                : Color::off;
 }
 
-TableOptions table_options(const Options& options) {
-    return {.sort = find_field(options.sort),
-            .histogram = options.histogram,
-            .per_vcpu = options.per_vcpu,
-            .width = terminal_width(),
-            .color = color_of(options)};
+TableOptions table_options(ColorMode mode, const std::string& sort = "count") {
+    return {.sort = find_field(sort), .width = terminal_width(), .color = color_of(mode)};
 }
 
-std::string print(const Snapshot& snapshot, const Options& options) {
+std::string print(const Snapshot& snapshot, const DumpOptions& options, ColorMode mode) {
+    TableOptions table = table_options(mode, options.sort);
     switch (options.format) {
         case Format::json: return to_json(snapshot);
         case Format::csv: return to_csv(snapshot, options.per_vcpu);
         case Format::table: break;
     }
-    return dump_table(snapshot, table_options(options));
+    table.histogram = options.histogram;
+    table.per_vcpu = options.per_vcpu;
+    return dump_table(snapshot, table);
 }
 
 /// The status of a command whose result is a text.
@@ -72,55 +74,93 @@ CommandResult finish(const std::string& text, int status = 0) {
 }
 
 /// Whether this host lets exittop count what is asked for.
-std::expected<void, Error> require_counting(const Host& host, const Options& options) {
-    if (options.pid && !host.has_process(*options.pid)) {
+std::expected<void, Error> require_counting(const Host& host, const Selection& vms) {
+    if (vms.pid && !host.has_process(*vms.pid)) {
         return std::unexpected(
-            Error{ExitStatus::failed, fmt::format("no process has the pid {}", *options.pid)});
+            Error{ExitStatus::failed, fmt::format("no process has the pid {}", *vms.pid)});
     }
     return require_host(host);
 }
 
-/// The live view on a terminal, else the batch.
-CommandResult run_live_or_batch(const Options& options) {
+/// Runs one command; a member function for each.
+class Runner {
+public:
+    explicit Runner(const Options& options) : color_(options.color), debug_(options.debug) {}
+
+    /// The live view on a terminal, else the batch.
+    CommandResult operator()(const LiveOptions& options) const;
+    CommandResult operator()(const DumpOptions& options) const;
+    CommandResult operator()(const LeavesOptions& options) const;
+    CommandResult operator()(const RecordOptions& options) const;
+    CommandResult operator()(const CompareOptions& options) const;
+    CommandResult operator()(const ImportOptions& options) const;
+    CommandResult operator()(const ExperimentOptions& options) const;
+    CommandResult operator()(const ExportOptions& options) const;
+    CommandResult operator()(const CheckOptions& options) const;
+    CommandResult operator()(const ReasonsOptions& options) const;
+    /// The emulated hosts are Python: the process becomes that of the lab.
+    CommandResult operator()(const LabOptions& options) const;
+
+private:
+    ColorMode color_;
+    bool debug_;
+};
+
+CommandResult Runner::operator()(const LiveOptions& options) const {
     const Host host;
-    if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
+    if (auto able = require_counting(host, options.vms); !able) {
+        return std::unexpected(able.error());
+    }
     if (!options.batch && isatty(STDOUT_FILENO) == 1) {
-        if (options.debug && isatty(STDERR_FILENO) == 1) {
+        if (debug_ && isatty(STDERR_FILENO) == 1) {
             return std::unexpected(Error{ExitStatus::usage,
                                          "--debug would write into the live view: send its log "
                                          "elsewhere (2>FILE), or use --batch"});
         }
-        return run_live(host, options);
+        return run_live(host, options, color_);
     }
     if (!options.baseline.empty()) {
         return std::unexpected(Error{ExitStatus::usage,
                                      "--baseline is for the live view, and stdout is no terminal"});
     }
-    return run_batch(host, options, table_options(options));
+    return run_batch(host, options, table_options(color_, options.sort));
 }
 
-CommandResult run_dump(const Options& options) {
+CommandResult Runner::operator()(const DumpOptions& options) const {
     const Host host;
-    if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
-
-    auto counted = count_exits(host, options);
+    if (auto able = require_counting(host, options.vms); !able) {
+        return std::unexpected(able.error());
+    }
+    auto counted = count_exits(host, options.counting, options.work);
     if (!counted) return std::unexpected(counted.error());
-    // VMs that may read come when they come.
-    if (options.command == Subcommand::leaves) {
-        keep_wanted(counted->snapshot, options);
-    } else if (auto kept = require_wanted(counted->snapshot, options); !kept) {
+    if (auto kept = require_wanted(counted->snapshot, options.vms); !kept) {
         return std::unexpected(kept.error());
     }
-    return finish(print(counted->snapshot, options), counted->workload_status);
+    return finish(print(counted->snapshot, options, color_), counted->workload_status);
 }
 
-CommandResult run_exporter(const Options& options) {
+CommandResult Runner::operator()(const LeavesOptions& options) const {
     const Host host;
-    if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
+    const DumpOptions& dump = options.dump;
+    if (auto able = require_counting(host, dump.vms); !able) return std::unexpected(able.error());
+    const auto may_read = [&dump](const Vm& vm) { return matches(vm, dump.vms); };
+    auto counted =
+        count_exits(host, dump.counting, dump.work, LeafService{options.layout, may_read});
+    if (!counted) return std::unexpected(counted.error());
+    // It is no error if none came that may read.
+    keep_wanted(counted->snapshot, dump.vms);
+    return finish(print(counted->snapshot, dump, color_), counted->workload_status);
+}
+
+CommandResult Runner::operator()(const ExportOptions& options) const {
+    const Host host;
+    if (auto able = require_counting(host, options.vms); !able) {
+        return std::unexpected(able.error());
+    }
     return run_export(host, options);
 }
 
-CommandResult run_check(const Options& options) {
+CommandResult Runner::operator()(const CheckOptions& options) const {
     const Host host;
     std::vector<CheckLine> lines = check_host(host);
     const bool able = require_host(host).has_value();
@@ -130,7 +170,7 @@ CommandResult run_check(const Options& options) {
     return finish(check_text(lines), all ? 0 : static_cast<int>(ExitStatus::lacking));
 }
 
-CommandResult run_reasons(const Options& options) {
+CommandResult Runner::operator()(const ReasonsOptions& options) const {
     ReasonQuery query;
     if (options.isa != Isa::unknown) query.isa = options.isa;
     query.what = options.reason;
@@ -138,11 +178,11 @@ CommandResult run_reasons(const Options& options) {
     if (!rows) return std::unexpected(rows.error());
     return finish(options.format == Format::csv
                       ? reasons_csv(*rows)
-                      : reasons_table(*rows, terminal_width(), color_of(options)));
+                      : reasons_table(*rows, terminal_width(), color_of(color_)));
 }
 
 /// What the user is told of a run that went into a file.
-std::string written_text(const Options& options, const Run& run) {
+std::string written_text(const std::string& path, const Run& run) {
     std::uint64_t exits = 0;
     std::size_t vms = 0;
     for (const Snapshot& snapshot : run.repeats) {
@@ -153,54 +193,57 @@ std::string written_text(const Options& options, const Run& run) {
     }
     const std::string repeats =
         run.repeats.size() > 1 ? fmt::format(" in {} repetitions", run.repeats.size()) : "";
-    return fmt::format("{}: {} of {}{}", sanitise(options.output, name_columns),
+    return fmt::format("{}: {} of {}{}", sanitise(path, name_columns),
                        print_number_of(exits, "exit"), print_number_of(vms, "VM"), repeats);
 }
 
-CommandResult write_run(const Options& options, const Run& run, int status = 0) {
-    if (auto written = write_file(options.output, to_json(run), options.force); !written) {
+CommandResult write_run(const RunFileOptions& file, const Run& run, int status = 0) {
+    if (auto written = write_file(file.path, to_json(run), file.force); !written) {
         return std::unexpected(written.error());
     }
-    report(written_text(options, run));
+    report(written_text(file.path, run));
     return status;
 }
 
-CommandResult run_record(const Options& options) {
-    if (auto able = check_writable(options.output, options.force); !able) {
+CommandResult Runner::operator()(const RecordOptions& options) const {
+    if (auto able = check_writable(options.file.path, options.file.force); !able) {
         return std::unexpected(able.error());
     }
     const Host host;
-    if (auto able = require_counting(host, options); !able) return std::unexpected(able.error());
+    if (auto able = require_counting(host, options.vms); !able) {
+        return std::unexpected(able.error());
+    }
     const auto recorded = record_run(host, options);
     if (!recorded) return std::unexpected(recorded.error());
-    return write_run(options, recorded->run, recorded->workload_status);
+    return write_run(options.file, recorded->run, recorded->workload_status);
 }
 
-CommandResult run_import(const Options& options) {
-    const std::string& path = options.runs.front();
-    if (auto able = check_writable(options.output, options.force); !able) {
+CommandResult Runner::operator()(const ImportOptions& options) const {
+    const std::string& path = options.input;
+    if (auto able = check_writable(options.file.path, options.file.force); !able) {
         return std::unexpected(able.error());
     }
     const auto text = read_input(path);
     if (!text) return std::unexpected(text.error());
-    auto run = import_counts(*text, {options.import_isa, options.column, options.label});
+    auto run = import_counts(*text, {options.isa, options.column, options.file.label});
     if (!run) {
         return std::unexpected(
             Error{ExitStatus::failed,
                   fmt::format("'{}': {}", sanitise(path, name_columns), run.error())});
     }
-    run->note = options.note;
-    return write_run(options, *run);
+    run->note = options.file.note;
+    return write_run(options.file, *run);
 }
 
-std::string print(const Comparison& comparison, const Options& options) {
-    switch (options.report_format) {
+std::string print(const Comparison& comparison, const ComparisonOptions& options,
+                  ColorMode mode) {
+    switch (options.format) {
         case ReportFormat::markdown: return compare_markdown(comparison, options.explain);
         case ReportFormat::csv: return compare_csv(comparison, options.explain);
         case ReportFormat::json: return to_json(comparison);
         case ReportFormat::table: break;
     }
-    return compare_table(comparison, options.explain, table_options(options));
+    return compare_table(comparison, options.explain, table_options(mode));
 }
 
 /// Warnings as an error; with several, the first stands for them.
@@ -212,34 +255,36 @@ Error strict_error(const std::vector<Warning>& warnings) {
 }
 
 /// An error if --html names what cannot be written, told before the work.
-std::expected<void, Error> check_html(const Options& options) {
+std::expected<void, Error> check_html(const ComparisonOptions& options) {
     if (options.html.empty()) return {};
     return check_writable(options.html, options.force);
 }
 
-std::expected<void, Error> write_html(const Comparison& comparison, const Options& options) {
+std::expected<void, Error> write_html(const Comparison& comparison,
+                                      const ComparisonOptions& options) {
     if (options.html.empty()) return {};
     return write_file(options.html, report_page(comparison), options.force);
 }
 
-CommandResult run_compare(const Options& options) {
-    if (auto able = check_html(options); !able) return std::unexpected(able.error());
+CommandResult Runner::operator()(const CompareOptions& options) const {
+    const ComparisonOptions& how = options.comparison;
+    if (auto able = check_html(how); !able) return std::unexpected(able.error());
     std::vector<Run> runs;
     for (const std::string& path : options.runs) {
         auto run = read_run(path);
         if (!run) return std::unexpected(run.error());
         runs.push_back(std::move(*run));
     }
-    const Comparison comparison = compare_runs(runs, options.normalize);
+    const Comparison comparison = compare_runs(runs, how.normalize);
     if (options.strict && !comparison.warnings.empty()) {
         return std::unexpected(strict_error(comparison.warnings));
     }
-    if (auto done = write_html(comparison, options); !done) return std::unexpected(done.error());
+    if (auto done = write_html(comparison, how); !done) return std::unexpected(done.error());
     const bool is_one_snapshot = runs.size() == 1 && runs.front().repeats.size() == 1;
-    if (is_one_snapshot && options.report_format == ReportFormat::table && !options.explain) {
-        return finish(dump_table(runs.front().repeats.front(), table_options(options)));
+    if (is_one_snapshot && how.format == ReportFormat::table && !how.explain) {
+        return finish(dump_table(runs.front().repeats.front(), table_options(color_)));
     }
-    return finish(print(comparison, options));
+    return finish(print(comparison, how, color_));
 }
 
 /// Files of both runs in a folder, which is made where it is not there.
@@ -254,23 +299,23 @@ std::expected<void, Error> keep_runs(const std::filesystem::path& folder,
     return {};
 }
 
-CommandResult experiment(const Options& options) {
-    if (auto able = check_html(options); !able) return std::unexpected(able.error());
+CommandResult Runner::operator()(const ExperimentOptions& options) const {
+    const ComparisonOptions& how = options.comparison;
+    if (auto able = check_html(how); !able) return std::unexpected(able.error());
     const Host host;
     const auto runs = run_experiment(host, options);
     if (!runs) return std::unexpected(runs.error());
-    if (!options.output.empty()) {
-        if (auto kept = keep_runs(options.output, *runs); !kept) {
+    if (!options.keep.empty()) {
+        if (auto kept = keep_runs(options.keep, *runs); !kept) {
             return std::unexpected(kept.error());
         }
     }
-    const Comparison comparison = compare_runs(*runs, options.normalize);
-    if (auto done = write_html(comparison, options); !done) return std::unexpected(done.error());
-    return finish(print(comparison, options));
+    const Comparison comparison = compare_runs(*runs, how.normalize);
+    if (auto done = write_html(comparison, how); !done) return std::unexpected(done.error());
+    return finish(print(comparison, how, color_));
 }
 
-/// The emulated hosts are Python: the process becomes that of the lab.
-CommandResult run_lab(const Options& options) {
+CommandResult Runner::operator()(const LabOptions& options) const {
     namespace fs = std::filesystem;
     std::error_code error;
     const fs::path self = fs::read_symlink("/proc/self/exe", error);
@@ -295,7 +340,7 @@ CommandResult run_lab(const Options& options) {
     std::vector<std::string> arguments = {"python3",   "-B", lab / "lab.py",
                                           "--exittop", self, "--guests",
                                           guests};  // -B: leaves no compiled files behind
-    arguments.insert(arguments.end(), options.lab_arguments.begin(), options.lab_arguments.end());
+    arguments.insert(arguments.end(), options.arguments.begin(), options.arguments.end());
     std::vector<char*> pointers;
     for (std::string& argument : arguments) pointers.push_back(argument.data());
     pointers.push_back(nullptr);
@@ -305,28 +350,11 @@ CommandResult run_lab(const Options& options) {
                                              std::strerror(errno))});
 }
 
-CommandResult run_command(const Options& options) {
-    switch (options.command) {
-        case Subcommand::live: return run_live_or_batch(options);
-        case Subcommand::dump:
-        case Subcommand::leaves: return run_dump(options);
-        case Subcommand::export_metrics: return run_exporter(options);
-        case Subcommand::check: return run_check(options);
-        case Subcommand::reasons: return run_reasons(options);
-        case Subcommand::record: return run_record(options);
-        case Subcommand::compare: return run_compare(options);
-        case Subcommand::import: return run_import(options);
-        case Subcommand::experiment: return experiment(options);
-        case Subcommand::lab: return run_lab(options);
-    }
-    return static_cast<int>(ExitStatus::usage);
-}
-
 }  // namespace
 
 int run(const Options& options) {
     if (options.debug) show_libbpf_log();
-    const CommandResult done = run_command(options);
+    const CommandResult done = std::visit(Runner(options), options.command);
     if (done) return *done;
     report(done.error().text);
     return static_cast<int>(done.error().status);

@@ -2,7 +2,6 @@
 #include "commands/dump.h"
 
 #include <fmt/format.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 #include <chrono>
@@ -31,13 +30,14 @@ Snapshot with_silent_vms(Collector& collector) {
 /// Counting that begins when the host is ready for it and ends on one of several causes.
 class Counting {
 public:
-    Counting(const Host& host, const Options& options)
-        : options_(options), waiting_(host, options) {}
+    Counting(const Host& host, const CountingOptions& options, const Work& work,
+             std::optional<LeafService> leaves)
+        : work_(work), waiting_(host, options, std::move(leaves)) {}
 
     std::expected<Counted, Error> run() {
         if (auto begun = waiting_.poll(); !begun) return std::unexpected(begun.error());
-        if (!options_.workload.empty()) {
-            auto workload = Workload::start(options_.workload);
+        if (!work_.command.empty()) {
+            auto workload = Workload::start(work_.command);
             if (!workload) return std::unexpected(workload.error());
             workload_.emplace(std::move(*workload));
         }
@@ -65,8 +65,8 @@ private:
             return status_.has_value();
         }
         const auto& collector = waiting_.collector();
-        return stopped_ || (collector && options_.duration &&
-                            collector->running_time() >= *options_.duration);
+        return stopped_ || (collector && work_.duration &&
+                            collector->running_time() >= *work_.duration);
     }
 
     std::expected<Counted, Error> result() {
@@ -80,7 +80,7 @@ private:
         return Counted{with_silent_vms(*collector), status_.value_or(0), interrupted_};
     }
 
-    const Options& options_;
+    const Work& work_;
     Signals signals_;
     DeferredCollector waiting_;
     std::optional<Workload> workload_;
@@ -132,11 +132,12 @@ std::string owner_text(const Vm& vm) {
 
 }  // namespace
 
-std::expected<Counted, Error> count_exits(const Host& host, const Options& options) {
-    return Counting(host, options).run();
+std::expected<Counted, Error> count_exits(const Host& host, const CountingOptions& options,
+                                          const Work& work, std::optional<LeafService> leaves) {
+    return Counting(host, options, work, std::move(leaves)).run();
 }
 
-std::vector<CheckLine> check_counting(const Host& host, const Options& options) {
+std::vector<CheckLine> check_counting(const Host& host, const CheckOptions& options) {
     std::vector<CheckLine> lines;
     const HostFacts facts = host.facts();
     for (const auto& [name, value] : facts.parameters) {
@@ -146,7 +147,7 @@ std::vector<CheckLine> check_counting(const Host& host, const Options& options) 
     }
     if (!host.vendor_module()) return lines;
 
-    auto collector = Collector::start(host, options.attach, options.max_vcpus);
+    auto collector = Collector::start(host, options.counting.attach, options.counting.max_vcpus);
     if (!collector) {
         lines.push_back({Finding::missing, "attach", collector.error().text});
         return lines;
@@ -194,28 +195,6 @@ std::vector<CheckLine> check_counting(const Host& host, const Options& options) 
     }
     if (!snapshot.vms.empty()) lines.push_back(kvm_count_check(snapshot.vms));
     return lines;
-}
-
-bool matches(const Vm& vm, const Options& options) {
-    if (options.pid && vm.pid != *options.pid) return false;
-    if (options.uid && vm.uid != options.uid) return false;  // Not known is nobody's.
-    const std::string& glob = options.vm_glob;
-    return glob.empty() || fnmatch(glob.c_str(), vm.name.c_str(), 0) == 0;
-}
-
-void keep_wanted(Snapshot& snapshot, const Options& options) {
-    std::erase_if(snapshot.vms, [&](const Vm& vm) { return !matches(vm, options); });
-}
-
-std::expected<void, Error> require_wanted(Snapshot& snapshot, const Options& options) {
-    keep_wanted(snapshot, options);
-    const bool filtered = options.pid || options.uid || !options.vm_glob.empty();
-    if (!filtered || !snapshot.vms.empty()) return {};
-    const std::string whose = options.uid ? fmt::format(" of user {}", *options.uid) : "";
-    std::string text = fmt::format("no VM{} matches '{}'", whose, options.vm_glob);
-    if (options.vm_glob.empty()) text = fmt::format("no VM{} was seen", whose);
-    if (options.pid) text = fmt::format("no VM of process {}{} was seen", *options.pid, whose);
-    return std::unexpected(Error{ExitStatus::failed, std::move(text)});
 }
 
 }  // namespace exittop

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "capture/collector.h"
 #include "commands/check.h"
 #include "commands/options.h"
 #include "model/snapshot.h"
@@ -22,18 +23,11 @@ struct Counted {
 };
 
 /// Waits for the vendor module unless told not to, counts, and detaches.
-std::expected<Counted, Error> count_exits(const Host& host, const Options& options);
+std::expected<Counted, Error> count_exits(const Host& host, const CountingOptions& options,
+                                          const Work& work,
+                                          std::optional<LeafService> leaves = {});
 
 /// Attaches once to see what works: variant, memory, and the VMs that exit within a moment.
-std::vector<CheckLine> check_counting(const Host& host, const Options& options);
-
-/// Whether a VM is one that --pid, --uid and --vm ask for.
-bool matches(const Vm& vm, const Options& options);
-
-/// Leaves only those VMs.
-void keep_wanted(Snapshot& snapshot, const Options& options);
-
-/// The same, and an error if there are none of them.
-std::expected<void, Error> require_wanted(Snapshot& snapshot, const Options& options);
+std::vector<CheckLine> check_counting(const Host& host, const CheckOptions& options);
 
 }  // namespace exittop

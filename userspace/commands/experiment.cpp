@@ -20,8 +20,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::string plan(const VendorModule& module, const Options& options) {
-    const std::string command = sanitise(fmt::format("{}", fmt::join(options.workload, " ")), 200);
+std::string plan(const VendorModule& module, const ExperimentOptions& options) {
+    const std::string command = sanitise(fmt::format("{}", fmt::join(options.command, " ")), 200);
     const std::string times =
         options.repeats > 1 ? fmt::format(", {} times", options.repeats) : std::string{};
     const int now = module.had_nested_paging() ? 1 : 0;
@@ -44,12 +44,17 @@ bool agrees() {
 
 /// A run under the mode that the module has now, to be of use only if nothing went wrong in it.
 std::expected<Run, Error> record_mode(const Host& host, const VendorModule& module, bool nested,
-                                      Options options, Signals& signals) {
-    options.label = fmt::format("{}={}", module.paging_parameter(), nested ? 1 : 0);
+                                      const ExperimentOptions& options, Signals& signals) {
+    const std::string label = fmt::format("{}={}", module.paging_parameter(), nested ? 1 : 0);
     while (const auto number = signals.wait(0ms)) {
         if (*number != SIGCHLD) return std::unexpected(Error{ExitStatus::failed, "interrupted"});
     }
-    auto recorded = record_run(host, options);
+    RecordOptions wanted;
+    wanted.file.label = label;
+    wanted.work.command = options.command;
+    wanted.repeats = options.repeats;
+    wanted.counting = options.counting;
+    auto recorded = record_run(host, wanted);
     if (!recorded) return std::unexpected(recorded.error());
     std::string flaw;
     if (recorded->workload_status != 0) {
@@ -60,12 +65,13 @@ std::expected<Run, Error> record_mode(const Host& host, const VendorModule& modu
     if (recorded->interrupted) flaw = "interrupted";
     if (flaw.empty()) return std::move(recorded->run);
     return std::unexpected(
-        Error{ExitStatus::failed, fmt::format("the run with {}: {}", options.label, flaw)});
+        Error{ExitStatus::failed, fmt::format("the run with {}: {}", label, flaw)});
 }
 
 }  // namespace
 
-std::expected<std::vector<Run>, Error> run_experiment(const Host& host, const Options& options) {
+std::expected<std::vector<Run>, Error> run_experiment(const Host& host,
+                                                      const ExperimentOptions& options) {
     if (auto able = require_host(host); !able) return std::unexpected(able.error());
     auto module = VendorModule::find(host);
     if (!module) return std::unexpected(module.error());

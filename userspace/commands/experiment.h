@@ -14,6 +14,7 @@ namespace exittop {
 
 /// Both runs, the one with the paging mode that was found first. The vendor's module is as it was
 /// found afterwards, whatever happens but SIGKILL and a crash of the host.
-std::expected<std::vector<Run>, Error> run_experiment(const Host& host, const Options& options);
+std::expected<std::vector<Run>, Error> run_experiment(const Host& host,
+                                                      const ExperimentOptions& options);
 
 }  // namespace exittop

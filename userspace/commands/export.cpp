@@ -12,7 +12,7 @@
 
 #include "analysis/series.h"
 #include "base/text.h"
-#include "commands/dump.h"
+#include "commands/selection.h"
 #include "commands/waiting.h"
 #include "output/prometheus.h"
 #include "system/files.h"
@@ -59,8 +59,11 @@ private:
 
 class Exporter {
 public:
-    Exporter(const Host& host, const Options& options)
-        : host_(host), options_(options), waiting_(host, options), target_(options.textfile) {}
+    Exporter(const Host& host, const ExportOptions& options)
+        : host_(host),
+          options_(options),
+          waiting_(host, options.counting),
+          target_(options.textfile) {}
 
     std::expected<int, Error> run() {
         return options_.duration ? write_once() : write_until_signal();
@@ -158,7 +161,7 @@ private:
 
     std::string text() {
         Snapshot snapshot = take();
-        keep_wanted(snapshot, options_);
+        keep_wanted(snapshot, options_.vms);
         const SeriesOptions wanted = {options_.top_reasons, options_.per_vcpu};
         const std::vector<VmSeries> vms = make_series(snapshot, wanted, memory_);
         vms_ = vms.size();
@@ -170,16 +173,16 @@ private:
         auto& collector = waiting_.collector();
         if (!collector) {
             Snapshot nothing;
-            nothing.detail = options_.detail;
+            nothing.detail = options_.counting.detail;
             nothing.host = host_.facts();
             return nothing;
         }
-        const bool in_full = options_.detail >= CountDetail::histogram || options_.per_vcpu;
+        const bool in_full = options_.counting.detail >= CountDetail::histogram || options_.per_vcpu;
         return in_full ? collector->snapshot() : collector->overview("");
     }
 
     const Host& host_;
-    const Options& options_;
+    const ExportOptions& options_;
     Signals signals_;
     DeferredCollector waiting_;
     Target target_;
@@ -192,7 +195,7 @@ private:
 
 }  // namespace
 
-std::expected<int, Error> run_export(const Host& host, const Options& options) {
+std::expected<int, Error> run_export(const Host& host, const ExportOptions& options) {
     return Exporter(host, options).run();
 }
 

@@ -13,6 +13,6 @@ namespace exittop {
 /// Once, after options.duration: writes and leaves the file, or fails. Else it writes every
 /// options.interval until a signal, counts what cannot be written and tries again, and at last
 /// removes the file: what nobody keeps up to date must not be taken for news.
-std::expected<int, Error> run_export(const Host& host, const Options& options);
+std::expected<int, Error> run_export(const Host& host, const ExportOptions& options);
 
 }  // namespace exittop

@@ -17,7 +17,7 @@
 
 #include "capture/collector.h"
 #include "commands/check.h"
-#include "commands/dump.h"
+#include "commands/selection.h"
 #include "commands/waiting.h"
 #include "live/live_state.h"
 #include "live/live_view.h"
@@ -48,8 +48,11 @@ std::string run_file_name(std::string taken_at) {
 
 class Live {
 public:
-    Live(const Host& host, const Options& options, Terminal terminal, State state)
-        : host_(host), options_(options), terminal_(std::move(terminal)), state_(std::move(state)) {
+    Live(const Host& host, const LiveOptions& options, Terminal terminal, State state)
+        : options_(options),
+          terminal_(std::move(terminal)),
+          state_(std::move(state)),
+          deferred_(host, options.counting, {}, listener()) {
         happen(terminal_.size());
     }
 
@@ -92,12 +95,10 @@ private:
         }
     }
 
+    std::optional<Collector>& collector() { return deferred_.collector(); }
+
     std::expected<void, Error> count() {
-        if (!collector_) {
-            if (auto begun = begin(); !begun) return begun;
-            if (!collector_) return {};
-        }
-        collector_->poll();
+        if (auto polled = deferred_.poll(); !polled || !collector()) return polled;
         const bool due = Clock::now() >= next_;
         // A sample has it in full, too; while paused, the state takes none.
         const std::string opened = opened_vm(state_);
@@ -106,31 +107,25 @@ private:
         return {};
     }
 
-    std::expected<void, Error> begin() {
-        if (!host_.vendor_module()) {
-            if (options_.no_wait) {
-                return std::unexpected(Error{ExitStatus::lacking,
-                                             "neither kvm_intel nor kvm_amd is loaded: load one, "
-                                             "or leave out --no-wait"});
-            }
-            if (state_.waiting.empty()) {
-                state_.waiting = "Waiting for kvm_intel or kvm_amd to be loaded.";
-                changed_ = true;
-            }
-            return {};
-        }
-        auto started = Collector::start(host_, options_.attach, options_.max_vcpus);
-        if (!started) return std::unexpected(started.error());
-        collector_.emplace(std::move(*started));
-        for (const std::string& note : collector_->notes()) happen(Note{note, state_.measure});
-        next_ = Clock::now();
-        return {};
+    DeferredListener listener() {
+        return {.waits =
+                    [this] {
+                        state_.waiting = "Waiting for kvm_intel or kvm_amd to be loaded.";
+                        changed_ = true;
+                    },
+                .counts =
+                    [this](const Collector& collector) {
+                        for (const std::string& note : collector.notes()) {
+                            happen(Note{note, state_.measure});
+                        }
+                        next_ = Clock::now();
+                    }};
     }
 
     /// Adds the VMs of which no exit was seen; they are looked for every ten seconds.
     void add_silent_vms(Snapshot& snapshot) {
         if (Clock::now() - silent_at_ >= silent_age) {
-            silent_ = collector_->silent_vms(snapshot);
+            silent_ = collector()->silent_vms(snapshot);
             silent_at_ = Clock::now();
         }
         std::erase_if(silent_, [&snapshot](const Vm& silent) {
@@ -148,13 +143,11 @@ private:
         const auto delay = std::chrono::duration_cast<Clock::duration>(
             std::chrono::duration<double>(state_.delay_s));
         if (!state_.keep_ended) {
-            collector_->forget_ended(std::max<Clock::duration>(ended_kept, 2 * delay));
+            collector()->forget_ended(std::max<Clock::duration>(ended_kept, 2 * delay));
         }
-        Sample taken{collector_->overview(detailed_)};
+        Sample taken{collector()->overview(detailed_)};
         add_silent_vms(taken.snapshot);
-        std::erase_if(taken.snapshot.vms, [this](const Vm& vm) {
-            return !matches(vm, options_);
-        });
+        keep_wanted(taken.snapshot, options_.vms);
         state_ = apply(std::move(state_), std::move(taken));
         changed_ = true;
         next_ = std::max(next_ + delay, Clock::now() + delay / 2);
@@ -165,17 +158,17 @@ private:
     void look_into(const std::string& id) {
         detailed_ = id;
         if (id.empty()) return;
-        Snapshot snapshot = collector_->overview(id);
+        Snapshot snapshot = collector()->overview(id);
         for (Vm& vm : snapshot.vms) {
             if (vm.id == id) happen(Detail{std::move(vm), snapshot.duration_s});
         }
     }
 
     void answer_requests() {
-        if (!collector_) return;
+        if (!collector()) return;
         if (state_.write) happen(Note{write_run(), state_.measure});
         if (state_.measure == measuring_) return;
-        const auto done = collector_->measure_cost(state_.measure);
+        const auto done = collector()->measure_cost(state_.measure);
         measuring_ = state_.measure && done.has_value();
         happen(Note{!done ? done.error().text
                           : measuring_ ? "the kernel measures its BPF programs until exittop ends"
@@ -184,21 +177,18 @@ private:
     }
 
     std::string write_run() {
-        Snapshot snapshot = collector_->snapshot();
-        std::erase_if(snapshot.vms, [this](const Vm& vm) {
-            return !matches(vm, options_);
-        });
+        Snapshot snapshot = collector()->snapshot();
+        keep_wanted(snapshot, options_.vms);
         const std::string name = run_file_name(snapshot.taken_at);
         const auto written = write_file(name, to_json(snapshot), false);
         return written ? "wrote " + name : written.error().text;
     }
 
-    const Host& host_;
-    const Options& options_;
+    const LiveOptions& options_;
     Signals signals_;
     Terminal terminal_;
     State state_;
-    std::optional<Collector> collector_;
+    DeferredCollector deferred_;
     Clock::time_point next_ = Clock::now() + poll_interval;
     std::vector<Vm> silent_;
     Clock::time_point silent_at_{};
@@ -213,7 +203,7 @@ bool is_known(Screen screen, const std::string& sort) {
     return std::ranges::find(sort_keys(screen), sort, &SortKey::key) != sort_keys(screen).end();
 }
 
-std::expected<State, Error> first_state(const Options& options) {
+std::expected<State, Error> first_state(const LiveOptions& options) {
     State state;
     state.delay_s = std::chrono::duration<double>(options.delay).count();
     // The default of the tables, the count, is the rate here.
@@ -231,7 +221,7 @@ std::expected<State, Error> first_state(const Options& options) {
 
 }  // namespace
 
-std::expected<int, Error> run_live(const Host& host, const Options& options) {
+std::expected<int, Error> run_live(const Host& host, const LiveOptions& options, ColorMode mode) {
     if (auto able = require_host(host); !able) return std::unexpected(able.error());
     if (isatty(STDIN_FILENO) != 1) {
         return std::unexpected(Error{ExitStatus::failed,
@@ -240,7 +230,7 @@ std::expected<int, Error> run_live(const Host& host, const Options& options) {
     auto state = first_state(options);
     if (!state) return std::unexpected(state.error());
     const char* no_color = std::getenv("NO_COLOR");
-    const bool color = wants_color(options.color, true, no_color != nullptr && *no_color != '\0');
+    const bool color = wants_color(mode, true, no_color != nullptr && *no_color != '\0');
     auto terminal = Terminal::open({options.ascii, color ? Color::on : Color::off});
     if (!terminal) return std::unexpected(terminal.error());
     return Live(host, options, std::move(*terminal), std::move(*state)).run();

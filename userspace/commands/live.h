@@ -11,6 +11,6 @@
 namespace exittop {
 
 /// Shows the live view until the user, a signal or the terminal's end ends it. The exit status.
-std::expected<int, Error> run_live(const Host& host, const Options& options);
+std::expected<int, Error> run_live(const Host& host, const LiveOptions& options, ColorMode mode);
 
 }  // namespace exittop

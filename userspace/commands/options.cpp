@@ -5,8 +5,12 @@
 
 #include <algorithm>
 #include <iterator>
+#include <ranges>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -22,113 +26,156 @@ namespace {
 constexpr int usage_status = 2;
 constexpr std::size_t longest_typo = 60;  // Letters of a wrong command that are looked at.
 
-bool takes_workload(Subcommand command) {
-    return command == Subcommand::dump || command == Subcommand::record ||
-           command == Subcommand::experiment || command == Subcommand::leaves;
+// Where a command's own command line goes that stands after "--"; nullptr: it takes none.
+std::vector<std::string>* work_of(CommandOptions& options) {
+    if (auto* dump = std::get_if<DumpOptions>(&options)) return &dump->work.command;
+    if (auto* leaves = std::get_if<LeavesOptions>(&options)) return &leaves->dump.work.command;
+    if (auto* record = std::get_if<RecordOptions>(&options)) return &record->work.command;
+    if (auto* experiment = std::get_if<ExperimentOptions>(&options)) return &experiment->command;
+    return nullptr;
 }
 
-bool takes_files(Subcommand command) {
-    return command == Subcommand::compare || command == Subcommand::import;
+bool takes_files(const CommandOptions& options) {
+    return std::holds_alternative<CompareOptions>(options) ||
+           std::holds_alternative<ImportOptions>(options);
 }
 
-[[noreturn]] void fail_unexpected(const CommandText& text, const std::string& word) {
-    if (takes_workload(text.command) && !word.starts_with('-')) {
+// Throws what is wrong with one command's options together.
+class Checker {
+public:
+    explicit Checker(const CommandText& text) : text_(text) {}
+
+    void operator()(LiveOptions& live) const {
+        if (live.format != Format::table) live.batch = true;
+        require_sort(live.sort, live.counting.detail);
+        if (!live.batch && live.counting.detail < CountDetail::histogram) {
+            throw UsageError{"--detail is for dump, export and --batch: the live view shows all"};
+        }
+        if (live.batch && !live.baseline.empty()) {
+            throw UsageError{"--baseline is for the live view, not for --batch or --format"};
+        }
+    }
+
+    void operator()(DumpOptions& dump) const {
+        require(dump.work);
+        require_sort(dump.sort, dump.counting.detail);
+        if (dump.histogram && dump.counting.detail < CountDetail::histogram) {
+            throw UsageError{fmt::format("--histogram needs more than --detail {}",
+                                         detail_name(dump.counting.detail))};
+        }
+    }
+
+    void operator()(LeavesOptions& leaves) const {
+        if (leaves.dump.vms.vm_glob.empty()) {
+            throw UsageError{
+                "leaves: --vm has to say which VMs may read their counts; '*' for all"};
+        }
+        (*this)(leaves.dump);
+    }
+
+    void operator()(RecordOptions& record) const {
+        require(record.work);
+        require(record.file);
+        if (record.repeats > 1 && record.work.command.empty() && !record.work.duration) {
+            fail("--repeat needs --duration or a command");
+        }
+    }
+
+    void operator()(CompareOptions& compare) const {
+        if (compare.runs.empty()) fail("no run given");
+    }
+
+    void operator()(ImportOptions& import) const { require(import.file); }
+
+    void operator()(ExperimentOptions& experiment) const {
+        if (experiment.command.empty()) fail("no command given (-- COMMAND)");
+    }
+
+    void operator()(ExportOptions& exported) const {
+        if (exported.textfile.empty()) fail("no --textfile FILE.prom (or -) given");
+        if (exported.duration && exported.interval) {
+            fail("either --duration (once) or --interval, not both");
+        }
+        if (!exported.histograms) return;
+        if (exported.counting.detail < CountDetail::time) {
+            fail("--histograms needs more than --detail count");
+        }
+        exported.counting.detail = CountDetail::histogram;
+    }
+
+    void operator()(CheckOptions&) const {}
+    void operator()(ReasonsOptions&) const {}
+    void operator()(LabOptions&) const {}
+
+    [[noreturn]] void fail(std::string_view what) const {
+        throw UsageError{fmt::format("{}: {}; {}", text_.name, what, help_hint(text_))};
+    }
+
+private:
+    void require(const Work& work) const {
+        if (work.command.empty() || !work.duration) return;
+        throw UsageError{
+            fmt::format("{}: either --duration or a command after '--', not both", text_.name)};
+    }
+
+    void require(const RunFileOptions& file) const {
+        if (file.path.empty()) fail("no file to write given (-o RUN)");
+    }
+
+    static void require_sort(const std::string& sort, CountDetail detail) {
+        if (find_field(sort)->needs <= detail) return;
+        throw UsageError{
+            fmt::format("--sort {} needs more than --detail {}", sort, detail_name(detail))};
+    }
+
+    const CommandText& text_;
+};
+
+[[noreturn]] void fail_unexpected(const CommandText& text, CommandOptions& options,
+                                  const std::string& word) {
+    if (work_of(options) != nullptr && !word.starts_with('-')) {
         throw UsageError{fmt::format("{0}: unexpected {1}; to count while a command runs: "
                                      "exittop {0} -- COMMAND",
                                      text.name, in_quotes(word))};
     }
-    throw UsageError{
-        fmt::format("{}: unexpected {}; {}", text.name, in_quotes(word), help_hint(text))};
+    Checker(text).fail(fmt::format("unexpected {}", in_quotes(word)));
 }
 
-// What stands after "--": never an option of ours, whatever it looks like.
-void take_rest(const CommandText& text, std::span<const char* const> rest, Options& options) {
-    if (takes_workload(text.command)) {
-        if (rest.empty()) {
-            throw UsageError{
-                fmt::format("{}: no command after '--'; {}", text.name, help_hint(text))};
-        }
-        options.workload.assign(rest.begin(), rest.end());
-    } else if (takes_files(text.command)) {
-        options.runs.insert(options.runs.end(), rest.begin(), rest.end());
-    } else {
-        fail_unexpected(text, "--");
+void take_files(const CommandText& text, CommandOptions& options, std::vector<std::string> files) {
+    if (auto* compare = std::get_if<CompareOptions>(&options)) compare->runs = std::move(files);
+    if (auto* import = std::get_if<ImportOptions>(&options)) {
+        if (files.size() != 1) Checker(text).fail("one file to read must be given");
+        import->input = std::move(files.front());
     }
 }
 
-void check_together(const CommandText& text, const Options& options) {
-    const auto fail = [&text](std::string_view what) {
-        throw UsageError{fmt::format("{}: {}; {}", text.name, what, help_hint(text))};
-    };
-    if (!options.workload.empty() && options.duration) {
-        throw UsageError{
-            fmt::format("{}: either --duration or a command after '--', not both", text.name)};
-    }
-    if (text.command == Subcommand::leaves && options.vm_glob.empty()) {
-        throw UsageError{"leaves: --vm has to say which VMs may read their counts; '*' for all"};
-    }
-    switch (text.command) {
-        case Subcommand::compare:
-            if (options.runs.empty()) fail("no run given");
-            break;
-        case Subcommand::import:
-            if (options.runs.size() != 1) fail("one file to read must be given");
-            if (options.output.empty()) fail("no file to write given (-o RUN)");
-            break;
-        case Subcommand::record:
-            if (options.output.empty()) fail("no file to write given (-o RUN)");
-            if (options.repeats > 1 && options.workload.empty() && !options.duration) {
-                fail("--repeat needs --duration or a command");
-            }
-            break;
-        case Subcommand::export_metrics:
-            if (options.textfile.empty()) fail("no --textfile FILE.prom (or -) given");
-            if (options.duration && options.interval) {
-                fail("either --duration (once) or --interval, not both");
-            }
-            if (options.histograms && options.detail < CountDetail::time) {
-                fail("--histograms needs more than --detail count");
-            }
-            break;
-        case Subcommand::experiment:
-            if (options.workload.empty()) fail("no command given (-- COMMAND)");
-            break;
-        default: break;
-    }
-    if (find_field(options.sort)->needs > options.detail) {
-        throw UsageError{fmt::format("--sort {} needs more than --detail {}", options.sort,
-                                     detail_name(options.detail))};
-    }
-    if (options.histogram && options.detail < CountDetail::histogram) {
-        throw UsageError{fmt::format("--histogram needs more than --detail {}",
-                                     detail_name(options.detail))};
-    }
-    if (options.command == Subcommand::live && !options.batch &&
-        options.detail < CountDetail::histogram) {
-        throw UsageError{"--detail is for dump, export and --batch: the live view shows all"};
-    }
-    if (options.batch && !options.baseline.empty()) {
-        throw UsageError{"--baseline is for the live view, not for --batch or --format"};
-    }
-}
-
+// What stands after "--" is never an option of ours, whatever it looks like.
 Options parse_subcommand(const CommandText& text, std::span<const char* const> arguments) {
-    Options options;
+    Options options{.command = text.options()};
+    CommandOptions& command = options.command;
     const auto is_separator = [](const char* word) { return std::string_view(word) == "--"; };
     const auto separator = std::ranges::find_if(arguments, is_separator);
 
+    std::vector<std::string> files;
     for (std::string& word : read_options(text, {arguments.begin(), separator}, options)) {
         // As a positional of the library's, a file named "[a,b]" would become two.
-        const bool is_run = takes_files(text.command) && !word.starts_with('-');
-        if (!is_run) fail_unexpected(text, word);
-        options.runs.push_back(std::move(word));
+        const bool is_file = takes_files(command) && !word.starts_with('-');
+        if (!is_file) fail_unexpected(text, command, word);
+        files.push_back(std::move(word));
     }
     if (separator != arguments.end()) {
-        take_rest(text, {std::next(separator), arguments.end()}, options);
+        const auto rest = std::ranges::subrange(std::next(separator), arguments.end());
+        if (auto* work = work_of(command)) {
+            if (rest.empty()) Checker(text).fail("no command after '--'");
+            work->assign(rest.begin(), rest.end());
+        } else if (takes_files(command)) {
+            files.insert(files.end(), rest.begin(), rest.end());
+        } else {
+            fail_unexpected(text, command, "--");
+        }
     }
-    if (text.command == Subcommand::live && options.format != Format::table) options.batch = true;
-    check_together(text, options);
-    if (options.histograms) options.detail = CountDetail::histogram;
+    take_files(text, command, std::move(files));
+    std::visit(Checker(text), command);
     return options;
 }
 
@@ -180,11 +227,8 @@ Options parse_words(std::span<const char* const> words) {
     if (text == command_texts().end()) fail_unknown(first);
 
     const std::span<const char* const> arguments = words.subspan(is_bare ? 0 : 1);
-    if (text->command != Subcommand::lab) return parse_subcommand(*text, arguments);
-    Options options;
-    options.command = Subcommand::lab;
-    options.lab_arguments.assign(arguments.begin(), arguments.end());
-    return options;
+    if (std::string_view(text->name) != "lab") return parse_subcommand(*text, arguments);
+    return {.command = LabOptions{{arguments.begin(), arguments.end()}}};
 }
 
 }  // namespace

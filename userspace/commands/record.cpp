@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "commands/dump.h"
+#include "commands/selection.h"
 #include "system/files.h"
 
 namespace exittop {
@@ -20,19 +21,19 @@ std::string flaw_of(const Counted& counted) {
 
 }  // namespace
 
-std::expected<Recorded, Error> record_run(const Host& host, const Options& options) {
+std::expected<Recorded, Error> record_run(const Host& host, const RecordOptions& options) {
     Recorded recorded;
     Run& run = recorded.run;
-    run.label = options.label;
-    run.note = options.note;
-    run.command = options.workload;
+    run.label = options.file.label;
+    run.note = options.file.note;
+    run.command = options.work.command;
     run.version = EXITTOP_VERSION;
     run.started_at = utc_now();
     for (std::uint32_t number = 1; number <= options.repeats; ++number) {
         if (options.repeats > 1) {
             report(fmt::format("repetition {} of {}", number, options.repeats));
         }
-        auto counted = count_exits(host, options);
+        auto counted = count_exits(host, options.counting, options.work);
         if (!counted) return std::unexpected(counted.error());
         const std::string flaw = options.repeats > 1 ? flaw_of(*counted) : "";
         if (!flaw.empty()) {
@@ -40,7 +41,7 @@ std::expected<Recorded, Error> record_run(const Host& host, const Options& optio
                 Error{ExitStatus::failed, fmt::format("repetition {} of {} {}; nothing was written",
                                                       number, options.repeats, flaw)});
         }
-        if (auto kept = require_wanted(counted->snapshot, options); !kept) {
+        if (auto kept = require_wanted(counted->snapshot, options.vms); !kept) {
             return std::unexpected(kept.error());
         }
         run.repeats.push_back(std::move(counted->snapshot));

@@ -19,6 +19,6 @@ struct Recorded {
 
 /// All repetitions that the options ask for. Repetitions are of the same work: one that is cut
 /// short or whose command fails is an error, unless it is the only one.
-std::expected<Recorded, Error> record_run(const Host& host, const Options& options);
+std::expected<Recorded, Error> record_run(const Host& host, const RecordOptions& options);
 
 }  // namespace exittop

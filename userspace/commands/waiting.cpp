@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "base/text.h"
-#include "commands/dump.h"
 #include "system/files.h"
 
 namespace exittop {
@@ -29,6 +28,20 @@ std::expected<void, Error> require_leaves(const Host& host) {
 
 }  // namespace
 
+DeferredListener stderr_listener() {
+    return {.waits = [] { report("waiting for kvm_intel or kvm_amd"); },
+            .counts = [](const Collector& collector) {
+                report(fmt::format("counting; {} of kernel memory for up to {} vCPUs",
+                                   print_bytes(collector.program().memory_bytes()),
+                                   collector.program().max_vcpus()));
+                for (const std::string& note : collector.notes()) report(note);
+            }};
+}
+
+DeferredCollector::DeferredCollector(const Host& host, const CountingOptions& options,
+                                     std::optional<LeafService> leaves, DeferredListener listener)
+    : host_(host), options_(options), leaves_(std::move(leaves)), listener_(std::move(listener)) {}
+
 std::expected<void, Error> DeferredCollector::poll() {
     if (collector_) {
         collector_->poll();
@@ -40,26 +53,19 @@ std::expected<void, Error> DeferredCollector::poll() {
                                      "neither kvm_intel nor kvm_amd is loaded: load one, or "
                                      "leave out --no-wait"});
     }
-    if (!std::exchange(said_waiting_, true)) report("waiting for kvm_intel or kvm_amd");
+    if (!std::exchange(said_waiting_, true)) listener_.waits();
     return {};
 }
 
 std::expected<void, Error> DeferredCollector::attach() {
-    std::optional<LeafService> leaves;
-    if (options_.command == Subcommand::leaves) {
+    if (leaves_) {
         if (auto able = require_leaves(host_); !able) return able;
-        leaves = LeafService{options_.layout, [this](const Vm& vm) {
-                                 return matches(vm, options_);
-                             }};
     }
-    auto started = Collector::start(host_, options_.attach, options_.max_vcpus, options_.detail,
-                                    std::move(leaves));
+    auto started =
+        Collector::start(host_, options_.attach, options_.max_vcpus, options_.detail, leaves_);
     if (!started) return std::unexpected(started.error());
     collector_.emplace(std::move(*started));
-    report(fmt::format("counting; {} of kernel memory for up to {} vCPUs",
-                       print_bytes(collector_->program().memory_bytes()),
-                       collector_->program().max_vcpus()));
-    for (const std::string& note : collector_->notes()) report(note);
+    listener_.counts(*collector_);
     return {};
 }
 

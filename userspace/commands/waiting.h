@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <expected>
+#include <functional>
 #include <optional>
 
 #include "base/error.h"
@@ -18,13 +19,24 @@ namespace exittop {
 /// few microseconds.
 inline constexpr std::chrono::milliseconds poll_interval{20};
 
-/// Both must outlive it.
+/// Who is told how it goes; both once.
+struct DeferredListener {
+    std::function<void()> waits;
+    std::function<void(const Collector&)> counts;
+};
+
+/// Tells on stderr.
+DeferredListener stderr_listener();
+
+/// The host must outlive it.
 class DeferredCollector {
 public:
-    DeferredCollector(const Host& host, const Options& options) : host_(host), options_(options) {}
+    DeferredCollector(const Host& host, const CountingOptions& options,
+                      std::optional<LeafService> leaves = {},
+                      DeferredListener listener = stderr_listener());
 
-    /// Attaches if the vendor module is there, else says once that it waits, or fails if it must
-    /// not wait. Once attached, takes up VMs that came. To be called every poll_interval.
+    /// Attaches if the vendor module is there, else waits, or fails if it must not wait. Once
+    /// attached, takes up VMs that came. To be called every poll_interval.
     std::expected<void, Error> poll();
 
     /// Nothing while it waits.
@@ -34,7 +46,9 @@ private:
     std::expected<void, Error> attach();
 
     const Host& host_;
-    const Options& options_;
+    CountingOptions options_;
+    std::optional<LeafService> leaves_;
+    DeferredListener listener_;
     std::optional<Collector> collector_;
     bool said_waiting_ = false;
 };

@@ -97,7 +97,7 @@ private:
     CsvReader reader_;
 };
 
-std::size_t find_column(std::vector<std::string> names, const ImportOptions& options) {
+std::size_t find_column(std::vector<std::string> names, const ImportSettings& options) {
     if (options.column.empty() && names.size() == 2) return 1;
     const auto found = std::find(names.begin() + 1, names.end(), options.column);
     if (!options.column.empty() && found != names.end()) {
@@ -113,7 +113,7 @@ std::size_t find_column(std::vector<std::string> names, const ImportOptions& opt
                               sanitise(known, 100))};
 }
 
-Counts read_table(std::string_view text, const ImportOptions& options, std::string& label) {
+Counts read_table(std::string_view text, const ImportSettings& options, std::string& label) {
     Table table(text);
     const CsvRecord heading = table.next().value();
     const std::size_t column = find_column(heading.cells, options);
@@ -239,7 +239,7 @@ Run make_run(const Counts& counts, Isa isa, std::string label, std::string form)
 }
 
 /// What exittop wrote has more than counts: its VMs and vCPUs, levels, times, what was lost.
-Run make_own_run(std::string_view text, const ImportOptions& options) {
+Run make_own_run(std::string_view text, const ImportSettings& options) {
     if (!options.column.empty()) {
         throw BadText{"it is exittop's own CSV, of which --column is not asked"};
     }
@@ -252,7 +252,7 @@ Run make_own_run(std::string_view text, const ImportOptions& options) {
     return run;
 }
 
-Run make_run_of(std::string_view text, const ImportOptions& options) {
+Run make_run_of(std::string_view text, const ImportSettings& options) {
     const std::vector<Line> lines = lines_of(text);
     if (lines.empty()) throw BadText{"it is empty"};
     switch (form_of(text, lines)) {
@@ -269,7 +269,7 @@ Run make_run_of(std::string_view text, const ImportOptions& options) {
 }  // namespace
 
 std::expected<Run, std::string> import_counts(std::string_view text,
-                                              const ImportOptions& options) {
+                                              const ImportSettings& options) {
     if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // As spreadsheets write it.
     try {
         return make_run_of(text, options);

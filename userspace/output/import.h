@@ -11,7 +11,7 @@
 
 namespace exittop {
 
-struct ImportOptions {
+struct ImportSettings {
     Isa isa = Isa::vmx;  ///< Whose numbers the reasons have.
     std::string column{};  ///< Of a table with several columns of counts: the heading of one.
     std::string label{};   ///< Of the run; empty: the heading of its column, where it has one.
@@ -28,6 +28,6 @@ struct ImportOptions {
 ///
 /// CSV that exittop wrote itself, of dump or of batches, whose intervals are added up: that has its
 /// VMs with their names and ISA, levels and times (csv_input.h), so `isa` and `column` say nothing.
-std::expected<Run, std::string> import_counts(std::string_view text, const ImportOptions& options);
+std::expected<Run, std::string> import_counts(std::string_view text, const ImportSettings& options);
 
 }  // namespace exittop

@@ -24,59 +24,63 @@ Options parsed(const Words& words) {
     return options.value_or(Options{});
 }
 
+/// The options of one command; as they are unless told, where the words are not of that command.
+template <typename Command>
+Command parsed_as(const Words& words) {
+    const Options options = parsed(words);
+    const auto* command = std::get_if<Command>(&options.command);
+    EXPECT_NE(command, nullptr) << "another command";
+    return command != nullptr ? *command : Command{};
+}
+
 TEST(Options, UidIsANumberOfWhateverCounts) {
-    for (const char* command : {"live", "dump", "record", "export", "leaves"}) {
-        std::vector<const char*> words = {"exittop", command, "--uid", "0", "--vm", "*"};
-        if (std::string_view(command) == "record") words.insert(words.end(), {"-o", "run.json"});
-        if (std::string_view(command) == "export") words.insert(words.end(), {"--textfile", "-"});
-        const auto options = parse(words);
-        ASSERT_TRUE(options) << options.error().text;
-        EXPECT_EQ(options->uid, 0U) << command;
-    }
-    EXPECT_EQ(parse(std::vector<const char*>{"exittop", "dump", "--uid", "4294967294"})->uid,
-              4'294'967'294U);
-    EXPECT_FALSE(parse(std::vector<const char*>{"exittop", "dump"})->uid);
+    EXPECT_EQ(parsed_as<LiveOptions>({"--uid", "0"}).vms.uid, 0U);
+    EXPECT_EQ(parsed_as<DumpOptions>({"dump", "--uid", "0"}).vms.uid, 0U);
+    EXPECT_EQ(parsed_as<RecordOptions>({"record", "-o", "a", "--uid", "0"}).vms.uid, 0U);
+    EXPECT_EQ(parsed_as<ExportOptions>({"export", "--textfile", "-", "--uid", "0"}).vms.uid, 0U);
+    EXPECT_EQ(parsed_as<LeavesOptions>({"leaves", "--vm", "*", "--uid", "0"}).dump.vms.uid, 0U);
+    EXPECT_EQ(parsed_as<DumpOptions>({"dump", "--uid", "4294967294"}).vms.uid, 4'294'967'294U);
+    EXPECT_FALSE(parsed_as<DumpOptions>({"dump"}).vms.uid);
 }
 
 TEST(Options, LiveIsWhatABareCommandMeans) {
     for (const Words& words : {Words{}, {"live"}}) {
-        const Options options = parsed(words);
-        EXPECT_EQ(options.command, Subcommand::live);
-        EXPECT_EQ(options.delay, 1s);
-        EXPECT_FALSE(options.iterations);
-        EXPECT_FALSE(options.batch || options.ascii);
-        EXPECT_TRUE(options.baseline.empty());
+        const auto live = parsed_as<LiveOptions>(words);
+        EXPECT_EQ(live.delay, 1s);
+        EXPECT_FALSE(live.iterations);
+        EXPECT_FALSE(live.batch || live.ascii);
+        EXPECT_TRUE(live.baseline.empty());
     }
     EXPECT_TRUE(parse({}));
 }
 
 TEST(Options, LiveAll) {
-    const Options options = parsed({"-d", "2.5s", "-n3", "--sort", "time", "-p", "12", "--vm", "a*",
-                                    "--baseline", "run.json", "--ascii", "--color=never",
-                                    "--max-vcpus", "64", "--attach", "raw", "--no-wait"});
-    EXPECT_EQ(options.command, Subcommand::live);
-    EXPECT_EQ(options.delay, 2500ms);
-    EXPECT_EQ(options.iterations, 3U);
-    EXPECT_EQ(options.sort, "time");
-    EXPECT_EQ(options.pid, 12U);
-    EXPECT_EQ(options.vm_glob, "a*");
-    EXPECT_EQ(options.baseline, "run.json");
-    EXPECT_TRUE(options.ascii && options.no_wait);
-    EXPECT_FALSE(options.batch);
-    EXPECT_EQ(options.color, ColorMode::never);
-    EXPECT_EQ(options.max_vcpus, 64U);
-    EXPECT_EQ(options.attach, AttachChoice::raw);
+    const Words words = {"-d", "2.5s", "-n3", "--sort", "time", "-p", "12", "--vm", "a*",
+                         "--baseline", "run.json", "--ascii", "--color=never",
+                         "--max-vcpus", "64", "--attach", "raw", "--no-wait"};
+    const auto live = parsed_as<LiveOptions>(words);
+    EXPECT_EQ(live.delay, 2500ms);
+    EXPECT_EQ(live.iterations, 3U);
+    EXPECT_EQ(live.sort, "time");
+    EXPECT_EQ(live.vms.pid, 12U);
+    EXPECT_EQ(live.vms.vm_glob, "a*");
+    EXPECT_EQ(live.baseline, "run.json");
+    EXPECT_TRUE(live.ascii && live.counting.no_wait);
+    EXPECT_FALSE(live.batch);
+    EXPECT_EQ(live.counting.max_vcpus, 64U);
+    EXPECT_EQ(live.counting.attach, AttachChoice::raw);
+    EXPECT_EQ(parsed(words).color, ColorMode::never);
 }
 
 TEST(Options, Leaves) {
-    const Options options =
-        parsed({"leaves", "--vm", "web*", "--layout", "2022", "--duration", "2s"});
-    EXPECT_EQ(options.command, Subcommand::leaves);
-    EXPECT_EQ(options.vm_glob, "web*");
-    EXPECT_EQ(options.duration, 2s);
-    EXPECT_EQ(options.layout, leaf_layouts[2].meanings);
-    EXPECT_EQ(parsed({"leaves", "--vm", "*"}).layout, leaf_layouts[1].meanings);
-    EXPECT_EQ(parsed({"leaves", "--vm", "*", "--", "true"}).workload.size(), 1U);
+    const auto leaves =
+        parsed_as<LeavesOptions>({"leaves", "--vm", "web*", "--layout", "2022", "--duration", "2s"});
+    EXPECT_EQ(leaves.dump.vms.vm_glob, "web*");
+    EXPECT_EQ(leaves.dump.work.duration, 2s);
+    EXPECT_EQ(leaves.layout, leaf_layouts[2].meanings);
+    const auto all = parsed_as<LeavesOptions>({"leaves", "--vm", "*", "--", "true"});
+    EXPECT_EQ(all.layout, leaf_layouts[1].meanings);
+    EXPECT_EQ(all.dump.work.command.size(), 1U);
 }
 
 TEST(Options, LeavesNeedsToBeToldWhomToAnswer) {
@@ -91,81 +95,83 @@ TEST(Options, LeavesNeedsToBeToldWhomToAnswer) {
 }
 
 TEST(Options, LiveAsBatch) {
-    EXPECT_TRUE(parsed({"-b"}).batch);
-    EXPECT_TRUE(parsed({"live", "--batch"}).batch);
-    EXPECT_TRUE(parsed({"--format", "json"}).batch);
-    EXPECT_TRUE(parsed({"live", "--format=csv"}).batch);
-    EXPECT_FALSE(parsed({"--format", "table"}).batch);
+    EXPECT_TRUE(parsed_as<LiveOptions>({"-b"}).batch);
+    EXPECT_TRUE(parsed_as<LiveOptions>({"live", "--batch"}).batch);
+    EXPECT_TRUE(parsed_as<LiveOptions>({"--format", "json"}).batch);
+    EXPECT_TRUE(parsed_as<LiveOptions>({"live", "--format=csv"}).batch);
+    EXPECT_FALSE(parsed_as<LiveOptions>({"--format", "table"}).batch);
 }
 
 TEST(Options, DumpDefaults) {
-    const Options options = parsed({"dump"});
-    EXPECT_EQ(options.command, Subcommand::dump);
-    EXPECT_FALSE(options.duration);
-    EXPECT_TRUE(options.workload.empty());
-    EXPECT_EQ(options.format, Format::table);
-    EXPECT_EQ(options.sort, "count");
-    EXPECT_EQ(options.max_vcpus, 4096U);
-    EXPECT_FALSE(options.pid);
-    EXPECT_FALSE(options.histogram || options.per_vcpu || options.no_wait);
+    const auto dump = parsed_as<DumpOptions>({"dump"});
+    EXPECT_FALSE(dump.work.duration);
+    EXPECT_TRUE(dump.work.command.empty());
+    EXPECT_EQ(dump.format, Format::table);
+    EXPECT_EQ(dump.sort, "count");
+    EXPECT_EQ(dump.counting.max_vcpus, 4096U);
+    EXPECT_FALSE(dump.vms.pid);
+    EXPECT_FALSE(dump.histogram || dump.per_vcpu || dump.counting.no_wait);
 }
 
 TEST(Options, DumpAll) {
-    const Options options = parsed({"dump", "--duration", "2.5", "--format=json", "--sort", "p99",
-                                    "--histogram", "--per-vcpu", "-p", "12", "--vm", "[ab]",
-                                    "--max-vcpus", "32768", "--no-wait", "--attach", "classic",
-                                    "--color", "never"});
-    EXPECT_EQ(options.duration, 2500ms);
-    EXPECT_EQ(options.format, Format::json);
-    EXPECT_EQ(options.sort, "p99");
-    EXPECT_TRUE(options.histogram && options.per_vcpu && options.no_wait);
-    EXPECT_EQ(options.pid, 12U);
-    EXPECT_EQ(options.vm_glob, "[ab]");
-    EXPECT_EQ(options.max_vcpus, 32768U);
-    EXPECT_EQ(options.attach, AttachChoice::classic);
-    EXPECT_EQ(options.color, ColorMode::never);
+    const Words words = {"dump", "--duration", "2.5", "--format=json", "--sort", "p99",
+                         "--histogram", "--per-vcpu", "-p", "12", "--vm", "[ab]",
+                         "--max-vcpus", "32768", "--no-wait", "--attach", "classic",
+                         "--color", "never"};
+    const auto dump = parsed_as<DumpOptions>(words);
+    EXPECT_EQ(dump.work.duration, 2500ms);
+    EXPECT_EQ(dump.format, Format::json);
+    EXPECT_EQ(dump.sort, "p99");
+    EXPECT_TRUE(dump.histogram && dump.per_vcpu && dump.counting.no_wait);
+    EXPECT_EQ(dump.vms.pid, 12U);
+    EXPECT_EQ(dump.vms.vm_glob, "[ab]");
+    EXPECT_EQ(dump.counting.max_vcpus, 32768U);
+    EXPECT_EQ(dump.counting.attach, AttachChoice::classic);
+    EXPECT_EQ(parsed(words).color, ColorMode::never);
 }
 
 TEST(Options, Export) {
-    const Options defaults = parsed({"export", "--textfile", "a.prom"});
-    EXPECT_EQ(defaults.command, Subcommand::export_metrics);
+    const auto defaults = parsed_as<ExportOptions>({"export", "--textfile", "a.prom"});
     EXPECT_EQ(defaults.textfile, "a.prom");
     EXPECT_FALSE(defaults.interval || defaults.duration);
     EXPECT_EQ(defaults.top_reasons, 20U);
     EXPECT_FALSE(defaults.per_vcpu || defaults.measure);
-    EXPECT_EQ(defaults.detail, CountDetail::time) << "distributions that nobody asked for";
-    const Options all = parsed({"export", "--textfile", "-", "--interval", "2m", "--top-reasons=5",
-                                "--histograms", "--per-vcpu", "--measure", "--vm", "web*",
-                                "--no-wait", "--max-vcpus", "16"});
+    EXPECT_EQ(defaults.counting.detail, CountDetail::time)
+        << "distributions that nobody asked for";
+    const auto all = parsed_as<ExportOptions>(
+        {"export", "--textfile", "-", "--interval", "2m", "--top-reasons=5", "--histograms",
+         "--per-vcpu", "--measure", "--vm", "web*", "--no-wait", "--max-vcpus", "16"});
     EXPECT_EQ(all.textfile, "-");
     EXPECT_EQ(all.interval, 2min);
     EXPECT_EQ(all.top_reasons, 5U);
-    EXPECT_TRUE(all.per_vcpu && all.measure && all.no_wait);
-    EXPECT_EQ(all.detail, CountDetail::histogram);
-    EXPECT_EQ(parsed({"export", "--textfile", "-", "--detail", "count"}).detail,
-              CountDetail::count);
-    EXPECT_EQ(all.vm_glob, "web*");
-    EXPECT_EQ(all.max_vcpus, 16U);
+    EXPECT_TRUE(all.per_vcpu && all.measure && all.counting.no_wait);
+    EXPECT_EQ(all.counting.detail, CountDetail::histogram);
+    EXPECT_EQ(all.vms.vm_glob, "web*");
+    EXPECT_EQ(all.counting.max_vcpus, 16U);
+    const auto count =
+        parsed_as<ExportOptions>({"export", "--textfile", "-", "--detail", "count"});
+    EXPECT_EQ(count.counting.detail, CountDetail::count);
 }
 
 TEST(Options, WorkloadIsLeftAlone) {
-    const Options options = parsed({"dump", "--sort", "time", "--", "sh", "-c", "x", "--sort",
-                                    "no such", "--help", "--", ""});
-    EXPECT_EQ(options.sort, "time");
-    EXPECT_EQ(options.workload, (std::vector<std::string>{"sh", "-c", "x", "--sort", "no such",
-                                                          "--help", "--", ""}));
+    const auto dump = parsed_as<DumpOptions>(
+        {"dump", "--sort", "time", "--", "sh", "-c", "x", "--sort", "no such", "--help", "--", ""});
+    EXPECT_EQ(dump.sort, "time");
+    EXPECT_EQ(dump.work.command, (std::vector<std::string>{"sh", "-c", "x", "--sort", "no such",
+                                                           "--help", "--", ""}));
 }
 
 TEST(Options, LabArgumentsAreLeftAlone) {
-    const Options options = parsed({"lab", "amd", "--kernel", "6.1", "--help", "--", "-x"});
-    EXPECT_EQ(options.command, Subcommand::lab);
-    EXPECT_EQ(options.lab_arguments,
+    EXPECT_EQ(parsed_as<LabOptions>({"lab", "amd", "--kernel", "6.1", "--help", "--", "-x"})
+                  .arguments,
               (std::vector<std::string>{"amd", "--kernel", "6.1", "--help", "--", "-x"}));
-    EXPECT_TRUE(parsed({"lab"}).lab_arguments.empty());
+    EXPECT_TRUE(parsed_as<LabOptions>({"lab"}).arguments.empty());
 }
 
 TEST(Options, OtherCommands) {
-    EXPECT_EQ(parsed({"check", "--attach", "raw"}).attach, AttachChoice::raw);
+    const auto check = parsed_as<CheckOptions>({"check", "--attach", "raw", "--duration", "5s"});
+    EXPECT_EQ(check.counting.attach, AttachChoice::raw);
+    EXPECT_EQ(check.duration, 5s);
     EXPECT_FALSE(parsed({"check"}).debug);
     for (const Words& words : {Words{"check"}, {"-b"}, {"dump"}, {"record", "-o", "a"},
                                {"export", "--textfile", "-"}, {"leaves", "--vm", "*"}}) {
@@ -173,46 +179,48 @@ TEST(Options, OtherCommands) {
         with_debug.push_back("--debug");
         EXPECT_TRUE(parsed(with_debug).debug) << words.front();
     }
-    EXPECT_FALSE(parsed({"reasons"}).isa);
-    const Options reasons = parsed({"reasons", "0x30", "--isa", "vmx", "--format", "csv"});
+    EXPECT_FALSE(parsed_as<ReasonsOptions>({"reasons"}).isa);
+    const auto reasons =
+        parsed_as<ReasonsOptions>({"reasons", "0x30", "--isa", "vmx", "--format", "csv"});
     EXPECT_EQ(reasons.reason, "0x30");
     EXPECT_EQ(reasons.isa, Isa::vmx);
     EXPECT_EQ(reasons.format, Format::csv);
-    EXPECT_EQ(parsed({"compare", "a", "[b]", "--", "-c"}).runs,
+    EXPECT_EQ(parsed_as<CompareOptions>({"compare", "a", "[b]", "--", "-c"}).runs,
               (std::vector<std::string>{"a", "[b]", "-c"}));
 }
 
 TEST(Options, RecordAll) {
-    const Options options =
-        parsed({"record", "-o", "run.json", "--label", "x y", "--note", "", "--repeat", "7",
-                "--force", "--vm", "a*", "--no-wait", "--", "true"});
-    EXPECT_EQ(options.command, Subcommand::record);
-    EXPECT_EQ(options.output, "run.json");
-    EXPECT_EQ(options.label, "x y");
-    EXPECT_EQ(options.repeats, 7U);
-    EXPECT_TRUE(options.force && options.no_wait);
-    EXPECT_EQ(options.vm_glob, "a*");
-    EXPECT_EQ(options.workload, std::vector<std::string>{"true"});
-    EXPECT_EQ(parsed({"record", "--output=a"}).repeats, 1U);
+    const auto record = parsed_as<RecordOptions>(
+        {"record", "-o", "run.json", "--label", "x y", "--note", "", "--repeat", "7", "--force",
+         "--vm", "a*", "--no-wait", "--", "true"});
+    EXPECT_EQ(record.file.path, "run.json");
+    EXPECT_EQ(record.file.label, "x y");
+    EXPECT_EQ(record.repeats, 7U);
+    EXPECT_TRUE(record.file.force && record.counting.no_wait);
+    EXPECT_EQ(record.vms.vm_glob, "a*");
+    EXPECT_EQ(record.work.command, std::vector<std::string>{"true"});
+    EXPECT_EQ(parsed_as<RecordOptions>({"record", "--output=a"}).repeats, 1U);
 }
 
 TEST(Options, CompareImportAndExperiment) {
-    const Options compare = parsed({"compare", "--normalize", "guest-time", "--format", "markdown",
-                                    "--explain", "--strict", "a", "b"});
-    EXPECT_EQ(compare.normalize, Basis::guest_time);
-    EXPECT_EQ(compare.report_format, ReportFormat::markdown);
-    EXPECT_TRUE(compare.explain && compare.strict);
-    const Options import =
-        parsed({"import", "--isa", "svm", "--column", "b", "-o", "x", "--", "-log"});
-    EXPECT_EQ(import.import_isa, Isa::svm);
+    const auto compare = parsed_as<CompareOptions>({"compare", "--normalize", "guest-time",
+                                                    "--format", "markdown", "--explain",
+                                                    "--strict", "a", "b"});
+    EXPECT_EQ(compare.comparison.normalize, Basis::guest_time);
+    EXPECT_EQ(compare.comparison.format, ReportFormat::markdown);
+    EXPECT_TRUE(compare.comparison.explain && compare.strict);
+    const auto import = parsed_as<ImportOptions>(
+        {"import", "--isa", "svm", "--column", "b", "-o", "x", "--", "-log"});
+    EXPECT_EQ(import.isa, Isa::svm);
     EXPECT_EQ(import.column, "b");
-    EXPECT_EQ(import.runs, std::vector<std::string>{"-log"});
-    const Options experiment =
-        parsed({"experiment", "-y", "--repeat=4", "--keep", "d", "--", "vm"});
+    EXPECT_EQ(import.input, "-log");
+    const auto experiment = parsed_as<ExperimentOptions>(
+        {"experiment", "-y", "--repeat=4", "--keep", "d", "--", "vm"});
     EXPECT_TRUE(experiment.yes);
     EXPECT_EQ(experiment.repeats, 4U);
-    EXPECT_EQ(experiment.output, "d");
-    EXPECT_FALSE(parsed({"experiment", "--", "vm"}).yes);
+    EXPECT_EQ(experiment.keep, "d");
+    EXPECT_EQ(experiment.command, std::vector<std::string>{"vm"});
+    EXPECT_FALSE(parsed_as<ExperimentOptions>({"experiment", "--", "vm"}).yes);
 }
 
 TEST(Options, MistakesAreOneLine) {

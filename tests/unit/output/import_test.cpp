@@ -24,13 +24,13 @@ Counts counts(const Run& run) {
     return result;
 }
 
-Counts imported(std::string_view text, const ImportOptions& options = {}) {
+Counts imported(std::string_view text, const ImportSettings& options = {}) {
     const auto run = import_counts(text, options);
     EXPECT_TRUE(run) << run.error();
     return run ? counts(*run) : Counts{};
 }
 
-std::string failure(std::string_view text, const ImportOptions& options = {}) {
+std::string failure(std::string_view text, const ImportSettings& options = {}) {
     const auto run = import_counts(text, options);
     EXPECT_FALSE(run) << text;
     return run ? "" : run.error();
