@@ -9,23 +9,25 @@ fails with a line that names it. So do the other facts the BPF program and its l
 What BTF cannot tell: struct trace_kvm_exit, the record of the classic tracepoint. Its offsets are
 those of events/kvm/kvm_exit/format, which only a running kernel shows.
 
-Usage: check_btf.py [VERSION...], from the lab's list; without versions: all of them.
+Usage: kernel_types_test.py [VERSION...], from the lab's list; without versions: all of them.
 """
 
+import json
+import os
 import re
-import struct
+import subprocess
 import sys
+from collections import ChainMap
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(_HERE.parent / "lab"))
+_SOURCE = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(_SOURCE / "lab"))
 
-# pylint: disable=wrong-import-position
-import kernels  # noqa: E402
-from lab_error import LabError  # noqa: E402
+import kernels
+from lab_error import LabError
 
-_HEADER = _HERE / "x86" / "vmlinux.h"
+_HEADER = _SOURCE / "vmlinux/x86/vmlinux.h"
 _MODULES = ("kvm", "kvm_amd", "kvm_intel")
 
 # ----- What is expected, as data. ---------------------------------------------------------------
@@ -109,128 +111,83 @@ def _applies(kernel_range: str, series: str) -> bool:
             (not high or _number(series) <= _number(high)))
 
 
-# ----- BTF, as described in the kernel's Documentation/bpf/btf.rst. -------------------------------
-_INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM, _FWD, _TYPEDEF = range(1, 9)
-_VOLATILE, _CONST, _RESTRICT, _FUNC, _FUNC_PROTO = range(9, 14)
-_FLOAT, _TYPE_TAG, _ENUM64 = 16, 18, 19
-_MODIFIERS = (_TYPEDEF, _VOLATILE, _CONST, _RESTRICT, _TYPE_TAG)
-_HAS_SIZE = (_INT, _STRUCT, _UNION, _ENUM, _FLOAT, _ENUM64)
-# Bytes behind the three words of a type: always, and for each of its vlen elements.
-_MORE = {_INT: (4, 0), _ARRAY: (12, 0), _STRUCT: (0, 12), _UNION: (0, 12), _ENUM: (0, 8),
-         _FUNC_PROTO: (0, 8), 14: (4, 0), 15: (0, 12), 17: (4, 0), _ENUM64: (0, 12)}
-_KIND_NAMES = {_INT: "integer", _PTR: "pointer", _ARRAY: "array", _STRUCT: "struct",
-               _UNION: "union", _ENUM: "enum"}
-
-
-@dataclass(frozen=True)
-class Type:
-    """A type as it is in the blob; `elements` are at `data` there."""
-    name: str
-    kind: int
-    vlen: int
-    bits: bool  # member offsets carry a bit-field size in their upper byte
-    size_or_type: int
-    data: int
+# ----- BTF, as bpftool prints it. -----------------------------------------------------------------
+_MODIFIERS = ("TYPEDEF", "VOLATILE", "CONST", "RESTRICT", "TYPE_TAG")
+_KIND_NAMES = {"INT": "integer", "PTR": "pointer", "ARRAY": "array", "STRUCT": "struct",
+               "UNION": "union", "ENUM": "enum"}
+_VOID = {"kind": "VOID", "name": "void"}
 
 
 @dataclass(frozen=True)
 class Member:
     """A field: its offset in bytes within the record asked for, its type without modifiers."""
     offset: int
-    kind: int
+    kind: str
     size: int | None
-    points_to: str = ""
-    type_name: str = ""
+    points_to: str
+    type_name: str
 
 
 class Btf:
     """The types of vmlinux, or those of a module on top of it (split BTF)."""
 
-    def __init__(self, blob: bytes, base: "Btf | None" = None):
-        magic, _, _, header = struct.unpack_from("<HBBI", blob)
-        if magic != 0xEB9F:
-            raise ValueError("no BTF, or of another byte order")
-        types, types_size, strings, strings_size = struct.unpack_from("<IIII", blob, 8)
-        self._base = base
-        self._blob = blob
-        self._strings = blob[header + strings:header + strings + strings_size]
-        self._strings_start = base.strings_end if base else 0
-        self.strings_end = self._strings_start + strings_size
-        self._first_id = base.ids_end if base else 1
-        self._types: list[Type] = []
-        self._by_name: dict[tuple[int, str], int] = {}
-        self._read(header + types, header + types + types_size)
-        self.ids_end = self._first_id + len(self._types)
+    def __init__(self, file: Path, base: "Btf | None" = None):
+        on_base = ("--base-btf", base.file) if base else ()
+        done = subprocess.run(["bpftool", "--json", *on_base, "btf", "dump", "file", file],
+                              check=True, stdout=subprocess.PIPE,
+                              env=os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
+        self.file = file
+        own = {found["id"]: found for found in json.loads(done.stdout)["types"]}
+        self._types = ChainMap(own, base._types) if base else own
+        # Of this file alone, and the first of a name, as CO-RE has it.
+        self._named: dict[tuple[str, str], dict] = {}
+        for found in own.values():
+            self._named.setdefault((found["kind"], found["name"]), found)
 
-    def _read(self, at: int, end: int) -> None:
-        while at < end:
-            name_at, info, size_or_type = struct.unpack_from("<III", self._blob, at)
-            kind, vlen = info >> 24 & 0x1F, info & 0xFFFF
-            fixed, each = _MORE.get(kind, (0, 0))
-            found = Type(self._string(name_at), kind, vlen, bool(info >> 31), size_or_type, at + 12)
-            # The first of a name is the one that CO-RE would take as well.
-            self._by_name.setdefault((kind, found.name), self._first_id + len(self._types))
-            self._types.append(found)
-            at += 12 + fixed + each * vlen
+    def _plain(self, number: int) -> dict:
+        found = self._types.get(number, _VOID)
+        while found["kind"] in _MODIFIERS:
+            found = self._types.get(found["type_id"], _VOID)
+        return found
 
-    def _string(self, at: int) -> str:
-        if at < self._strings_start:
-            return self._base._string(at)
-        at -= self._strings_start
-        return self._strings[at:self._strings.index(b"\0", at)].decode()
+    def _target(self, pointer: dict) -> str:
+        """Name of what a pointer points to; empty: it has none, or this is no pointer."""
+        if pointer["kind"] != "PTR":
+            return ""
+        name = self._plain(pointer["type_id"])["name"]
+        return "" if name == "(anon)" else name
 
-    def _type(self, number: int) -> tuple["Btf", Type]:
-        if number < self._first_id:
-            return self._base._type(number) if self._base else (self, Type("void", 0, 0, False,
-                                                                            0, 0))
-        return self, self._types[number - self._first_id]
+    def record(self, name: str) -> dict | None:
+        return self._named.get(("STRUCT", name)) or self._named.get(("UNION", name))
 
-    def _plain(self, number: int) -> tuple["Btf", Type]:
-        home, found = self._type(number)
-        while found.kind in _MODIFIERS:
-            home, found = self._type(found.size_or_type)
-        return home, found
+    def has_function(self, name: str) -> bool:
+        return ("FUNC", name) in self._named
 
-    def named(self, kind: int, name: str) -> Type | None:
-        """A type of this blob alone, not of its base."""
-        number = self._by_name.get((kind, name))
-        return number and self._types[number - self._first_id]
-
-    def record(self, name: str) -> Type | None:
-        return self.named(_STRUCT, name) or self.named(_UNION, name)
-
-    def member(self, record: Type, name: str, start: int = 0) -> Member | None:
-        """A field of a record of this blob, also of records without a name within it."""
-        for i in range(record.vlen):
-            name_at, type_id, offset = struct.unpack_from("<III", self._blob, record.data + 12 * i)
-            offset = start + (offset & 0xFFFFFF if record.bits else offset) // 8
-            home, found = self._plain(type_id)
-            if not name_at:
-                inner = home.member(found, name, offset)
-                if inner:
+    def member(self, record: dict, name: str, start: int = 0) -> Member | None:
+        """A field of a record, also of records without a name within it."""
+        for field_ in record["members"]:
+            offset = start + field_["bits_offset"] // 8
+            found = self._plain(field_["type_id"])
+            if field_["name"] == name:
+                size = 8 if found["kind"] == "PTR" else found.get("size")
+                return Member(offset, found["kind"], size, self._target(found), found["name"])
+            if field_["name"] == "(anon)" and "members" in found:
+                if inner := self.member(found, name, offset):
                     return inner
-            elif self._string(name_at) == name:
-                target = home._plain(found.size_or_type)[1].name if found.kind == _PTR else ""
-                size = (8 if found.kind == _PTR else
-                        found.size_or_type if found.kind in _HAS_SIZE else None)
-                return Member(offset, found.kind, size, target, found.name)
         return None
 
     def tracepoint_arguments(self, name: str) -> int | None:
         """Of a function that takes a context before them: typedef, pointer, function."""
-        typedef = self.named(_TYPEDEF, f"btf_trace_{name}")
+        typedef = self._named.get(("TYPEDEF", f"btf_trace_{name}"))
         if not typedef:
             return None
-        home, pointer = self._plain(typedef.size_or_type)
-        return home._plain(pointer.size_or_type)[1].vlen - 1
+        pointer = self._plain(typedef["type_id"])
+        return self._plain(pointer["type_id"])["vlen"] - 1
 
-    def first_parameter(self, function: Type) -> str:
+    def first_parameter(self, function: str) -> str:
         """What a function's first argument points to."""
-        home, proto = self._type(function.size_or_type)
-        if not proto.vlen:
-            return ""
-        home, pointer = home._plain(struct.unpack_from("<II", home._blob, proto.data)[1])
-        return home._plain(pointer.size_or_type)[1].name if pointer.kind == _PTR else ""
+        parameters = self._types[self._named["FUNC", function]["type_id"]]["params"]
+        return self._target(self._plain(parameters[0]["type_id"])) if parameters else ""
 
 
 # ----- The header. --------------------------------------------------------------------------------
@@ -277,12 +234,12 @@ class KernelBtf:
     release: str
     parts: dict[str, Btf] = field(default_factory=dict)
 
-    def record(self, name: str) -> tuple[str, Btf, Type] | None:
+    def record(self, name: str) -> tuple[str, dict] | None:
         """Where a record is: vmlinux goes before the modules, as for CO-RE."""
         for part, btf in self.parts.items():
             found = btf.record(name)
             if found:
-                return part, btf, found
+                return part, found
         return None
 
     def member(self, part: str, path: str) -> Member | None:
@@ -295,11 +252,11 @@ class KernelBtf:
 def load(version: str) -> KernelBtf:
     kernel = kernels.kernel(version)
     result = KernelBtf(version, kernel.series, kernel.release)
-    base = Btf(kernels.btf(kernel, "vmlinux").read_bytes())
+    base = Btf(kernels.btf(kernel, "vmlinux"))
     result.parts["vmlinux"] = base
     if kernel.module_btf:
         for module in _MODULES:
-            result.parts[module] = Btf(kernels.btf(kernel, module).read_bytes(), base)
+            result.parts[module] = Btf(kernels.btf(kernel, module), base)
     return result
 
 
@@ -340,7 +297,7 @@ class Check:
             self._hold(f"{kind} {name}", kernel, f"in {found[0]}" if found else "nothing", wanted)
             if found:
                 homes[kernel.version] = found[0]
-                self._hold(f"{name} is a", kernel, _KIND_NAMES[found[2].kind], kind)
+                self._hold(f"{name} is a", kernel, _KIND_NAMES[found[1]["kind"]], kind)
         self._show(f"{kind} {name}", sorted(set(homes.values())), homes)
         for one in fields:
             self._header_field(one, part, kernel_range)
@@ -357,7 +314,7 @@ class Check:
         self._show(f"  .{one.name}", sorted(set(seen.values())), seen)
 
     def _hold_type(self, one: HeaderField, kernel: KernelBtf, member: Member) -> str:
-        text = _KIND_NAMES.get(member.kind, f"kind {member.kind}")
+        text = _KIND_NAMES.get(member.kind, member.kind)
         before, other = _POINTERS_BEFORE.get(one.path, ("", ""))
         is_other = bool(before) and _applies(before, kernel.series)
         if is_other or one.type.endswith("*"):
@@ -403,11 +360,11 @@ class Check:
         for part, name, kernel_range, wanted in _FUNCTIONS:
             for kernel in self._kernels:
                 btf = kernel.parts.get(part)
-                found = btf and btf.named(_FUNC, name)
-                self._hold(f"function {name} in {part}", kernel, bool(found),
+                found = btf is not None and btf.has_function(name)
+                self._hold(f"function {name} in {part}", kernel, found,
                            _applies(kernel_range, kernel.series))
                 if found and wanted:
-                    self._hold(f"first argument of {name}", kernel, btf.first_parameter(found),
+                    self._hold(f"first argument of {name}", kernel, btf.first_parameter(name),
                                wanted)
             print(f"{'function ' + name:<34} in {part}, kernels {kernel_range}")
 
