@@ -13,6 +13,7 @@ KEYS='hist:keys=common_pid,vcpu_id,exit_reason:size=8192'
 
 WAITS=$KVM_EVENTS/kvm_vcpu_wakeup
 WAIT_KEYS='hist:keys=common_pid:vals=ns:size=8192'
+WAITS_BUFFER=/sys/kernel/tracing/instances/waits
 
 # From here on every exit counts: kernel_counts_start [EVENT]
 kernel_counts_start() {
@@ -49,14 +50,35 @@ kernel_counts_stop() {
     fi
 }
 
-# How long the vCPU of each thread waited in HLT, where the kernel has histograms, until
-# kernel_waits_stop FILE.
+# How long the vCPU of each thread waited in HLT, until kernel_waits_stop FILE. Without histograms:
+# the few events one by one, added up in the same form.
 kernel_waits_start() {
-    [ ! -e "$WAITS/hist" ] || echo "$WAIT_KEYS" >"$WAITS/trigger"
+    if [ -e "$WAITS/hist" ]; then
+        echo "$WAIT_KEYS" >"$WAITS/trigger"
+    else
+        mkdir "$WAITS_BUFFER"
+        echo 1 >"$WAITS_BUFFER/events/kvm/kvm_vcpu_wakeup/enable"
+    fi
 }
 
 kernel_waits_stop() {
-    [ -e "$WAITS/hist" ] || return 0
-    cat "$WAITS/hist" >"$1"
-    echo "!$WAIT_KEYS" >"$WAITS/trigger"
+    if [ -e "$WAITS/hist" ]; then
+        cat "$WAITS/hist" >"$1"
+        echo "!$WAIT_KEYS" >"$WAITS/trigger"
+        return
+    fi
+    echo 0 >"$WAITS_BUFFER/events/kvm/kvm_vcpu_wakeup/enable"
+    sed -nE 's/^.*-([0-9]+) +\[.*kvm_vcpu_wakeup: .* time (-?[0-9]+) ns.*$/\1 \2/p' \
+        "$WAITS_BUFFER/trace" | awk '
+        { sum[$1] += $2; count[$1]++ }
+        END {
+            for (tid in sum) {
+                printf "{ common_pid: %d } hitcount: %d  ns: %d\n", tid, count[tid], sum[tid]
+            }
+            printf "Hits: %d\n", NR
+        }' >"$1"
+    cat "$WAITS_BUFFER"/per_cpu/cpu*/stats | awk '
+        /^(overrun|dropped events)/ { dropped += $NF }
+        END { printf "Dropped: %d\n", dropped }' >>"$1"
+    rmdir "$WAITS_BUFFER"
 }

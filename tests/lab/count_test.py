@@ -143,23 +143,20 @@ class Split:
     """Of one vCPU, in nanoseconds."""
     halted: int
     vmm: int
-    kernel_halted: int | None   # what the kernel's own tracing says; None where it cannot (5.10)
+    kernel_halted: int  # what the kernel's own tracing says
 
 
-def splits(run: dict, name: str, waits: dict[int, int] | None) -> list[Split]:
+def splits(run: dict, name: str, waits: dict[int, int]) -> list[Split]:
     """Of all vCPUs of the VMs of that name."""
     return [Split(sum(stats["halted_ns"] for stats in vcpu["exits"]),
                   sum(stats["vmm_ns"] for stats in vcpu["exits"]),
-                  None if waits is None else waits.get(vcpu["tid"], 0))
+                  waits.get(vcpu["tid"], 0))
             for vm in run["vms"] if vm["name"] == name for vcpu in vm["vcpus"]]
 
 
 def check_whole_split(name: str, split: Split) -> None:
     """Nothing of it was missed."""
-    if split.kernel_halted is None:     # the first HLT may begin late, the host's timers be early
-        is_right = split.halted >= 0.95 * 2 * _WAIT_NS
-    else:
-        is_right = split.halted == split.kernel_halted > 0
+    is_right = split.halted == split.kernel_halted > 0
     if not is_right or split.vmm < 3 * _WAIT_NS:
         raise Mismatch(f"{name}: {split}")
 
@@ -168,15 +165,15 @@ def check_partial_split(name: str, of_vcpus: list[Split]) -> None:
     """Parts were missed: those of other vCPUs, while one was preempted within the program. That one
     has all of its own, and the others lose one wait each and go on."""
     for split in of_vcpus:
-        if split.kernel_halted is not None and split.halted > split.kernel_halted:
+        if split.halted > split.kernel_halted:
             raise Mismatch(f"{name}: halted {split.halted} ns, the kernel {split.kernel_halted}")
-    whole = sum(split.kernel_halted or 2 * _WAIT_NS for split in of_vcpus)
+    whole = sum(split.kernel_halted for split in of_vcpus)
     if (sum(split.halted for split in of_vcpus) < whole / 2 or
             sum(split.vmm for split in of_vcpus) < len(of_vcpus) * 3 * _WAIT_NS / 2):
         raise Mismatch(f"{name}: more is missing than can have been missed: {of_vcpus}")
 
 
-def check_split(run: dict, waits: dict[int, int] | None) -> None:
+def check_split(run: dict, waits: dict[int, int]) -> None:
     """Each vCPU waits 3 times in HLT and has 3 slow exits in the VMM. Where it runs alone nothing
     can be missed, whatever was missed of others."""
     missed = run["lost"]["split_missed"]
@@ -193,14 +190,7 @@ def check_split(run: dict, waits: dict[int, int] | None) -> None:
                 check_whole_split(f"waits{mode}", split)
         short = sum(split.halted != split.kernel_halted for split in several)
         print(f"  split of the time: {missed} missed in all; of the waits of 4 vCPUs at once "
-              + (f"{4 - short} as the kernel says" if waits else "none held: no histograms"))
-
-
-def kernel_waits(result: Result, kernel: str) -> dict[int, int] | None:
-    """What the kernel says of each thread's waits; None on the one that cannot."""
-    if (kernel == "5.10") != ("session.waits" not in result.out):
-        raise Mismatch("the kernel's own times of waits are there on 5.10, or missing on another")
-    return None if kernel == "5.10" else kernel_counts.parse_waits(result.text("session.waits"))
+              f"{4 - short} as the kernel says")
 
 
 def check_attach(result: Result, kernel: str) -> None:
@@ -219,8 +209,8 @@ def check_attach(result: Result, kernel: str) -> None:
                 if "instructions verified" in line]
     log = result.text("verifier.txt").splitlines()
     if not programs or len(log) != len(programs):
-        raise Mismatch(f"exittop check --debug shows the verifier's figures of {len(log)} programs, "
-                       f"not of {len(programs)}")
+        raise Mismatch(f"exittop check --debug shows the verifier's figures of {len(log)} "
+                       f"programs, not of {len(programs)}")
     for line in programs:
         print("    " + line)
 
@@ -240,7 +230,7 @@ def check(result: Result, kernel: str, vendor: str) -> None:
     session = json.loads(result.text("session.json"))
     check_names(session)
     check_paging(session, vendor)
-    check_split(session, kernel_waits(result, kernel))
+    check_split(session, kernel_counts.parse_waits(result.text("session.waits")))
     check_attach(result, kernel)
     if "waiting for kvm_intel or kvm_amd" not in result.text("session.err"):
         raise Mismatch("exittop did not say that it waited for the vendor's module")
