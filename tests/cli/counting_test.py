@@ -6,6 +6,7 @@ import re
 import unittest
 
 import emulated
+import schema
 
 SECONDS = 180  # only against one that hangs: a busy machine makes them slow
 LINES = {
@@ -21,6 +22,8 @@ LINES = {
     "its output": "exittop dump --format json -- echo from the command >/dev/null",
     "json": "exittop dump --format json --duration 0.5 --per-vcpu",
     "csv": "exittop dump --format csv --duration 0.5",
+    "intervals": "exittop --batch --format json --iterations 2 --delay 300ms",
+    "less": "exittop dump --detail count --format json --duration 0.3",
     "no wait": "exittop dump --no-wait --duration 0.3",
     "classic": "exittop dump --attach classic --duration 500ms",
     "metrics": "exittop export --textfile - --duration 300ms --attach classic",
@@ -90,6 +93,15 @@ class CountingTest(unittest.TestCase):
         for vcpu in vm["vcpus"]:
             self.assertIn("cpuid", {exits["reason"] for exits in vcpu["exits"]})
 
+    def test_json_is_as_the_schema_says(self):
+        texts = [self.done["json"].stdout, self.done["less"].stdout,
+                 *self.done["intervals"].stdout.splitlines(), self.done["record over"].stdout,
+                 self.files["run.json"].decode(), self.files["failed.json"].decode()]
+        self.assertEqual(len(texts), 7)
+        for text in texts:
+            with self.subTest(text[:100]):
+                self.assertEqual(schema.complaint(text), "")
+
     def test_a_recorded_run_says_under_which_conditions(self):
         done = self.done["record"]
         self.assertEqual((done.status, done.stdout), (0, ""), done.stderr)
@@ -145,8 +157,9 @@ class CountingTest(unittest.TestCase):
 
     def test_all_ways_that_failed_are_told(self):
         self.assert_fails("no way", 1,
-                          "cannot attach to kvm_exit: raw_tp_reason: cannot attach raw_tp/kvm_exit: "
-                          "Invalid argument[^;]*; classic: cannot attach tp/kvm/kvm_entry: No such")
+                          "cannot attach to kvm_exit: raw_tp_reason: cannot attach "
+                          "raw_tp/kvm_exit: Invalid argument[^;]*; "
+                          "classic: cannot attach tp/kvm/kvm_entry: No such")
         self.assertEqual(self.done["no way"].stderr.count("\n"), 1)
 
     def test_debug_shows_the_verifiers_log(self):
