@@ -31,6 +31,23 @@ def has_vendor_module() -> bool:
     return any(module.exists() for module in VENDOR_MODULES)
 
 
+# Leaves of /sys/module what there is of kvm itself.
+_HIDE_MODULES = """
+mount -t tmpfs none /mnt && mkdir /mnt/kvm && mount --bind /sys/module/kvm /mnt/kvm &&
+    mount -t tmpfs none /sys/module && mkdir /sys/module/kvm &&
+    mount --bind /mnt/kvm /sys/module/kvm && exec "$@"
+"""
+
+
+def without_vendor_module() -> list[str]:
+    """What to put before a command that is to find no vendor module. It stays one process."""
+    if not has_vendor_module():
+        return []
+    if os.geteuid() != 0:
+        raise unittest.SkipTest("this host has its vendor module, which only root can hide")
+    return ["unshare", "--mount", "sh", "-c", _HIDE_MODULES, "sh"]
+
+
 def needs_root(test):
     return unittest.skipUnless(os.geteuid() == 0, "needs root")(test)
 

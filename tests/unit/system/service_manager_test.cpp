@@ -87,11 +87,13 @@ TEST_F(ServiceManagerTest, AnotherProcessIsWatched) {
     EXPECT_THAT(heard(), IsEmpty());
 }
 
-TEST(ServiceManager, NobodyListens) {
+TEST_F(ServiceManagerTest, NothingIsSentWhereNobodyAskedForIt) {
+    unsetenv("NOTIFY_SOCKET");
     ServiceManager manager;
     manager.report("x");
     manager.alive();
     manager.stopping();
+    EXPECT_THAT(heard(), IsEmpty());
 }
 
 }  // namespace
