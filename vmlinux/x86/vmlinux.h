@@ -4,8 +4,9 @@
  *
  * Origin: the BTF of Debian's kernels 5.10 to 7.3 (vmlinux, kvm, kvm_amd, kvm_intel). Order and
  * offsets mean nothing here: preserve_access_index makes the loader find each field in the running
- * kernel. vmlinux/check_btf.py holds every field against the BTF of each kernel of the lab; a field
- * that only some kernels have is named with a flavour suffix (___) and a comment that says which.
+ * kernel. tests/bpf/kernel_types_test.py holds every field against the BTF of each kernel of the
+ * lab; a field that only some kernels have is named with a flavour suffix (___) and a comment that
+ * says which.
  */
 #ifndef EXITTOP_VMLINUX_H
 #define EXITTOP_VMLINUX_H
