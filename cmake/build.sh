@@ -11,7 +11,7 @@ folder=$top/build/$preset
 
 owner=$(stat -c %U "$top")
 if ((EUID == 0)) && [[ $owner != root ]] && runuser -u "$owner" -- test -w "$top" 2>/dev/null; then
-    [[ -d $top/build ]] && find "$top/build" -user root -exec chown -h "$owner:" {} +
+    if [[ -d $top/build ]]; then find "$top/build" -user root -exec chown -h "$owner:" {} +; fi
     home=$(getent passwd "$owner" | cut -d: -f6)
     exec runuser -u "$owner" -- env HOME="$home" bash "${BASH_SOURCE[0]}" "$@"
 fi
@@ -49,7 +49,9 @@ build() {
 }
 
 cd "$top"
-mkdir -p build 2>/dev/null && exec 9>build/.lock || fail 1 "cannot write to $top/build"
+if ! mkdir -p build 2>/dev/null || ! exec 9>build/.lock; then
+    fail 1 "cannot write to $top/build"
+fi
 flock 9     # two at once would trip over each other
 configure
 build

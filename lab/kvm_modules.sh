@@ -13,6 +13,7 @@ load_module() {
         if [ "$module" = "$wanted" ]; then
             insmod "/modules/$module.ko" "$@" || return 1
         else
+            # shellcheck disable=SC2086 # several parameters, or none
             insmod "/modules/$module.ko" $core_parameters || return 1
         fi
     done <"/modules/$wanted.order"

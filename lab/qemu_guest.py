@@ -11,8 +11,8 @@ import inner_guest
 import kernels
 from lab_error import HOST_LACKS, LabError
 
-# What the machine type "microvm" starts from: qboot, which is its own in Debian 12. That of Debian 13
-# is SeaBIOS, which waits for ever in a VM that has neither PIT nor PIC.
+# Firmware of the machine type "microvm": qboot, the default in Debian 12. That of Debian 13 is
+# SeaBIOS, which waits for ever in a VM that has neither PIT nor PIC.
 _BIOS = "qboot.rom"
 _FIRMWARE = (_BIOS, "linuxboot_dma.bin")
 _FOLDERS = (Path("/usr/share/qemu"), Path("/usr/share/seabios"))
@@ -37,8 +37,8 @@ def files(kernel: kernels.Kernel, guests: Path) -> dict[str, Path | bytes]:
 def command(name: str, uuid: str, load: inner_guest.Load = inner_guest.Load()) -> str:
     """The shell command that runs it, named as libvirt names a VM."""
     return (f"/usr/bin/qemu-system-x86_64 -name guest={name},debug-threads=on -uuid {uuid} "
-            f"-M {_MACHINE} -bios {_BIOS} -enable-kvm -cpu host -m 128M -nodefaults -no-user-config "
-            f"-display none -serial stdio -no-reboot -kernel /guests/vmlinuz "
+            f"-M {_MACHINE} -bios {_BIOS} -enable-kvm -cpu host -m 128M -nodefaults "
+            f"-no-user-config -display none -serial stdio -no-reboot -kernel /guests/vmlinuz "
             f"-initrd /guests/initrd -append '{inner_guest.arguments(load)}'")
 
 

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs the tests, all or a part, with ctest underneath:
-#     tests/run.sh [all|unit|cli|bpf|bench|lab|distro|sid|leaves|matrix]...
+#     tests/run.sh [all|lint|unit|cli|bpf|bench|lab|distro|sid|leaves|matrix]...
 # In brackets: minutes that a part took on two cores, with its downloads in the cache; to build for
 # the parts behind unit took 5 more. ctest's label summary at the end tells what each test took.
 # all (52)
+# lint (4):    clang-format, clang-tidy, shellcheck, flake8
 # unit (6):    everything built by clang++-19; what needs neither root nor KVM, under ASan and UBSan
 #              (as released: in distro)
 # cli (7):     the command line, its documented examples, starting and installing
@@ -29,7 +30,7 @@ if [[ ${1-} == --help || ${1-} == -h ]]; then
     exit 0
 fi
 
-all_parts=(unit cli bpf bench lab distro)
+all_parts=(lint unit cli bpf bench lab distro)
 other_parts=(sid leaves matrix)
 needing_root=(bpf distro sid)
 other_targets=(exittop guest/all lab/all tests/{bench,bpf,lab}/all)
@@ -51,6 +52,7 @@ if has_part cli || has_part lab || has_part leaves || has_part matrix; then
     wanted+=("${lab_packages[@]}" "${amd_lab_packages[@]}" "${intel_lab_packages[@]}"
         "${kvm_patch_packages[@]}")
 fi
+has_part lint && wanted+=("${lint_packages[@]}")
 has_part cli && wanted+=("${browser_packages[@]}")
 has_part unit && wanted+=("${dev_packages[@]}")
 ensure_packages yes "${wanted[@]}"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))
 
-from emulated_host import Job, Result  # noqa: E402
-from lab_error import LabError  # noqa: E402
+from emulated_host import Job, Result
+from lab_error import LabError
 
 VENDORS = {"amd": "AMD", "intel": "Intel"}
 

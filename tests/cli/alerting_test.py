@@ -21,7 +21,7 @@ import prometheus
 from command_line import SOURCE
 
 sys.path.insert(0, str(SOURCE / "deploy/grafana"))
-import make_dashboard  # noqa: E402
+import make_dashboard
 
 RULES = SOURCE / "deploy/prometheus/exittop.rules.yml"
 RULES_TEST = RULES.with_name("exittop.rules.test.yml")

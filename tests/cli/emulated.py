@@ -9,8 +9,8 @@ from command_line import BUILD, EXITTOP, SOURCE
 
 sys.path.insert(0, str(SOURCE / "lab"))
 
-import run_job  # noqa: E402
-from emulated_host import Job  # noqa: E402
+import run_job
+from emulated_host import Job
 
 _SUDO = b'#!/bin/sh\nexec "$@"\n'
 _PROLOGUE = """

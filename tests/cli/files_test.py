@@ -11,8 +11,8 @@ from command_line import FAILED, SOURCE, CommandLineTest, needs_root, run
 
 sys.path.insert(0, str(SOURCE / "lab"))
 
-import file_place  # noqa: E402
-from lab_error import LabError  # noqa: E402
+import file_place
+from lab_error import LabError
 
 RUN = SOURCE / "tests/golden/dump.json"
 NOBODY = 65534

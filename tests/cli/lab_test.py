@@ -16,9 +16,9 @@ from command_line import BUILD, FAILED, LACKING, SOURCE, CommandLineTest, run
 
 sys.path.insert(0, str(SOURCE / "lab"))
 
-import kernel_image  # noqa: E402
-import lab  # noqa: E402
-from lab_error import LabError  # noqa: E402
+import kernel_image
+import lab
+from lab_error import LabError
 
 
 _SECONDS = 600      # the first gets the kernel; and the machine may be busy

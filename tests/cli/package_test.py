@@ -17,7 +17,7 @@ from command_line import BUILD, SOURCE, needs_root, run, run_program
 
 sys.path.insert(0, str(SOURCE / "tests/distro"))
 
-from debian_root import DebianRoot, host_suite  # noqa: E402
+from debian_root import DebianRoot, host_suite
 
 # For a unit that can be enabled; the rest is what the package itself depends on.
 WITH = ("systemd", "bash-completion")

@@ -245,7 +245,8 @@ class ReportFileTest(CommandLineTest):
 
 class LibrariesTest(unittest.TestCase):
     def test_are_as_they_came(self):
-        done = run_program("python3", "-B", SOURCE / "userspace/output/html/page/vendor/vendor.py", "check")
+        done = run_program("python3", "-B",
+                           SOURCE / "userspace/output/html/page/vendor/vendor.py", "check")
         self.assertEqual(done.returncode, 0, done.stderr)
 
 

@@ -13,7 +13,7 @@ from command_line import LACKING, SOURCE, CommandLineTest, public_folder, run_pr
 
 sys.path.insert(0, str(SOURCE / "tests/distro"))
 
-from debian_root import copy_checkout  # noqa: E402
+from debian_root import copy_checkout
 
 # An apt that knows all packages but two, and says what it was asked to do.
 FEIGNED = {

@@ -24,8 +24,8 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "lab"))
 
-import debian_archive  # noqa: E402
-import kernels  # noqa: E402
+import debian_archive
+import kernels
 
 CHECKOUT = "/root/exittop"      # where a root has its copy of this checkout
 _ARCHIVES = "var/cache/apt/archives"

@@ -52,8 +52,8 @@ def require_counts(text: str, hosts: int) -> str:
         raise Failure(f"the lab's totals are {totals}, not those of {hosts} hosts that count")
     # A table of each run and one of both.
     losses = re.findall(r"^lost: (.*)$", text, re.MULTILINE)
-    # On a busy machine most reasons have exits of milliseconds, and more of those than a vCPU's slot
-    # has room for in its histograms: these are told, and counted all the same.
+    # On a busy machine most reasons have exits of milliseconds, for more of which a slot has no
+    # room in its histograms: it says so, and counts them all the same.
     causes = re.findall(r"^  ([a-z_]+) +([\d,]+)  [a-zA-Z]", text, re.MULTILINE)
     most = max(shadow for _, shadow in totals) / 1000
     told = all(name == "histogram_full" and int(events.replace(",", "")) <= most

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "lab"))
 
-import kernel_counts  # noqa: E402
+import kernel_counts
 
 # Physical interrupts: they come at any time, also while the two counts begin and end.
 INTERRUPTS = {1: {1}, 2: {0x60, 0x61, 0x62}}

@@ -17,13 +17,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cli"))
 
-import harness  # noqa: E402
-import prometheus  # noqa: E402
-from counts import Mismatch, guest_threads  # noqa: E402
+import harness
+import prometheus
+from counts import Mismatch, guest_threads
 
-import kernel_counts  # noqa: E402
-import workloads  # noqa: E402
-from emulated_host import Job, Result  # noqa: E402
+import kernel_counts
+import workloads
+from emulated_host import Job, Result
 
 _HOSTILE = 'ev"il\\\\ {} =\n#x'
 _SCRIPT = r"""
@@ -46,7 +46,8 @@ mkdir -p /tmp/full /tmp/top /tmp/count
 umask 077
 exittop export --textfile /tmp/full/exittop.prom --interval 1 --histograms --per-vcpu --measure \
     2>/out/full.err & full=$!
-exittop export --textfile /tmp/top/exittop.prom --interval 1s --top-reasons 2 2>/out/top.err & top=$!
+exittop export --textfile /tmp/top/exittop.prom --interval 1s --top-reasons 2 \
+    2>/out/top.err & top=$!
 exittop export --textfile /tmp/count/exittop.prom --interval 1 --detail count 2>/out/count.err &
 count=$!
 umask 022

@@ -29,7 +29,8 @@ load_kvm 1
 chmod 666 /dev/kvm
 exittop dump --max-vcpus $SLOTS --format json >/out/full.json 2>/out/full.err & json=$!
 exittop dump --max-vcpus $SLOTS >/out/full.txt 2>/out/table.err & table=$!
-exittop export --max-vcpus $SLOTS --textfile - --interval 1 >/out/full.prom 2>/out/prom.err & prom=$!
+exittop export --max-vcpus $SLOTS --textfile - --interval 1 \
+    >/out/full.prom 2>/out/prom.err & prom=$!
 for name in full table prom; do said counting /out/$name.err; done
 kernel_counts_start
 /lab/setpriv --reuid=$GREEDY_UID --clear-groups micro_vm --vms $GREEDY --rounds 3000 -- \

@@ -70,8 +70,8 @@ def vmx() -> Vendor:
     cpuid, hlt, vmcall, vmclear, vmlaunch, vmptrld, vmread = 10, 12, 18, 19, 20, 21, 23
     vmresume, vmwrite, vmxon, cr_access, io, msr_read, msr_write = 24, 25, 27, 28, 30, 31, 32
     # Three exits of each round of L2 are for L1, and the HLT; at each L1 executes a CPUID. Without
-    # histograms: a vCPU's 26 blocks hold either a reason or the long times of one, and of 18 reasons
-    # so many have long times in Bochs that on 7.3 the last one is without a block (reasons_full).
+    # histograms: a vCPU's 26 blocks hold a reason or the long times of one, and of 18 reasons so
+    # many have long times in Bochs that on 7.3 the last one is without a block (reasons_full).
     return Vendor(isa=1, name="vmx", expected={
         (1, cr_access): 1, (1, msr_write): 1, (1, vmxon): 1, (1, vmclear): 1, (1, vmptrld): 1,
         (1, vmlaunch): 1, (1, vmresume): 3 * _ROUNDS, (1, cpuid): 3 * _ROUNDS + 1, (1, io): 1,

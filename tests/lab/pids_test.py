@@ -83,12 +83,14 @@ def check(result: Result) -> None:
             (innocent, outside))
 
     vms = _vms(result, "stopped", set())
-    _expect(vms.keys() == {f"gone{i + 1}" for i in range(_GONE)}, "names of what is gone", list(vms))
+    _expect(vms.keys() == {f"gone{i + 1}" for i in range(_GONE)}, "names of what is gone",
+            list(vms))
     vms = _vms(result, "own", set())
     _expect(vms.keys() == {"inside", "outside"}, "names in a namespace", list(vms))
     _expect(vms["inside"]["pid"] == inside, "not the number inside", vms["inside"]["pid"])
     _expect(vms["outside"]["pid"] == 0, "a number that is none here", vms["outside"])
-    _expect("PID namespace of its own" in result.text("own.err"), "not told", result.text("own.err"))
+    _expect("PID namespace of its own" in result.text("own.err"), "not told",
+            result.text("own.err"))
     _expect("PID namespace of its own" in result.text("own-check.txt"), "nor by check",
             result.text("own-check.txt"))
     _expect("inside" in result.text("pid.txt"), "--pid finds nothing", result.text("pid.txt"))
@@ -111,9 +113,10 @@ def check(result: Result) -> None:
 def main() -> int:
     options = harness.options()
     programs = workloads.guest_programs(options.guests, "micro_vm")
-    job = Job(kernel=options.kernel, vendor=options.vendor, script=f"GONE={_GONE}\n{settings()}{_SCRIPT}",
-              timeout_s=300, programs={"/bin/exittop": options.exittop,
-                                       "/lab/setpriv": Path("/usr/bin/setpriv"), **programs})
+    job = Job(kernel=options.kernel, vendor=options.vendor,
+              script=f"GONE={_GONE}\n{settings()}{_SCRIPT}", timeout_s=300,
+              programs={"/bin/exittop": options.exittop, "/lab/setpriv": Path("/usr/bin/setpriv"),
+                        **programs})
     return harness.run(job, check)
 
 

@@ -28,7 +28,8 @@ _CASES = {
 
 _RUN = """
 REFUSE='{refused}' LD_PRELOAD=/lab/refuse_attach.so exittop dump --format json -- \
-    micro_vm --quiet --vms 3 --sequential --rounds {rounds} >/out/{name}.json 2>/out/{name}.err || exit 1
+    micro_vm --quiet --vms 3 --sequential --rounds {rounds} \
+    >/out/{name}.json 2>/out/{name}.err || exit 1
 """
 
 
@@ -65,9 +66,10 @@ def main() -> int:
     programs = workloads.guest_programs(options.guests, "micro_vm")
     runs = "".join(_RUN.format(name=name, refused=refused, rounds=_ROUNDS)
                    for name, (refused, _, _) in _CASES.items())
+    refuse = options.exittop.parent / "tests/lab/refuse_attach.so"
     job = Job(kernel="6.1", vendor="amd", script=f"load_kvm 1 || exit 1\n{runs}", timeout_s=300,
               programs={"/bin/exittop": options.exittop, **programs},
-              files={"/lab/refuse_attach.so": options.exittop.parent / "tests/lab/refuse_attach.so"})
+              files={"/lab/refuse_attach.so": refuse})
     return harness.run(job, check)
 
 
