@@ -33,8 +33,8 @@ int run_main(int argc, char** argv) {
         exittop::report("stdout is closed: nowhere to write to");
         return 1;
     }
-    const auto options = exittop::parse(
-        std::span<const char* const>(argv, static_cast<std::size_t>(argc)));
+    const auto options =
+        exittop::parse(std::span<const char* const>(argv, static_cast<std::size_t>(argc)));
     if (!options) {
         const auto& end = options.error();
         if (end.to_stderr) {

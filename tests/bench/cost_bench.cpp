@@ -192,9 +192,8 @@ int grow(std::uint32_t vms) {
     const double export_memory = own_mib();
     withdraw_file(file);
     Snapshot snapshot;
-    const Spent taken = median_of(7, [&] {
-        snapshot.vms = table.contents(program->slots(), now).vms;
-    });
+    const Spent taken =
+        median_of(7, [&] { snapshot.vms = table.contents(program->slots(), now).vms; });
     fmt::print("| {} | {} | {:.2f} / {:.2f} | {:.2f} / {:.2f} | {:.2f} / {:.2f} | {:.1f}, {:.1f} | "
                "{:.2f} |\n",
                vms, vcpus, taken.cpu_ms, taken.wall_ms, refresh.cpu_ms, refresh.wall_ms,

@@ -59,8 +59,10 @@ public:
             throw std::runtime_error(written.error().text);
         }
         const double done = cpu_ms();
-        for (const auto& [part, ms] : {std::pair{0, read - began}, {1, made - read},
-                                       {2, printed - made}, {3, done - printed},
+        for (const auto& [part, ms] : {std::pair{0, read - began},
+                                       {1, made - read},
+                                       {2, printed - made},
+                                       {3, done - printed},
                                        {4, done - began}}) {
             parts_[static_cast<std::size_t>(part)].push_back(ms);
         }

@@ -37,8 +37,8 @@ TEST_F(Counting, StartsWithNothing) {
     EXPECT_EQ(program_->memory().table_full, 0U);
     EXPECT_EQ(program_->memory().changes, 0U);
     for (const ProgramFacts& facts : program_->programs()) {
-        std::cout << facts.name << ": " << facts.verified_instructions
-                  << " instructions verified, " << facts.jited_bytes << " bytes of machine code\n";
+        std::cout << facts.name << ": " << facts.verified_instructions << " instructions verified, "
+                  << facts.jited_bytes << " bytes of machine code\n";
         EXPECT_GT(facts.verified_instructions, 0U) << facts.name;
         EXPECT_GT(facts.jited_bytes, 0U) << facts.name;
         EXPECT_EQ(facts.splits_time, facts.name == "fpu_raw" || facts.name == "wakeup_raw");
@@ -90,8 +90,10 @@ TEST_F(Counting, CountsPerReasonAndVcpu) {
 TEST_F(Counting, FindsEveryCodeAgain) {
     // With an index of their own: the first and last that have one. Searched for: the rest.
     const std::vector<std::uint32_t> codes = {
-        0, 1, 0xbf, 0xc0, 0x3ff, 0x400, 0x401, 0x40f, 0x410, 0x500, 0xf0000000,
-        0xffffffff, 0xfffffffe, 0x80000000, invalid_state_failed_entry, 0x21, 0x100, 0x1c0};
+        0,          1,          0xbf,       0xc0,       0x3ff,
+        0x400,      0x401,      0x40f,      0x410,      0x500,
+        0xf0000000, 0xffffffff, 0xfffffffe, 0x80000000, invalid_state_failed_entry,
+        0x21,       0x100,      0x1c0};
     for (int round = 0; round < 3; ++round) {
         for (const std::uint32_t code : codes) exit_and_entry(vcpu_a, code);
     }
@@ -305,29 +307,29 @@ protected:
 };
 
 /// Loads for a number of vCPUs, or ends the test where the kernel does not let us.
-#define LOAD_FOR(max_vcpus)                       \
-    ASSERT_NO_FATAL_FAILURE(load(max_vcpus));     \
+#define LOAD_FOR(max_vcpus)                   \
+    ASSERT_NO_FATAL_FAILURE(load(max_vcpus)); \
     if (!program_) return
 
 /// Exits of several vCPUs in turn, each of a number of its own; all found again in its own slot.
-#define EXPECT_COUNTS_APART(vcpus)                                                     \
-    do {                                                                               \
-        for (std::size_t round = 0; round < (vcpus).size(); ++round) {                 \
-            for (std::size_t i = round; i < (vcpus).size(); ++i) {                     \
-                ASSERT_NO_FATAL_FAILURE(exit_and_entry((vcpus)[i], 0x72));             \
-            }                                                                          \
-        }                                                                              \
-        for (std::size_t i = 0; i < (vcpus).size(); ++i) {                             \
-            EXPECT_EQ(count((vcpus)[i], 0x72), i + 1) << std::hex << (vcpus)[i];       \
-            EXPECT_EQ(lost_total(read((vcpus)[i]).lost), 0U);                          \
-        }                                                                              \
-        EXPECT_EQ(program_->memory().changes, (vcpus).size());                         \
-        EXPECT_EQ(uncounted(), 0U);                                  \
+#define EXPECT_COUNTS_APART(vcpus)                                               \
+    do {                                                                         \
+        for (std::size_t round = 0; round < (vcpus).size(); ++round) {           \
+            for (std::size_t i = round; i < (vcpus).size(); ++i) {               \
+                ASSERT_NO_FATAL_FAILURE(exit_and_entry((vcpus)[i], 0x72));       \
+            }                                                                    \
+        }                                                                        \
+        for (std::size_t i = 0; i < (vcpus).size(); ++i) {                       \
+            EXPECT_EQ(count((vcpus)[i], 0x72), i + 1) << std::hex << (vcpus)[i]; \
+            EXPECT_EQ(lost_total(read((vcpus)[i]).lost), 0U);                    \
+        }                                                                        \
+        EXPECT_EQ(program_->memory().changes, (vcpus).size());                   \
+        EXPECT_EQ(uncounted(), 0U);                                              \
     } while (false)
 
 /// Addresses for which the search begins at one slot.
 std::vector<std::uint64_t> with_first_slot(std::uint64_t home, std::uint64_t max_vcpus,
-                                   std::size_t wanted) {
+                                           std::size_t wanted) {
     std::vector<std::uint64_t> found;
     for (std::uint64_t low = 8; found.size() < wanted && low < 1ULL << 32; low += 8) {
         if (first_slot_of(static_cast<std::uint32_t>(low), max_vcpus) == home) found.push_back(low);
@@ -487,7 +489,8 @@ TEST_F(Slots, WaitingEndsWithTheProcess) {
     exit_and_entry(vcpu_a, 0x72);
     exit_and_entry(vcpu_b, 0x72);
     const waiting_vcpu& waiting = *waiting_of(vcpu_b);
-    program_->end_waiting([](const vcpu_identity& who) { return who.pid != std::uint32_t(getpid()); });
+    program_->end_waiting(
+        [](const vcpu_identity& who) { return who.pid != std::uint32_t(getpid()); });
     EXPECT_EQ(waiting.vcpu, vcpu_b);
     program_->end_waiting([](const vcpu_identity&) { return true; });
     EXPECT_EQ(waiting.vcpu, 0U);
@@ -595,9 +598,8 @@ TEST_F(Slots, AReleasedOneIsEmptyAndUsedAgain) {
 
 TEST_F(Slots, TenThousandVmsComeAndGoInThree) {
     LOAD_FOR(3);
-    VmTable table([](const VmTable::Process& process) {
-        return VmIdentity{process.command, "", ""};
-    });
+    VmTable table(
+        [](const VmTable::Process& process) { return VmIdentity{process.command, "", ""}; });
     for (std::uint64_t i = 0; i < 10'000; ++i) {
         // Few addresses, so that all are used over and over.
         const std::uint64_t vcpu = 0x1000 * (1 + i % 5);

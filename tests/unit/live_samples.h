@@ -43,8 +43,8 @@ inline Vm made_vm(const MadeVm& made, std::uint64_t seconds, bool full) {
     for (std::uint32_t id = 0; id < made.vcpus; ++id) {
         Vcpu vcpu{id, made.pid + 1 + id, {}, seconds * 600'000'000};
         for (const MadeRate& rate : made.rates) {
-            ExitStats stats = make_exits(rate.code, {{rate.ns, rate.per_second * seconds},
-                                                     {rate.ns * 8, seconds}});
+            ExitStats stats = make_exits(
+                rate.code, {{rate.ns, rate.per_second * seconds}, {rate.ns * 8, seconds}});
             stats.halted_ns = rate.halted_ns * rate.per_second * seconds;
             if (full) {
                 vcpu.exits.push_back(stats);
@@ -59,11 +59,21 @@ inline Vm made_vm(const MadeVm& made, std::uint64_t seconds, bool full) {
 
 inline std::vector<MadeVm> made_vms() {
     return {
-        {"web01", 4242, 2, {{0x72, 420, 1'100}, {0x78, 460, 691'000, 650'000},
-                            {0x7b, 13'200, 9'540}, {0x400, 96, 2'400}}},
+        {"web01",
+         4242,
+         2,
+         {{0x72, 420, 1'100},
+          {0x78, 460, 691'000, 650'000},
+          {0x7b, 13'200, 9'540},
+          {0x400, 96, 2'400}}},
         {"db-primary", 5151, 4, {{0x78, 120, 400'000, 390'000}, {0x400, 2'200, 1'900}}},
-        {"evil\x1b[2J\n\xff\u202e\u4e2d\u6587", 977, 1, {{0x72, 12, 1'000}}, Isa::svm,
-         Paging::shadow, "firecracker"},
+        {"evil\x1b[2J\n\xff\u202e\u4e2d\u6587",
+         977,
+         1,
+         {{0x72, 12, 1'000}},
+         Isa::svm,
+         Paging::shadow,
+         "firecracker"},
     };
 }
 
@@ -72,11 +82,15 @@ inline Sample made_sample(const std::vector<MadeVm>& vms, std::uint64_t seconds,
                           const std::string& in_full = "") {
     Sample sample;
     Snapshot& snapshot = sample.snapshot;
-    snapshot.taken_at = "2026-03-01T12:00:" + std::string(seconds < 10 ? "0" : "") +
-                        std::to_string(seconds) + "Z";
+    snapshot.taken_at =
+        "2026-03-01T12:00:" + std::string(seconds < 10 ? "0" : "") + std::to_string(seconds) + "Z";
     snapshot.duration_s = static_cast<double>(seconds);
-    snapshot.host = {"6.1.0-18-cloud-amd64", "AMD EPYC 7763 64-Core Processor", Isa::svm,
-                     Paging::npt, {}, "kvm07"};
+    snapshot.host = {"6.1.0-18-cloud-amd64",
+                     "AMD EPYC 7763 64-Core Processor",
+                     Isa::svm,
+                     Paging::npt,
+                     {},
+                     "kvm07"};
     for (const MadeVm& made : vms) {
         const bool full = std::to_string(made.pid) + ".1" == in_full;
         snapshot.vms.push_back(made_vm(made, seconds, full));

@@ -44,8 +44,10 @@ inline Vm make_web_vm() {
     vm.uid = 64055;
     vm.executable = "/usr/bin/qemu-system-x86_64";
     vm.vcpus = {
-        {0, 4250, {make_exits(1, {{700, 20'000}, {1'300, 5'000}}),
-                   make_exits(10, {{1'100, 424}}), halt, io, nested}},
+        {0,
+         4250,
+         {make_exits(1, {{700, 20'000}, {1'300, 5'000}}), make_exits(10, {{1'100, 424}}), halt, io,
+          nested}},
         {1, 4251, {make_exits(1, {{800, 7'000}}), make_exits(0x5f, {{640, 2}})}},
     };
     vm.vcpus[0].guest_ns = 4'200'000'000;
@@ -81,8 +83,12 @@ inline Snapshot make_snapshot() {
     snapshot.taken_at = "2026-03-01T12:00:00Z";
     snapshot.duration_s = 10.0;
     snapshot.attach = "tp_btf";
-    snapshot.host = {"6.1.0-18-cloud-amd64", "Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz", Isa::vmx,
-                     Paging::ept, {{"kvm_intel.ept", "Y"}, {"kvm_intel.nested", "Y"}}, "kvm03"};
+    snapshot.host = {"6.1.0-18-cloud-amd64",
+                     "Intel(R) Xeon(R) Gold 6338 CPU @ 2.00GHz",
+                     Isa::vmx,
+                     Paging::ept,
+                     {{"kvm_intel.ept", "Y"}, {"kvm_intel.nested", "Y"}},
+                     "kvm03"};
     snapshot.vms = {make_web_vm(), make_ended_vm()};
     for (Vm& vm : snapshot.vms) add_kvm_counts(vm);
     snapshot.cost = {31'000'000, 0, 0, 38'000'000, 3, 4096};

@@ -114,8 +114,7 @@ void warn_if_differs(std::vector<Warning>& warnings, const char* name, std::stri
                      const Pair& pair, const std::string& first, const std::string& other) {
     if (first.empty() || other.empty() || first == other) return;
     warnings.push_back({name, fmt::format("{} differs: {} has {}, {} has {}", what,
-                                          name_of(pair.first), first, name_of(pair.other),
-                                          other)});
+                                          name_of(pair.first), first, name_of(pair.other), other)});
 }
 
 void check_parameters(std::vector<Warning>& warnings, const Pair& pair) {
@@ -128,10 +127,10 @@ void check_parameters(std::vector<Warning>& warnings, const Pair& pair) {
         different.push_back(fmt::format("{} {} -> {}", name, was->second, value));
     }
     if (different.empty()) return;
-    warnings.push_back({"other-parameters",
-                        fmt::format("module parameters differ between {} and {}: {}",
-                                    name_of(pair.first), name_of(pair.other),
-                                    first_few(different))});
+    warnings.push_back(
+        {"other-parameters",
+         fmt::format("module parameters differ between {} and {}: {}", name_of(pair.first),
+                     name_of(pair.other), first_few(different))});
 }
 
 void check_length(std::vector<Warning>& warnings, const Pair& pair, Basis basis) {
@@ -141,11 +140,11 @@ void check_length(std::vector<Warning>& warnings, const Pair& pair, Basis basis)
     const double other = pair.other.repeats.front().duration_s;
     if (!(first > 0.0) || !(other > 0.0)) return;
     if (std::max(first, other) < other_length * std::min(first, other)) return;
-    warnings.push_back({"other-length",
-                        fmt::format("counted for different times: {} for {}, {} for {}; "
-                                    "--normalize time takes that out",
-                                    name_of(pair.first), print_seconds(first),
-                                    name_of(pair.other), print_seconds(other))});
+    warnings.push_back(
+        {"other-length", fmt::format("counted for different times: {} for {}, {} for {}; "
+                                     "--normalize time takes that out",
+                                     name_of(pair.first), print_seconds(first), name_of(pair.other),
+                                     print_seconds(other))});
 }
 
 bool is_tdp_fault(Isa isa, std::uint32_t code) {
@@ -228,8 +227,8 @@ void check_paging(std::vector<Warning>& warnings, const Run& run) {
     }
     const std::string measured = paging_of(run);
     if (faults.empty() && (measured.empty() || measured == "shadow")) return;
-    const std::string evidence = faults.empty() ? "its VMs used " + measured
-                                                : fmt::format("{}", fmt::join(faults, ", "));
+    const std::string evidence =
+        faults.empty() ? "its VMs used " + measured : fmt::format("{}", fmt::join(faults, ", "));
     warnings.push_back({"paging-not-effective",
                         fmt::format("{} is called a run with shadow paging but is none: {}; ept=0 "
                                     "(npt=0) never took effect or the counters held an earlier run",

@@ -33,7 +33,7 @@ struct Versus {
     /// Mann-Whitney U test over the repetitions, adjusted for the number of reasons; nothing where
     /// one of the two has no repetitions.
     std::optional<double> p_value;
-    bool beyond_noise = false;    ///< p_value is below significance_level.
+    bool beyond_noise = false;  ///< p_value is below significance_level.
     bool operator==(const Versus&) const = default;
 };
 
@@ -45,16 +45,16 @@ inline constexpr std::size_t fewest_repeats = 4;
 /// some, except for what is read from their common histogram.
 struct Cell {
     double count = 0.0;
-    double value = 0.0;          ///< The count on the comparison's basis.
-    std::optional<double> spread;      ///< Standard deviation of `value` over the repetitions.
-    std::vector<double> values;        ///< `value` of each repetition.
-    std::optional<double> rate;        ///< Per second; nothing where no time is known.
-    std::optional<double> time_ns;     ///< Nothing where exits were not timed, and so below.
+    double value = 0.0;             ///< The count on the comparison's basis.
+    std::optional<double> spread;   ///< Standard deviation of `value` over the repetitions.
+    std::vector<double> values;     ///< `value` of each repetition.
+    std::optional<double> rate;     ///< Per second; nothing where no time is known.
+    std::optional<double> time_ns;  ///< Nothing where exits were not timed, and so below.
     std::optional<double> mean_ns;
     std::optional<std::uint64_t> p50_ns;
     std::optional<std::uint64_t> p99_ns;
-    Histogram histogram;               ///< Of all repetitions together.
-    std::optional<Versus> versus;      ///< Nothing in the first run.
+    Histogram histogram;           ///< Of all repetitions together.
+    std::optional<Versus> versus;  ///< Nothing in the first run.
     bool operator==(const Cell&) const = default;
 };
 
@@ -87,11 +87,11 @@ struct Fact {
 struct RunSummary {
     std::string label;
     std::size_t repeats = 1;
-    double duration_s = 0.0;  ///< Mean over the repetitions; 0: not known.
+    double duration_s = 0.0;         ///< Mean over the repetitions; 0: not known.
     std::optional<TimeSplit> split;  ///< None where a part is not known, as of imported counts.
     std::vector<Fact> facts;  ///< The same names in the same order for all runs of a comparison.
     std::map<std::string, std::string> parameters;  ///< Of kvm's modules: "kvm_amd.npt" -> "1".
-    Lost lost;                ///< Of all repetitions together.
+    Lost lost;                                      ///< Of all repetitions together.
     bool operator==(const RunSummary&) const = default;
 };
 

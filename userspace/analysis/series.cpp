@@ -17,7 +17,6 @@ namespace {
 
 using VmMemory = SeriesMemory::VmMemory;
 
-
 // ---- Whose series these are
 
 // The labels of VMs, in the order of the snapshot. One that has a label keeps it. Of the others,
@@ -65,7 +64,8 @@ std::vector<std::optional<std::string>> label_vms(const std::vector<Vm>& vms,
 void choose_reasons(const std::vector<ExitStats>& exits, std::size_t most, VmMemory& memory) {
     std::vector<const ExitStats*> fresh;
     for (const ExitStats& stats : exits) {
-        if (memory.own_series.contains(key_of(stats)) || memory.folded.contains(key_of(stats))) continue;
+        if (memory.own_series.contains(key_of(stats)) || memory.folded.contains(key_of(stats)))
+            continue;
         fresh.push_back(&stats);
     }
     std::ranges::stable_sort(fresh, std::ranges::greater{}, &ExitStats::count);
@@ -109,8 +109,7 @@ std::vector<VcpuSeries> vcpu_series(const Vm& vm, VmMemory& memory) {
     std::vector<VcpuSeries> series;
     for (const auto& [id, of_id] : by_id) {
         keep_from_shrinking(guest_ns[id], memory.vcpu_guest_ns[id]);
-        series.push_back(
-            {id, guest_ns[id], reason_series(exits_by_reason(of_id), vm.isa, memory)});
+        series.push_back({id, guest_ns[id], reason_series(exits_by_reason(of_id), vm.isa, memory)});
     }
     return series;
 }

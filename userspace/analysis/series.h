@@ -42,8 +42,8 @@ struct VmSeries {
     /// Of the time that the vCPUs wanted to run (in the guest and in exits, halted time left out),
     /// the part that went to exits, since the series were made last.
     double exit_ratio = 0.0;
-    std::vector<ReasonSeries> reasons;     ///< By level and code; at the end "other".
-    std::vector<VcpuSeries> by_vcpu;       ///< Ascending by id; empty unless asked for.
+    std::vector<ReasonSeries> reasons;  ///< By level and code; at the end "other".
+    std::vector<VcpuSeries> by_vcpu;    ///< Ascending by id; empty unless asked for.
 };
 
 struct SeriesOptions {

@@ -40,9 +40,8 @@ Ranks rank(std::span<const double> a, std::span<const double> b) {
 // least as far from the expected one as the observed sum.
 double exact_p(const std::vector<std::size_t>& ranks, std::size_t chosen) {
     const std::size_t all = std::accumulate(ranks.begin(), ranks.end(), std::size_t{0});
-    const auto observed = static_cast<std::ptrdiff_t>(
-        std::accumulate(ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(chosen),
-                        std::size_t{0}));
+    const auto observed = static_cast<std::ptrdiff_t>(std::accumulate(
+        ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(chosen), std::size_t{0}));
     // ways[k][sum]: subsets of k ranks with that sum. At most 40 over 20, exact in a double.
     std::vector<std::vector<double>> ways(chosen + 1, std::vector<double>(all + 1, 0.0));
     ways[0][0] = 1.0;
@@ -71,10 +70,9 @@ double approximate_p(const Ranks& ranks, std::size_t chosen) {
     const auto n = static_cast<double>(ranks.doubled.size());
     const double b = n - a;
     const double sum =
-        static_cast<double>(std::accumulate(ranks.doubled.begin(),
-                                            ranks.doubled.begin() +
-                                                static_cast<std::ptrdiff_t>(chosen),
-                                            std::size_t{0})) /
+        static_cast<double>(std::accumulate(
+            ranks.doubled.begin(), ranks.doubled.begin() + static_cast<std::ptrdiff_t>(chosen),
+            std::size_t{0})) /
         2.0;
     const double variance = a * b / 12.0 * (n + 1.0 - ranks.ties / (n * (n - 1.0)));
     if (!(variance > 0.0)) return 1.0;  // All values are equal.

@@ -66,7 +66,10 @@ std::string duration_text(nanoseconds duration) {
     // The digits behind the point: those of 1,000,000 plus the rest, without the leading 1.
     std::string fraction = std::to_string(millisecond.ns + ns % millisecond.ns).substr(1);
     fraction.resize(fraction.find_last_not_of('0') + 1);
-    return std::to_string(ns / millisecond.ns).append(".").append(fraction).append(millisecond.name);
+    return std::to_string(ns / millisecond.ns)
+        .append(".")
+        .append(fraction)
+        .append(millisecond.name);
 }
 
 }  // namespace exittop

@@ -9,9 +9,9 @@ namespace exittop {
 /// Exit statuses, a contract with scripts (README, exittop(8)).
 enum class ExitStatus : int {
     done = 0,
-    failed = 1,   ///< It failed at run time.
-    usage = 2,    ///< The command line is wrong.
-    lacking = 77, ///< The host lacks something: no KVM, no BTF, no privilege.
+    failed = 1,    ///< It failed at run time.
+    usage = 2,     ///< The command line is wrong.
+    lacking = 77,  ///< The host lacks something: no KVM, no BTF, no privilege.
 };
 
 struct Error {

@@ -160,8 +160,8 @@ std::string print_ns(std::uint64_t ns) {
         const char* name;
     };
     static constexpr std::array units = {
-        Unit{1e3, 999.5, "us"},       Unit{1e6, 999.5, "ms"}, Unit{1e9, 599.5, "s"},
-        Unit{60e9, 599.5, "min"},     Unit{3600e9, 99.95, "h"},
+        Unit{1e3, 999.5, "us"},   Unit{1e6, 999.5, "ms"},   Unit{1e9, 599.5, "s"},
+        Unit{60e9, 599.5, "min"}, Unit{3600e9, 99.95, "h"},
     };
     const auto value = static_cast<double>(ns);
     for (const Unit& unit : units) {

@@ -33,9 +33,7 @@ const Names& names_of(AttachVariant variant) {
     return *std::ranges::find(all_names, variant, &Names::variant);
 }
 
-bool is_lacking(const FailedAttach& attempt) {
-    return attempt.error.status == ExitStatus::lacking;
-}
+bool is_lacking(const FailedAttach& attempt) { return attempt.error.status == ExitStatus::lacking; }
 
 }  // namespace
 

@@ -58,8 +58,8 @@ std::string last_verifier_line(const std::string& message) {
     const bool verifier = message.find("\nprocessed ") != std::string::npos;
     std::string last;
     for (std::string line; std::getline(lines, line);) {
-        const bool statistics = line.starts_with("verification time") ||
-                                line.starts_with("stack depth");
+        const bool statistics =
+            line.starts_with("verification time") || line.starts_with("stack depth");
         if (!line.empty() && !statistics) last = line;
     }
     return verifier ? "the verifier says: " + last : last;
@@ -167,8 +167,8 @@ struct KernelFacts {
     bool guest_fpu_freed = false;  ///< fpu_free_guest_fpstate() is there (5.16 and later).
     std::string types = "/sys/kernel/btf/vmlinux";  ///< BTF that has the vendor's types, too.
     FileDescriptor joined_types;                    ///< What `types` names, where it is no file.
-    std::uint64_t tdp_enabled_address = 0;  ///< 0 if it is hidden or not there.
-    std::uint64_t tsc_khz_address = 0;      ///< The same; asked for only where leaves are answered.
+    std::uint64_t tdp_enabled_address = 0;          ///< 0 if it is hidden or not there.
+    std::uint64_t tsc_khz_address = 0;  ///< The same; asked for only where leaves are answered.
 };
 
 BtfPointer module_btf(const char* name, btf* vmlinux) {
@@ -183,8 +183,8 @@ bool has(const btf* object, const char* name, std::uint32_t kind) {
 /// Number of arguments of a tracepoint, or 0 if BTF does not tell: btf_trace_NAME is a typedef of a
 /// pointer to a function that takes a context before them.
 unsigned tracepoint_arguments(const btf* object, const char* name) {
-    const int id = btf__find_by_name_kind(object, fmt::format("btf_trace_{}", name).c_str(),
-                                          BTF_KIND_TYPEDEF);
+    const int id =
+        btf__find_by_name_kind(object, fmt::format("btf_trace_{}", name).c_str(), BTF_KIND_TYPEDEF);
     if (id <= 0) return 0;
     const btf_type* pointer = btf__type_by_id(object, btf__type_by_id(object, unsigned(id))->type);
     const btf_type* function = btf__type_by_id(object, pointer->type);
@@ -328,10 +328,10 @@ int take_command_line(void* lines, void* record, std::size_t /*size*/) noexcept 
     return 0;  // A name is all that is lost.
 }
 
-/// How exittop must be able to notice that a vCPU is made and freed: unnoticed, the next vCPU at the
-/// address of one that is gone is counted under the name of the VM that had that. Beside fentry the
-/// kprobes are there too if they can be: no task is preempted within a kprobe, so that the kernel
-/// never skips it for another task.
+/// How exittop must be able to notice that a vCPU is made and freed: unnoticed, the next vCPU at
+/// the address of one that is gone is counted under the name of the VM that had that. Beside fentry
+/// the kprobes are there too if they can be: no task is preempted within a kprobe, so that the
+/// kernel never skips it for another task.
 enum class VcpuEnds { fentry, kprobe };
 
 /// What is tried beside the programs that count.
@@ -342,8 +342,8 @@ struct Extras {
 
 /// In the order of what is missing.
 constexpr std::array extras_to_try = {
-    Extras{VcpuEnds::fentry, true}, Extras{VcpuEnds::kprobe, true},
-    Extras{VcpuEnds::fentry, false}, Extras{VcpuEnds::kprobe, false}};
+    Extras{VcpuEnds::fentry, true}, Extras{VcpuEnds::kprobe, true}, Extras{VcpuEnds::fentry, false},
+    Extras{VcpuEnds::kprobe, false}};
 
 }  // namespace
 
@@ -360,7 +360,7 @@ struct BpfProgram::State {
     FileDescriptor measuring;
     SharedMemory shared;
     ProgramBarrier barrier;
-    std::set<std::uint32_t> limited;  ///< Users in the map limited_users.
+    std::set<std::uint32_t> limited;                     ///< Users in the map limited_users.
     std::map<std::uint32_t, std::string> command_lines;  ///< Filled from the ring buffer.
     std::unique_ptr<ring_buffer, RingDeleter> ring;
 
@@ -451,7 +451,7 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
         const std::uint8_t bucket = bucket_table_entry(static_cast<std::uint8_t>(i));
         skeleton->rodata->bucket_table[i] = static_cast<std::uint8_t>(bucket * sizeof(u32));
     }
-    struct stat pid_ns {};
+    struct stat pid_ns{};
     if (stat("/proc/self/ns/pid", &pid_ns) == 0 && pid_ns.st_ino != first_pid_namespace) {
         skeleton->rodata->pid_ns_device = pid_ns.st_dev;
         skeleton->rodata->pid_ns_inode = pid_ns.st_ino;
@@ -617,13 +617,12 @@ std::expected<void, Error> BpfProgram::State::attach() {
             continue;
         }
         if (!link) {
-            const auto what =
-                fmt::format("cannot attach {}", bpf_program__section_name(program));
+            const auto what = fmt::format("cannot attach {}", bpf_program__section_name(program));
             if (code != -EACCES) return std::unexpected(kernel_error(what, code));
             // Unlike -EPERM this is not about BPF but about perf events, or the files of tracefs.
-            return std::unexpected(Error{ExitStatus::lacking,
-                                         what + ": not permitted; on this kernel run as root, or "
-                                                "set kernel.perf_event_paranoid to 2 or less"});
+            return std::unexpected(
+                Error{ExitStatus::lacking, what + ": not permitted; on this kernel run as root, or "
+                                                  "set kernel.perf_event_paranoid to 2 or less"});
         }
         links.emplace_back(link);
     }
@@ -771,7 +770,8 @@ void BpfProgram::end_waiting(const std::function<bool(const vcpu_identity& who)>
 void BpfProgram::evict(std::span<const std::uint32_t> slot_indices) {
     for (const std::uint32_t slot_index : slot_indices) {
         const std::uint64_t vcpu = std::atomic_ref(slots()[slot_index].header.vcpu).load();
-        run_program(state_->skeleton->progs.evict_slot, std::array{std::uint64_t{slot_index}, vcpu});
+        run_program(state_->skeleton->progs.evict_slot,
+                    std::array{std::uint64_t{slot_index}, vcpu});
     }
     state_->barrier.wait();
 }
@@ -807,11 +807,10 @@ std::vector<ProgramFacts> BpfProgram::programs() const {
         bpf_prog_info info{};
         std::uint32_t length = sizeof info;
         if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) != 0) continue;
-        result.push_back({bpf_program__name(program), info.verified_insns, info.jited_prog_len,
-                          std::ranges::find(ends, program) != ends.end() ? 0
-                                                                         : info.recursion_misses,
-                          std::ranges::find(splits, program) != splits.end(),
-                          info.run_time_ns, info.run_cnt});
+        result.push_back(
+            {bpf_program__name(program), info.verified_insns, info.jited_prog_len,
+             std::ranges::find(ends, program) != ends.end() ? 0 : info.recursion_misses,
+             std::ranges::find(splits, program) != splits.end(), info.run_time_ns, info.run_cnt});
     }
     return result;
 }

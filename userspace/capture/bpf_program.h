@@ -77,8 +77,8 @@ public:
     /// Clears a slot whose counts have been taken, and hands it back to the program.
     void release_slot(std::uint32_t slot_index);
     /// Finds the command line of a VM, as /proc would have it, by the slot of its vCPU 0: as it was
-    /// at its first exit, its first 2 KiB; empty if it could not be read. For as long as the program
-    /// lives, be it moved.
+    /// at its first exit, its first 2 KiB; empty if it could not be read. For as long as the
+    /// program lives, be it moved.
     [[nodiscard]] std::function<std::string(std::uint32_t slot)> command_lines() const;
     /// vCPUs that have no slot, by their place.
     [[nodiscard]] std::span<waiting_vcpu> waiting();
@@ -86,12 +86,13 @@ public:
     void release_waiting(std::uint32_t place);
     /// Ends the waiting of vCPUs that are gone without having been noticed.
     void end_waiting(const std::function<bool(const vcpu_identity& who)>& is_gone);
-    /// Takes slots away from vCPUs, which wait for others from now on; returns when no program writes
-    /// to them any more.
+    /// Takes slots away from vCPUs, which wait for others from now on; returns when no program
+    /// writes to them any more.
     void evict(std::span<const std::uint32_t> slots);
     /// Gives these users no further slot, and again to those who are no longer among them.
     void limit_users(const std::set<std::uint32_t>& uids);
-    /// Ends a slot in use whose vCPU is gone without having been noticed, if it is still that one's.
+    /// Ends a slot in use whose vCPU is gone without having been noticed, if it is still that
+    /// one's.
     void end_slot(std::uint32_t slot_index, std::uint64_t vcpu);
     /// Has each vCPU's slot say how many more exits KVM itself counted (kvm_exits_more): while the
     /// programs are attached, since KVM goes on counting. A few microseconds a vCPU.

@@ -102,26 +102,25 @@ void set_host(Snapshot& snapshot, const HostFacts& facts) {
 std::expected<Collector, Error> Collector::start(const Host& host, AttachChoice attach,
                                                  std::uint32_t max_vcpus, CountDetail detail,
                                                  std::optional<LeafService> leaves) {
-    auto program = BpfProgram::start(
-        attach, max_vcpus, detail, leaves ? std::optional(leaves->meanings) : std::nullopt);
+    auto program = BpfProgram::start(attach, max_vcpus, detail,
+                                     leaves ? std::optional(leaves->meanings) : std::nullopt);
     if (!program) return std::unexpected(program.error());
     return Collector(host, std::move(*program), std::move(leaves));
 }
 
 Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafService> leaves)
-    : host_(&host),
-      program_(std::move(program)),
-      leaves_(std::move(leaves)),
-      proc_(host.proc_view(program_.memory().reader_pid)),
-      memory_bytes_(program_.memory_bytes()),
-      vms_([&host, versions = versions_,
-            hidden = !program_.sees_paging()](const VmTable::Process& process) {
-          VmIdentity identity = identify_on(host, process);
-          if (hidden) identity.paging = host.facts().paging;
-          identity.version = versions->of(process.pid);
-          return identity;
-      }, [numbers = proc_.numbers](const vcpu_identity& who) { return pid_of(who, numbers); },
-      program_.command_lines()) {}
+    : host_(&host), program_(std::move(program)), leaves_(std::move(leaves)),
+      proc_(host.proc_view(program_.memory().reader_pid)), memory_bytes_(program_.memory_bytes()),
+      vms_(
+          [&host, versions = versions_,
+           hidden = !program_.sees_paging()](const VmTable::Process& process) {
+              VmIdentity identity = identify_on(host, process);
+              if (hidden) identity.paging = host.facts().paging;
+              identity.version = versions->of(process.pid);
+              return identity;
+          },
+          [numbers = proc_.numbers](const vcpu_identity& who) { return pid_of(who, numbers); },
+          program_.command_lines()) {}
 
 void Collector::poll() {
     program_.end_learning();
@@ -175,8 +174,8 @@ Snapshot Collector::snapshot() {
     if (stopped_.time_since_epoch().count() == 0) look_at_kvm_counts();
     take_up_changes();
     versions_->read(most_of_programs);
-    Snapshot snapshot = snapshot_of(
-        vms_.contents(program_.slots(), monotonic_ns(), program_.waiting()));
+    Snapshot snapshot =
+        snapshot_of(vms_.contents(program_.slots(), monotonic_ns(), program_.waiting()));
     set_host(snapshot, host_->facts());
     return snapshot;
 }
@@ -186,8 +185,8 @@ Snapshot Collector::overview(const std::string& in_full) {
     if (now - looked_at_ >= kvm_count_age) look_at_kvm_counts();
     poll();
     versions_->read(most_in_overview);
-    Snapshot snapshot = snapshot_of(
-        vms_.overview(program_.slots(), monotonic_ns(), in_full, program_.waiting()));
+    Snapshot snapshot =
+        snapshot_of(vms_.overview(program_.slots(), monotonic_ns(), in_full, program_.waiting()));
     if (facts_.kernel.empty() || now - facts_at_ > facts_age) {
         facts_ = host_->facts();
         facts_at_ = now;
@@ -221,8 +220,9 @@ std::vector<std::string> Collector::notes() const {
     std::vector<std::string> notes;
     if (!program_.missing().empty()) notes.push_back(program_.missing());
     if (proc_.numbers == ProcView::Numbers::own) {
-        notes.emplace_back("this is a PID namespace of its own: --pid finds no VM outside of it, and "
-                           "those there without an exit are not told");
+        notes.emplace_back(
+            "this is a PID namespace of its own: --pid finds no VM outside of it, and "
+            "those there without an exit are not told");
     } else if (proc_.numbers == ProcView::Numbers::unknown) {
         notes.emplace_back("/proc shows another PID namespace: --pid finds no VM, and VMs without "
                            "an exit are not told");
@@ -231,8 +231,9 @@ std::vector<std::string> Collector::notes() const {
                            "the beginning of their command line alone");
     }
     if (proc_.numbers != ProcView::Numbers::unknown && proc_.hides_files) {
-        notes.emplace_back("VMs of other users without an exit are not told: to look for them takes "
-                           "CAP_SYS_PTRACE");
+        notes.emplace_back(
+            "VMs of other users without an exit are not told: to look for them takes "
+            "CAP_SYS_PTRACE");
     }
     return notes;
 }
@@ -297,8 +298,8 @@ Snapshot Collector::snapshot_of(VmTable::Contents contents) {
         // Since Linux 7.0 a task may be preempted within a raw tracepoint; the kernel does not run
         // the same program for others on that CPU then. kvm_exit and kvm_entry are safe: interrupts
         // are off there.
-        auto& missed = program.splits_time ? snapshot.lost.split_missed
-                                           : snapshot.lost.program_missed;
+        auto& missed =
+            program.splits_time ? snapshot.lost.split_missed : snapshot.lost.program_missed;
         missed += program.missed;
         snapshot.cost.run_ns += program.run_ns;
         snapshot.cost.runs += program.runs;
@@ -317,8 +318,8 @@ void Collector::stop() {
 }
 
 std::chrono::duration<double> Collector::running_time() const {
-    const auto end = stopped_.time_since_epoch().count() ? stopped_
-                                                         : std::chrono::steady_clock::now();
+    const auto end =
+        stopped_.time_since_epoch().count() ? stopped_ : std::chrono::steady_clock::now();
     return end - started_;
 }
 

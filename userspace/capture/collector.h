@@ -39,16 +39,16 @@ public:
     /// All counts since the start.
     [[nodiscard]] Snapshot snapshot();
     /// The same as an overview (Vm::sums) but for the VM whose id is `in_full`: cheap enough to be
-    /// taken every second on a host of thousands of vCPUs. Host facts and what is known of KVM's own
-    /// counts may be some seconds old.
+    /// taken every second on a host of thousands of vCPUs. Host facts and what is known of KVM's
+    /// own counts may be some seconds old.
     [[nodiscard]] Snapshot overview(const std::string& in_full);
-    /// VMs that this host has, to judge by its processes, but that are not in a snapshot, as no exit
-    /// of theirs was seen (Vm::silent). Looks into every other process.
+    /// VMs that this host has, to judge by its processes, but that are not in a snapshot, as no
+    /// exit of theirs was seen (Vm::silent). Looks into every other process.
     [[nodiscard]] std::vector<Vm> silent_vms(const Snapshot& snapshot) const;
     /// VMs that ended longer than this ago are no longer part of snapshots.
     void forget_ended(std::chrono::nanoseconds age);
-    /// What is not as elsewhere, in a line each: what this kernel does not let exittop do, and whose
-    /// processes /proc does not show.
+    /// What is not as elsewhere, in a line each: what this kernel does not let exittop do, and
+    /// whose processes /proc does not show.
     [[nodiscard]] std::vector<std::string> notes() const;
     /// Asks the kernel to measure what the BPF programs cost (Cost::run_ns), or no longer.
     std::expected<void, Error> measure_cost(bool on) { return program_.measure_cost(on); }

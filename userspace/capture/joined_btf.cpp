@@ -35,8 +35,8 @@ std::optional<Sections> sections_of(std::string_view btf) {
                     rest.substr(header.str_off, header.str_len)};
 }
 
-/// Bytes behind a type that belong to it (include/uapi/linux/btf.h); nothing of a kind that is newer
-/// than this.
+/// Bytes behind a type that belong to it (include/uapi/linux/btf.h); nothing of a kind that is
+/// newer than this.
 std::optional<std::size_t> bytes_behind(const btf_type& type) {
     const std::size_t members = BTF_INFO_VLEN(type.info);
     switch (BTF_INFO_KIND(type.info)) {
@@ -119,8 +119,8 @@ std::optional<std::string> join_btf(std::string_view vmlinux, std::string_view m
     std::string joined(sizeof header, '\0');
     joined.reserve(sizeof header + header.type_len + header.str_len);
     std::memcpy(joined.data(), &header, sizeof header);
-    for (const std::string_view part : {base->types, std::string_view(more_types), base->strings,
-                                        more->strings}) {
+    for (const std::string_view part :
+         {base->types, std::string_view(more_types), base->strings, more->strings}) {
         joined += part;
     }
     return joined;

@@ -5,8 +5,8 @@
 // type's id, and with the next byte of the strings. libbpf finds the modules' BTF by asking the
 // kernel for each BTF object there is, which takes CAP_SYS_ADMIN; the files may be read by all.
 //
-// A module that was built by other tools than the kernel may have types of its own that vmlinux has,
-// too: of the same name, those of vmlinux are meant, and the module's lose their names.
+// A module that was built by other tools than the kernel may have types of its own that vmlinux
+// has, too: of the same name, those of vmlinux are meant, and the module's lose their names.
 #pragma once
 
 #include <optional>

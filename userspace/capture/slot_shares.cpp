@@ -81,7 +81,8 @@ private:
         return true;
     }
 
-    /// Has the newest of the vCPUs in these slots give its own up whose user has more than its share.
+    /// Has the newest of the vCPUs in these slots give its own up whose user has more than its
+    /// share.
     bool makes_room(std::span<const std::uint32_t> slots, std::vector<std::uint32_t>& evict) {
         const SlotUse* newest = nullptr;
         for (const std::uint32_t slot : slots) {

@@ -21,7 +21,7 @@ struct VmIdentity {
     std::uint64_t memory_bytes = 0;  ///< That the command line gives the guest; 0: not known.
     VmmVersion version{};            ///< The command line does not tell it.
     bool named = true;  ///< Its command line could be read, or its cgroup has the name.
-    Pod pod{};         ///< Its uid, and for KubeVirt its namespace.
+    Pod pod{};          ///< Its uid, and for KubeVirt its namespace.
     /// What the vendor's module does, which cannot change while it has a VM: for those to whom the
     /// kernel does not show where its own word for it is (see kvm_symbol()).
     Paging paging = Paging::unknown;
@@ -35,7 +35,7 @@ struct VmProcess {
     std::span<const std::string> argv;  ///< Empty for a process that is gone.
     std::string_view command;           ///< Its name as the kernel has it.
     std::uint32_t pid = 0;
-    std::string_view cgroup{};          ///< /proc/PID/cgroup.
+    std::string_view cgroup{};  ///< /proc/PID/cgroup.
 };
 
 /// The name is that of the command line, else that which systemd or Firecracker's jailer gave to

@@ -33,8 +33,8 @@ const exit_cell& cell_of(const vcpu_slot& slot, unsigned block_index) {
 }
 
 /// Reads what the program may be rearranging (vcpu_header::layout_seq): again, until nothing was.
-/// That takes it far less than a microsecond, with interrupts off; in memory that somebody else wrote
-/// to it may never end.
+/// That takes it far less than a microsecond, with interrupts off; in memory that somebody else
+/// wrote to it may never end.
 auto read_at_rest(const vcpu_header& header, auto read) {
     using Clock = std::chrono::steady_clock;
     std::optional<Clock::time_point> begun;
@@ -49,7 +49,8 @@ auto read_at_rest(const vcpu_header& header, auto read) {
     }
 }
 
-/// Count of a bucket from its low half and, if that ever wrapped, the word in the block of high halves
+/// Count of a bucket from its low half and, if that ever wrapped, the word in the block of high
+/// halves
 /// (`high_block`; 0: it did not).
 std::uint64_t bucket_count(const vcpu_slot& slot, std::uint32_t low, unsigned high_block,
                            unsigned word) {
@@ -170,7 +171,8 @@ unsigned cells_in_use(const vcpu_slot& slot) {
 void for_each_cell(const vcpu_slot& slot, auto use) {
     const std::span block_indices(slot.header.cell_blocks, cells_in_use(slot));
     // With many vCPUs none is in the cache: all are asked for before the first is waited for.
-    for (const unsigned block_index : block_indices) __builtin_prefetch(&cell_of(slot, block_index));
+    for (const unsigned block_index : block_indices)
+        __builtin_prefetch(&cell_of(slot, block_index));
     for (const unsigned block_index : block_indices) use(block_index);
 }
 
@@ -273,8 +275,7 @@ void describe_vm(Vm& vm, std::uint32_t pid, const VmIdentity& identity) {
     vm.executable = identity.executable;
 }
 
-bool VmTable::ended_before(const Entry& entry, std::uint64_t ns,
-                           std::span<const vcpu_slot> slots) {
+bool VmTable::ended_before(const Entry& entry, std::uint64_t ns, std::span<const vcpu_slot> slots) {
     if (entry.first_ended_ns != 0 && entry.first_ended_ns <= ns) return true;
     return std::ranges::any_of(entry.live, [&](std::uint32_t slot_index) {
         const std::uint64_t ended = load(slots[slot_index].header.who.ended_ns);
@@ -311,8 +312,7 @@ unsigned VmTable::next_number(std::uint32_t pid) {
     return number;
 }
 
-std::size_t VmTable::known_entry(const vcpu_identity& who,
-                                 std::span<const vcpu_slot> slots) const {
+std::size_t VmTable::known_entry(const vcpu_identity& who, std::span<const vcpu_slot> slots) const {
     const auto newest = newest_by_kvm_.find(who.kvm);
     if (newest == newest_by_kvm_.end()) return no_entry;
     const Entry& entry = entries_[newest->second];
@@ -412,9 +412,9 @@ void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint
             const vcpu_header& header = slots[slot_index].header;
             const std::size_t known = known_entry(header.who, slots);
             owner_[slot_index] = known != no_entry
-                                 ? known
-                                 : make_entry(header.who, line_of_(slot_index),
-                                              header.paging == EXITTOP_PAGING_UNKNOWN);
+                                     ? known
+                                     : make_entry(header.who, line_of_(slot_index),
+                                                  header.paging == EXITTOP_PAGING_UNKNOWN);
             Entry& entry = entries_[owner_[slot_index]];
             entry.live.push_back(slot_index);
             entry.vm.ended = false;
@@ -514,8 +514,14 @@ Vm VmTable::vm_overview(const Entry& entry, const Present& present, Lost& lost) 
     add_unknown(lost, vm.sums, vm.isa);
     for (const Vcpu& ended : known.vcpus) {  // What these lost is known since they ended.
         for (const ExitStats& stats : ended.exits) add_to_sums(vm.sums, stats);
-        add_present(entry, vm, {ended.id, ended.tid, {}, ended.guest_ns, ended.kvm_exits,
-                                ended.untraced, ended.uncounted});
+        add_present(entry, vm,
+                    {ended.id,
+                     ended.tid,
+                     {},
+                     ended.guest_ns,
+                     ended.kvm_exits,
+                     ended.untraced,
+                     ended.uncounted});
     }
     add_waiting(entry, vm, present, lost);
     std::ranges::sort(vm.vcpus, {}, &Vcpu::id);

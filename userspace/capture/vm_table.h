@@ -53,9 +53,8 @@ public:
     using LineOf = std::function<std::string(std::uint32_t slot)>;
 
     explicit VmTable(Identify identify, PidOf pid_of = kernel_pid, LineOf line_of = no_line)
-        : identify_(std::move(identify)),
-          pid_of_(std::move(pid_of)),
-          line_of_(std::move(line_of)) {}
+        : identify_(std::move(identify)), pid_of_(std::move(pid_of)), line_of_(std::move(line_of)) {
+    }
 
     /// Takes up vCPUs that came and takes over those that ended, by the state of each slot
     /// (enum exittop_slot_state); slots in which nothing changed are not touched. Who the new VMs
@@ -96,9 +95,9 @@ private:
         Vm vm;  // identity, and the vCPUs that ended, or had no slot for a while
         std::uint32_t kernel_pid = 0;
         VmmVersion version;
-        std::uint64_t first_ended_ns = 0;  // 0: none did
-        std::vector<std::uint32_t> live;   // slots
-        std::vector<std::uint32_t> waiting;  // places of vCPUs without a slot
+        std::uint64_t first_ended_ns = 0;     // 0: none did
+        std::vector<std::uint32_t> live;      // slots
+        std::vector<std::uint32_t> waiting;   // places of vCPUs without a slot
         std::set<std::uint32_t> still_there;  // of vm.vcpus the ids of those that did not end
         bool forgotten = false;
     };
@@ -123,8 +122,8 @@ private:
     [[nodiscard]] static Vm vm_overview(const Entry& entry, const Present& present, Lost& lost);
     /// For the id of a process's next VM: never one that a process of this pid had before.
     unsigned next_number(std::uint32_t pid);
-    /// Place in entries_ of the VM that a vCPU belongs to, which is seen for the first time; no_entry:
-    /// the VM is, too.
+    /// Place in entries_ of the VM that a vCPU belongs to, which is seen for the first time;
+    /// no_entry: the VM is, too.
     [[nodiscard]] std::size_t known_entry(const vcpu_identity& who,
                                           std::span<const vcpu_slot> slots) const;
     std::size_t make_entry(const vcpu_identity& who, std::string line, bool hides_paging);
@@ -134,8 +133,8 @@ private:
     /// Whether a vCPU of the VM ended before `ns`, be it while the table looks at others.
     static bool ended_before(const Entry& entry, std::uint64_t ns,
                              std::span<const vcpu_slot> slots);
-    /// Whether a new vCPU cannot be of the VM, which is of another process, or had a vCPU of that id.
-    /// The end of that one was missed, or seen too late.
+    /// Whether a new vCPU cannot be of the VM, which is of another process, or had a vCPU of that
+    /// id. The end of that one was missed, or seen too late.
     static bool is_another(const Entry& entry, const vcpu_identity& who,
                            std::span<const vcpu_slot> slots);
     /// Takes the counts of an ended vCPU over into its VM.
@@ -162,7 +161,7 @@ private:
     static constexpr std::size_t least_pids = 4096;
     std::size_t most_pids_ = least_pids;
     static constexpr std::size_t no_entry = SIZE_MAX;
-    std::vector<std::size_t> owner_;  // by slot: place in entries_
+    std::vector<std::size_t> owner_;          // by slot: place in entries_
     std::vector<std::size_t> waiting_owner_;  // by place of one that waits: the same
     Lost ended_lost_;
 };

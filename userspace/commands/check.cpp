@@ -27,8 +27,7 @@ CheckLine missing(std::string subject, std::string text) {
 
 CheckLine check_privileges() {
     if (may_load_bpf()) return ok("privileges", "may load BPF programs");
-    return missing("privileges",
-                   "not root; run it with sudo (or give it CAP_BPF and CAP_PERFMON)");
+    return missing("privileges", "not root; run it with sudo (or give it CAP_BPF and CAP_PERFMON)");
 }
 
 CheckLine check_btf(const Host& host) {
@@ -40,9 +39,8 @@ CheckLine check_btf(const Host& host) {
 CheckLine check_lockdown(const Host& host) {
     const std::string lockdown = host.lockdown();
     if (lockdown == "confidentiality") {
-        return missing("lockdown",
-                       "confidentiality forbids BPF to read kernel memory; boot with "
-                       "lockdown=integrity or without lockdown");
+        return missing("lockdown", "confidentiality forbids BPF to read kernel memory; boot with "
+                                   "lockdown=integrity or without lockdown");
     }
     return ok("lockdown", lockdown.empty() ? "none" : lockdown);
 }
@@ -95,7 +93,7 @@ std::expected<void, Error> require_host(const Host& host) {
 std::string check_text(const std::vector<CheckLine>& lines) {
     std::string text;
     for (const CheckLine& line : lines) {
-        const char* mark = line.finding == Finding::ok       ? "ok"
+        const char* mark = line.finding == Finding::ok        ? "ok"
                            : line.finding == Finding::missing ? "MISSING"
                                                               : "note";
         text += fmt::format("{:<8} {:<14} {}\n", mark, line.subject, sanitise(line.text));

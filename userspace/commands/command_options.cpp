@@ -54,10 +54,9 @@ constexpr std::array isa_choices = {Choice{isas[0].name, isas[0].isa},
 // Options whose values may begin with a dash ("--duration -1"): the library would take the value
 // for an option, and its message would not be about the value.
 std::string joined_with_value(std::string_view option, std::string_view value) {
-    constexpr std::array options = {"--duration", "--delay",      "-d",       "--iterations",
-                                    "-n",         "--max-vcpus",  "--pid",    "-p",
-                                    "--uid",      "--repeat",     "--interval",
-                                    "--top-reasons"};
+    constexpr std::array options = {"--duration", "--delay",     "-d",         "--iterations",
+                                    "-n",         "--max-vcpus", "--pid",      "-p",
+                                    "--uid",      "--repeat",    "--interval", "--top-reasons"};
     constexpr std::string_view number_starts = "0123456789.in";
     if (std::ranges::find(options, option) == options.end()) return {};
     if (value.size() < 2 || value[0] != '-' || !number_starts.contains(value[1])) return {};
@@ -187,8 +186,7 @@ private:
     void add_command(ImportOptions& import, bool&) {
         add_run_file(import.file);
         add_text("--column", "NAME", "The column to read, if there are several.", import.column);
-        add_choice("--isa", "Whose reason numbers they are (vmx).", isa_choices,
-                   import.isa);
+        add_choice("--isa", "Whose reason numbers they are (vmx).", isa_choices, import.isa);
     }
 
     void add_command(ExperimentOptions& experiment, bool& debug) {
@@ -336,8 +334,8 @@ private:
     }
 
     template <typename T, std::size_t size>
-    void add_choice(const char* name, const char* help,
-                    const std::array<Choice<T>, size>& choices, T& chosen) {
+    void add_choice(const char* name, const char* help, const std::array<Choice<T>, size>& choices,
+                    T& chosen) {
         std::vector<std::string_view> words;
         for (const Choice<T>& choice : choices) words.push_back(choice.word);
         add(name, fmt::format("{}", fmt::join(words, "|")).c_str(), help,
@@ -369,8 +367,8 @@ std::vector<std::string> read_options(const CommandText& text,
     } catch (const CLI::CallForHelp&) {
         throw ParseExit{line.app().help(), 0, false};
     } catch (const CLI::ParseError& error) {
-        throw UsageError{fmt::format("{}: {}; {}", text.name, library_message(error),
-                                     help_hint(text))};
+        throw UsageError{
+            fmt::format("{}: {}; {}", text.name, library_message(error), help_hint(text))};
     }
     return line.app().remaining();
 }

@@ -120,8 +120,8 @@ CommandResult Runner::operator()(const LiveOptions& options) const {
         return run_live(host, options, color_);
     }
     if (!options.baseline.empty()) {
-        return std::unexpected(Error{ExitStatus::usage,
-                                     "--baseline is for the live view, and stdout is no terminal"});
+        return std::unexpected(
+            Error{ExitStatus::usage, "--baseline is for the live view, and stdout is no terminal"});
     }
     return run_batch(host, options, table_options(color_, options.sort));
 }
@@ -235,8 +235,7 @@ CommandResult Runner::operator()(const ImportOptions& options) const {
     return write_run(options.file, *run);
 }
 
-std::string print(const Comparison& comparison, const ComparisonOptions& options,
-                  ColorMode mode) {
+std::string print(const Comparison& comparison, const ComparisonOptions& options, ColorMode mode) {
     switch (options.format) {
         case ReportFormat::markdown: return compare_markdown(comparison, options.explain);
         case ReportFormat::csv: return compare_csv(comparison, options.explain);
@@ -320,10 +319,10 @@ CommandResult Runner::operator()(const LabOptions& options) const {
     std::error_code error;
     const fs::path self = fs::read_symlink("/proc/self/exe", error);
     if (error) {
-        return std::unexpected(Error{ExitStatus::failed,
-                                     fmt::format("cannot read /proc/self/exe, by which the lab is "
-                                                 "found: {}",
-                                                 error.message())});
+        return std::unexpected(
+            Error{ExitStatus::failed, fmt::format("cannot read /proc/self/exe, by which the lab is "
+                                                  "found: {}",
+                                                  error.message())});
     }
     // Run from its build folder, exittop uses the lab it was built with, else the installed one,
     // wherever both are.
@@ -337,17 +336,17 @@ CommandResult Runner::operator()(const LabOptions& options) const {
             Error{ExitStatus::lacking,
                   fmt::format("the lab is not installed: no {}", (lab / "lab.py").string())});
     }
-    std::vector<std::string> arguments = {"python3",   "-B", lab / "lab.py",
-                                          "--exittop", self, "--guests",
-                                          guests};  // -B: leaves no compiled files behind
+    std::vector<std::string> arguments = {
+        "python3", "-B",       lab / "lab.py", "--exittop",
+        self,      "--guests", guests};  // -B: leaves no compiled files behind
     arguments.insert(arguments.end(), options.arguments.begin(), options.arguments.end());
     std::vector<char*> pointers;
     for (std::string& argument : arguments) pointers.push_back(argument.data());
     pointers.push_back(nullptr);
     execvp("python3", pointers.data());
-    return std::unexpected(Error{ExitStatus::lacking,
-                                 fmt::format("cannot run python3, which the lab needs: {}",
-                                             std::strerror(errno))});
+    return std::unexpected(
+        Error{ExitStatus::lacking,
+              fmt::format("cannot run python3, which the lab needs: {}", std::strerror(errno))});
 }
 
 }  // namespace

@@ -65,8 +65,8 @@ private:
             return status_.has_value();
         }
         const auto& collector = waiting_.collector();
-        return stopped_ || (collector && work_.duration &&
-                            collector->running_time() >= *work_.duration);
+        return stopped_ ||
+               (collector && work_.duration && collector->running_time() >= *work_.duration);
     }
 
     std::expected<Counted, Error> result() {
@@ -115,7 +115,8 @@ CheckLine kvm_count_check(const std::vector<Vm>& vms) {
         count.unknown == 0 ? "" : fmt::format("; not known for {} more", count.unknown);
     if (count.known == 0) return {Finding::note, "counts", "KVM's own count is not known"};
     if (count.untraced == 0) {
-        return {Finding::ok, "counts", fmt::format("counted = KVM's count for {}{}", vcpus, others)};
+        return {Finding::ok, "counts",
+                fmt::format("counted = KVM's count for {}{}", vcpus, others)};
     }
     return {Finding::note, "counts",
             fmt::format("KVM counted {} for {}, {} of which it did not trace{}",
@@ -158,15 +159,16 @@ std::vector<CheckLine> check_counting(const Host& host, const CheckOptions& opti
         lines.push_back({Finding::note, "limits", note});
     }
     if (host.module_users("kvm")) {
-        lines.push_back({Finding::note, "module",
-                         "kvm cannot be unloaded while exittop counts ('rmmod kvm': in use): end it "
-                         "first; the vendor's module can"});
+        lines.push_back(
+            {Finding::note, "module",
+             "kvm cannot be unloaded while exittop counts ('rmmod kvm': in use): end it "
+             "first; the vendor's module can"});
     }
     for (const ProgramFacts& program : collector->program().programs()) {
-        lines.push_back({Finding::ok, "program",
-                         fmt::format("{}: {} instructions verified, {} bytes of machine code",
-                                     program.name, program.verified_instructions,
-                                     program.jited_bytes)});
+        lines.push_back(
+            {Finding::ok, "program",
+             fmt::format("{}: {} instructions verified, {} bytes of machine code", program.name,
+                         program.verified_instructions, program.jited_bytes)});
     }
     lines.push_back({Finding::ok, "memory",
                      fmt::format("{} for up to {} vCPUs (--max-vcpus)",
@@ -181,12 +183,11 @@ std::vector<CheckLine> check_counting(const Host& host, const CheckOptions& opti
         lines.push_back({Finding::note, "VMs", "none exited meanwhile"});
     }
     for (const Vm& vm : snapshot.vms) {
-        lines.push_back({Finding::ok, "VM",
-                         fmt::format("{} (pid {}, {}, {}, {}){}", sanitise(vm.name, name_columns),
-                                     vm.pid, sanitise(vm.vmm, name_columns),
-                                     print_number_of(vm.vcpus.size(), "vCPU"),
-                                     vm.silent ? "no exit seen" : paging_name(vm.paging),
-                                     owner_text(vm))});
+        lines.push_back(
+            {Finding::ok, "VM",
+             fmt::format("{} (pid {}, {}, {}, {}){}", sanitise(vm.name, name_columns), vm.pid,
+                         sanitise(vm.vmm, name_columns), print_number_of(vm.vcpus.size(), "vCPU"),
+                         vm.silent ? "no exit seen" : paging_name(vm.paging), owner_text(vm))});
     }
     if (!snapshot.vms.empty()) {
         lines.push_back({Finding::note, "names",

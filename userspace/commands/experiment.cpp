@@ -25,14 +25,13 @@ std::string plan(const VendorModule& module, const ExperimentOptions& options) {
     const std::string times =
         options.repeats > 1 ? fmt::format(", {} times", options.repeats) : std::string{};
     const int now = module.had_nested_paging() ? 1 : 0;
-    return fmt::format(
-        "exittop experiment, on this host:\n"
-        "  1. run and count{0}: {1}\n"
-        "  2. unload {2}, load it with {3}={4} (now {3}={5})\n"
-        "  3. run and count the same again{0}\n"
-        "  4. unload {2}, load it as it is now\n"
-        "No VM can run meanwhile but those of the command.\n",
-        times, command, module.name(), module.paging_parameter(), 1 - now, now);
+    return fmt::format("exittop experiment, on this host:\n"
+                       "  1. run and count{0}: {1}\n"
+                       "  2. unload {2}, load it with {3}={4} (now {3}={5})\n"
+                       "  3. run and count the same again{0}\n"
+                       "  4. unload {2}, load it as it is now\n"
+                       "No VM can run meanwhile but those of the command.\n",
+                       times, command, module.name(), module.paging_parameter(), 1 - now, now);
 }
 
 bool agrees() {

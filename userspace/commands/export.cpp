@@ -60,9 +60,7 @@ private:
 class Exporter {
 public:
     Exporter(const Host& host, const ExportOptions& options)
-        : host_(host),
-          options_(options),
-          waiting_(host, options.counting),
+        : host_(host), options_(options), waiting_(host, options.counting),
           target_(options.textfile) {}
 
     std::expected<int, Error> run() {
@@ -177,7 +175,8 @@ private:
             nothing.host = host_.facts();
             return nothing;
         }
-        const bool in_full = options_.counting.detail >= CountDetail::histogram || options_.per_vcpu;
+        const bool in_full =
+            options_.counting.detail >= CountDetail::histogram || options_.per_vcpu;
         return in_full ? collector->snapshot() : collector->overview("");
     }
 

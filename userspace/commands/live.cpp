@@ -49,9 +49,7 @@ std::string run_file_name(std::string taken_at) {
 class Live {
 public:
     Live(const Host& host, const LiveOptions& options, Terminal terminal, State state)
-        : options_(options),
-          terminal_(std::move(terminal)),
-          state_(std::move(state)),
+        : options_(options), terminal_(std::move(terminal)), state_(std::move(state)),
           deferred_(host, options.counting, {}, listener()) {
         happen(terminal_.size());
     }
@@ -170,9 +168,9 @@ private:
         if (state_.measure == measuring_) return;
         const auto done = collector()->measure_cost(state_.measure);
         measuring_ = state_.measure && done.has_value();
-        happen(Note{!done ? done.error().text
-                          : measuring_ ? "the kernel measures its BPF programs until exittop ends"
-                                       : "the kernel no longer measures for exittop",
+        happen(Note{!done        ? done.error().text
+                    : measuring_ ? "the kernel measures its BPF programs until exittop ends"
+                                 : "the kernel no longer measures for exittop",
                     measuring_});
     }
 
@@ -224,8 +222,8 @@ std::expected<State, Error> first_state(const LiveOptions& options) {
 std::expected<int, Error> run_live(const Host& host, const LiveOptions& options, ColorMode mode) {
     if (auto able = require_host(host); !able) return std::unexpected(able.error());
     if (isatty(STDIN_FILENO) != 1) {
-        return std::unexpected(Error{ExitStatus::failed,
-                                     "stdin is no terminal, so there are no keys: use --batch"});
+        return std::unexpected(
+            Error{ExitStatus::failed, "stdin is no terminal, so there are no keys: use --batch"});
     }
     auto state = first_state(options);
     if (!state) return std::unexpected(state.error());

@@ -208,12 +208,11 @@ std::string main_help() {
     for (const CommandText& text : command_texts()) {
         out += fmt::format("  {:<12}{}\n", text.name, text.summary);
     }
-    return out +
-           "\n"
-           "Try: exittop check, then exittop; without a VM: exittop lab.\n"
-           "`exittop COMMAND --help` tells more.\n"
-           "\n"
-           "Exit status: 0 done; 1 failed; 2 usage; 77 the host lacks something.\n";
+    return out + "\n"
+                 "Try: exittop check, then exittop; without a VM: exittop lab.\n"
+                 "`exittop COMMAND --help` tells more.\n"
+                 "\n"
+                 "Exit status: 0 done; 1 failed; 2 usage; 77 the host lacks something.\n";
 }
 
 Options parse_words(std::span<const char* const> words) {
@@ -222,8 +221,8 @@ Options parse_words(std::span<const char* const> words) {
     if (first == "--version") throw ParseExit{"exittop " EXITTOP_VERSION "\n", 0, false};
     // Options without a command are those of the live view.
     const bool is_bare = words.empty() || first.starts_with('-');
-    const auto text = std::ranges::find(command_texts(), is_bare ? "live" : first,
-                                        &CommandText::name);
+    const auto text =
+        std::ranges::find(command_texts(), is_bare ? "live" : first, &CommandText::name);
     if (text == command_texts().end()) fail_unknown(first);
 
     const std::span<const char* const> arguments = words.subspan(is_bare ? 0 : 1);

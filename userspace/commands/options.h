@@ -65,7 +65,7 @@ struct ComparisonOptions {
 struct LiveOptions {
     std::chrono::nanoseconds delay = std::chrono::seconds(1);
     std::optional<std::uint64_t> iterations;  ///< Nothing: until a key or signal.
-    bool batch = false;    ///< Print intervals, even on a terminal.
+    bool batch = false;                       ///< Print intervals, even on a terminal.
     Format format = Format::table;
     std::string sort = "count";  ///< Key of fields().
     std::string baseline;        ///< Run file to show ratios to; empty: none.
@@ -85,7 +85,8 @@ struct DumpOptions {
 };
 
 struct LeavesOptions {
-    DumpOptions dump;  ///< `dump.vms` are those that may read their counts; its pattern is not empty.
+    DumpOptions
+        dump;  ///< `dump.vms` are those that may read their counts; its pattern is not empty.
     LeafMeanings layout = leaf_layouts[1].meanings;
 };
 
@@ -106,8 +107,8 @@ struct CompareOptions {
 struct ImportOptions {
     std::string input;
     RunFileOptions file;
-    std::string column;   ///< Heading of the column of counts; empty: the only one.
-    Isa isa = Isa::vmx;   ///< Whose reason numbers the text has.
+    std::string column;  ///< Heading of the column of counts; empty: the only one.
+    Isa isa = Isa::vmx;  ///< Whose reason numbers the text has.
 };
 
 struct ExperimentOptions {
@@ -120,7 +121,7 @@ struct ExperimentOptions {
 };
 
 struct ExportOptions {
-    std::string textfile;  ///< "-" is stdout.
+    std::string textfile;                              ///< "-" is stdout.
     std::optional<std::chrono::nanoseconds> interval;  ///< Nothing: the default, or once.
     std::optional<std::chrono::nanoseconds> duration;  ///< Write once, after this time.
     std::uint32_t top_reasons = 20;  ///< Reasons per VM that have series of their own.
@@ -146,10 +147,9 @@ struct LabOptions {
     std::vector<std::string> arguments;  ///< Everything after the word, untouched.
 };
 
-using CommandOptions =
-    std::variant<LiveOptions, DumpOptions, RecordOptions, CompareOptions, ImportOptions,
-                 ExperimentOptions, ExportOptions, CheckOptions, LeavesOptions, ReasonsOptions,
-                 LabOptions>;
+using CommandOptions = std::variant<LiveOptions, DumpOptions, RecordOptions, CompareOptions,
+                                    ImportOptions, ExperimentOptions, ExportOptions, CheckOptions,
+                                    LeavesOptions, ReasonsOptions, LabOptions>;
 
 struct Options {
     CommandOptions command{};

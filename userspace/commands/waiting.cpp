@@ -30,12 +30,13 @@ std::expected<void, Error> require_leaves(const Host& host) {
 
 DeferredListener stderr_listener() {
     return {.waits = [] { report("waiting for kvm_intel or kvm_amd"); },
-            .counts = [](const Collector& collector) {
-                report(fmt::format("counting; {} of kernel memory for up to {} vCPUs",
-                                   print_bytes(collector.program().memory_bytes()),
-                                   collector.program().max_vcpus()));
-                for (const std::string& note : collector.notes()) report(note);
-            }};
+            .counts =
+                [](const Collector& collector) {
+                    report(fmt::format("counting; {} of kernel memory for up to {} vCPUs",
+                                       print_bytes(collector.program().memory_bytes()),
+                                       collector.program().max_vcpus()));
+                    for (const std::string& note : collector.notes()) report(note);
+                }};
 }
 
 DeferredCollector::DeferredCollector(const Host& host, const CountingOptions& options,

@@ -21,9 +21,9 @@ std::size_t line_width(const Line& line);
 
 struct LiveColumn {
     std::string heading;
-    std::size_t least = 0;   ///< Columns without which it is left out.
-    std::size_t most = 0;    ///< What it takes where there is room.
-    int importance = 0;      ///< The lower, the longer it stays on narrow terminals.
+    std::size_t least = 0;  ///< Columns without which it is left out.
+    std::size_t most = 0;   ///< What it takes where there is room.
+    int importance = 0;     ///< The lower, the longer it stays on narrow terminals.
     Align align = Align::right;
     Role role = Role::normal;
 };

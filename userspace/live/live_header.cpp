@@ -68,10 +68,10 @@ std::string path_of(const State& state) {
     const VmTrack* track = opened(state);
     if (track == nullptr) return "VMs";
     const Vm& vm = track->vm;
-    const char* state_of = vm.ended                    ? ", ended"
-                           : vm.silent                 ? ", no exit seen"
-                           : uncounted_exits(vm) > 0   ? ", not all counted"
-                                                       : "";
+    const char* state_of = vm.ended                  ? ", ended"
+                           : vm.silent               ? ", no exit seen"
+                           : uncounted_exits(vm) > 0 ? ", not all counted"
+                                                     : "";
     std::string path = fmt::format("{} ({}, pid {}{}, {}{})", fit(track->label, 32),
                                    sanitise(vm.vmm.empty() ? "VMM unknown" : vm.vmm, 16), vm.pid,
                                    owner_of(state, vm), paging_name(vm.paging), state_of);
@@ -133,12 +133,11 @@ std::vector<KeyHelp> keys_of(const State& state) {
     const char* sums = state.cumulative ? "rates" : "sums";
     const char* ratio = state.baseline ? "values" : "ratio";
     switch (state.screen) {
-        case Screen::vms:
-            keys.insert(keys.end(), {{"Enter", "reasons"}, {"/", "filter"}});
-            break;
+        case Screen::vms: keys.insert(keys.end(), {{"Enter", "reasons"}, {"/", "filter"}}); break;
         case Screen::reasons:
-            keys.insert(keys.end(), {{"Esc", "back"}, {"Enter", "histogram"}, {"Tab", "vCPUs"},
-                                     {"/", "filter"}});
+            keys.insert(
+                keys.end(),
+                {{"Esc", "back"}, {"Enter", "histogram"}, {"Tab", "vCPUs"}, {"/", "filter"}});
             break;
         case Screen::vcpus:
             keys.insert(keys.end(), {{"Esc", "back"}, {"Enter", "histogram"}, {"Tab", "reasons"}});
@@ -150,8 +149,13 @@ std::vector<KeyHelp> keys_of(const State& state) {
     if (state.screen != Screen::histogram) {
         keys.insert(keys.end(), {{"s", "sort"}, {"r", "reverse"}, {"f", "freeze"}});
     }
-    keys.insert(keys.end(), {{"Space", pause}, {"c", sums}, {"z", "zero"}, {"b", ratio},
-                             {"+-", "interval"}, {"w", "write"}, {"m", "cost"}});
+    keys.insert(keys.end(), {{"Space", pause},
+                             {"c", sums},
+                             {"z", "zero"},
+                             {"b", ratio},
+                             {"+-", "interval"},
+                             {"w", "write"},
+                             {"m", "cost"}});
     if (state.screen == Screen::vms) keys.push_back({"e", "keep ended"});
     return keys;
 }
@@ -207,11 +211,15 @@ Line draw_keys(const State& state) {
 
 std::vector<Line> draw_nothing_yet(const State& state) {
     if (!state.waiting.empty()) {
-        return {{}, {{state.waiting, Role::notice}}, {},
+        return {{},
+                {{state.waiting, Role::notice}},
+                {},
                 {{"Counting begins by itself as soon as it is there.", Role::normal}}};
     }
     if (state.taken_at.empty()) return {{}, {{"Starting.", Role::normal}}};
-    return {{}, {{"No VM has exited so far.", Role::notice}}, {},
+    return {{},
+            {{"No VM has exited so far.", Role::notice}},
+            {},
             {{"VMs are shown here as soon as they start.", Role::normal}},
             {{"To try it without one: exittop lab", Role::normal}}};
 }

@@ -58,9 +58,9 @@ std::vector<Line> draw_bars(const Histogram& histogram, std::size_t width, std::
         const std::string_view line = std::string_view(text).substr(begin, end - begin);
         const std::size_t bar = std::min(line.find('|'), line.size());
         const std::string_view bars = line.substr(bar);
-        drawn.push_back({{std::string(line.substr(0, bar)), Role::normal},
-                         {glyphs == Glyphs::utf8 ? with_blocks(bars) : std::string(bars),
-                          Role::trail}});
+        drawn.push_back(
+            {{std::string(line.substr(0, bar)), Role::normal},
+             {glyphs == Glyphs::utf8 ? with_blocks(bars) : std::string(bars), Role::trail}});
         begin = end + 1;
     }
     return drawn;
@@ -85,18 +85,18 @@ std::vector<Line> draw_histogram(const State& state, const VmTrack& track, std::
     }
     std::vector<Line> drawn;
     drawn.push_back({});
-    drawn.push_back({{fmt::format("  {}: time per exit, {}", vcpu_label(key),
-                                  time_of(shown.distributions)),
-                      Role::strong}});
+    drawn.push_back(
+        {{fmt::format("  {}: time per exit, {}", vcpu_label(key), time_of(shown.distributions)),
+          Role::strong}});
     if (stats.histogram.empty()) {
         drawn.push_back({{"  no completed exit", Role::dim}});
     } else {
         // The explanation gives way: the drawing is what one came for.
         const std::size_t room = lines > 3 ? lines - 3 : 1;
         const std::size_t text = lines > explained.size() + 9 ? explained.size() + 1 : 0;
-        std::ranges::move(draw_bars(stats.histogram, state.width, room - std::min(room - 1, text),
-                                    glyphs),
-                          std::back_inserter(drawn));
+        std::ranges::move(
+            draw_bars(stats.histogram, state.width, room - std::min(room - 1, text), glyphs),
+            std::back_inserter(drawn));
     }
     drawn.push_back({});
     std::ranges::move(explained, std::back_inserter(drawn));

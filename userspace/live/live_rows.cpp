@@ -15,8 +15,8 @@ namespace exittop {
 namespace {
 
 struct SortedRow {
-    double value = 0.0;   ///< Descending.
-    std::string text;     ///< Ascending, before the name: where a text is sorted by.
+    double value = 0.0;  ///< Descending.
+    std::string text;    ///< Ascending, before the name: where a text is sorted by.
     std::string_view name;
     std::string key;
 };
@@ -40,8 +40,8 @@ std::vector<SortedRow> vm_rows(const State& state, const ListState& list) {
     std::vector<SortedRow> rows;
     for (const auto& [id, track] : state.tracks) {
         if (!contains(track.label, list.filter)) continue;
-        rows.push_back({vm_value(track, list.sort), list.sort == "vmm" ? track.vm.vmm : "",
-                        track.label, id});
+        rows.push_back(
+            {vm_value(track, list.sort), list.sort == "vmm" ? track.vm.vmm : "", track.label, id});
     }
     return rows;
 }
@@ -77,8 +77,8 @@ std::vector<SortedRow> reason_rows(const State& state, const VmTrack& track,
 std::vector<SortedRow> vcpu_rows(const State& state, const VmTrack& track, const ListState& list) {
     std::vector<SortedRow> rows;
     for (const Vcpu& vcpu : track.vm.vcpus) {
-        const ExitStats sum = list.sort == "id" ? ExitStats{}
-                                                : sum_of(shown_vcpu(state, track, vcpu.id).exits);
+        const ExitStats sum =
+            list.sort == "id" ? ExitStats{} : sum_of(shown_vcpu(state, track, vcpu.id).exits);
         double value = 0.0;
         if (list.sort == "rate") value = static_cast<double>(sum.count);
         if (list.sort == "time") value = static_cast<double>(sum.time_ns);
@@ -117,14 +117,18 @@ void keep_order(std::vector<std::string>& keys, const std::vector<std::string>& 
 
 const std::vector<SortKey>& sort_keys(Screen screen) {
     static const std::vector<SortKey> of_vms = {
-        {"rate", "exits per second"},  {"cores", "time spent on exits"}, {"guest", "guest share"},
-        {"vcpus", "number of vCPUs"},  {"name", "name"},                 {"pid", "process id"},
+        {"rate", "exits per second"},
+        {"cores", "time spent on exits"},
+        {"guest", "guest share"},
+        {"vcpus", "number of vCPUs"},
+        {"name", "name"},
+        {"pid", "process id"},
         {"vmm", "VMM"},
     };
     static const std::vector<SortKey> of_reasons = {
-        {"rate", "exits per second"}, {"count", "exits"},        {"time", "time"},
-        {"kernel", "time in kernel"}, {"vmm", "time in VMM"},    {"halted", "time halted"},
-        {"mean", "mean time"},        {"p50", "median time"},    {"p99", "99th percentile"},
+        {"rate", "exits per second"}, {"count", "exits"},     {"time", "time"},
+        {"kernel", "time in kernel"}, {"vmm", "time in VMM"}, {"halted", "time halted"},
+        {"mean", "mean time"},        {"p50", "median time"}, {"p99", "99th percentile"},
         {"max", "longest time"},      {"name", "name"},
     };
     static const std::vector<SortKey> of_vcpus = {

@@ -71,8 +71,8 @@ void go_down(State& state) {
             // A vCPU's first reason: Up and Down lead to the other vCPUs.
             const VmTrack* track = opened(state);
             if (track == nullptr || track->reasons.empty()) return;
-            const auto most = std::ranges::max_element(track->reasons, {},
-                                                       &ReasonTrack::smooth_rate);
+            const auto most =
+                std::ranges::max_element(track->reasons, {}, &ReasonTrack::smooth_rate);
             state.reason = reason_key(most->now);
             state.histogram_from = Screen::vcpus;
             enter_list(state, Screen::histogram);
@@ -243,8 +243,8 @@ void press(State& state, const Key& key) {
         case Overlay::help: press_in_help(state, key); return;
         case Overlay::none: break;
     }
-    const auto page = static_cast<std::ptrdiff_t>(std::max<std::size_t>(
-        layout_of(state).list_rows, 2) - 1);
+    const auto page =
+        static_cast<std::ptrdiff_t>(std::max<std::size_t>(layout_of(state).list_rows, 2) - 1);
     switch (key.code) {
         case KeyCode::character: press_character(state, key.character); break;
         case KeyCode::up: move_selection(state, -1); break;

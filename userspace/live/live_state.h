@@ -41,9 +41,9 @@ private:
 
 /// One exit reason of a VM. The numbers are without histograms; those are in VmTrack::vm.
 struct ReasonTrack {
-    ExitStats now;        ///< Since exittop started.
-    ExitStats interval;   ///< In the last interval.
-    ExitStats zero;       ///< `now` when the user set it to zero.
+    ExitStats now;       ///< Since exittop started.
+    ExitStats interval;  ///< In the last interval.
+    ExitStats zero;      ///< `now` when the user set it to zero.
     double smooth_rate = 0.0;
     Trail trail;
 };
@@ -57,26 +57,26 @@ struct TakenVm {
 /// All numbers below `label` are of the interval between two samples, or come from several. A VM in
 /// full may have been taken between samples, when it was opened (Detail), so it has its own times.
 struct VmTrack {
-    Vm vm;                 ///< The newest there is; in full only while it is looked at.
-    double taken_s = 0.0;  ///< When that was.
+    Vm vm;                          ///< The newest there is; in full only while it is looked at.
+    double taken_s = 0.0;           ///< When that was.
     std::optional<TakenVm> before;  ///< The one before, if both are in full.
     std::optional<TakenVm> zero;    ///< As it was when set to zero, if it was in full.
-    std::string label;         ///< The name, sanitised.
-    double since_s = 0.0;      ///< Its exits came after this, as the sample that then was had none,
-    double from_s = 0.0;       ///< and this is when its last interval began
-    double to_s = 0.0;         ///< and ended.
+    std::string label;              ///< The name, sanitised.
+    double since_s = 0.0;  ///< Its exits came after this, as the sample that then was had none,
+    double from_s = 0.0;   ///< and this is when its last interval began
+    double to_s = 0.0;     ///< and ended.
     std::vector<ReasonTrack> reasons;  ///< Ascending by (level, code).
-    double rate = 0.0;         ///< Exits per second.
-    double cores = 0.0;        ///< Cores spent on handling exits, those halted left out.
-    double guest = 0.0;        ///< Share of its vCPUs' time that was spent in the guest.
+    double rate = 0.0;                 ///< Exits per second.
+    double cores = 0.0;                ///< Cores spent on handling exits, those halted left out.
+    double guest = 0.0;                ///< Share of its vCPUs' time that was spent in the guest.
     double smooth_rate = 0.0;
     double smooth_cores = 0.0;
     double smooth_guest = 0.0;
     std::uint64_t guest_ns = 0;
     Trail trail;
-    double ended_s = -1.0;     ///< When it was first seen ended, in seconds of counting, or, if
-                               ///< it was looked at then, when the user went back from it.
-    bool seen = true;          ///< It is in the newest sample.
+    double ended_s = -1.0;  ///< When it was first seen ended, in seconds of counting, or, if
+                            ///< it was looked at then, when the user went back from it.
+    bool seen = true;       ///< It is in the newest sample.
 };
 
 /// What values are compared with: rates of VMs, found by their names.
@@ -106,9 +106,9 @@ const std::vector<SortKey>& sort_keys(Screen screen);
 
 /// Of each screen: what is selected, from where on it is drawn, how it is sorted and filtered.
 struct ListState {
-    std::string selected{};     ///< Key of a row; empty: the first one.
-    std::size_t place = 0;      ///< Where it is, and stays if its row goes.
-    std::size_t top = 0;        ///< First row that is drawn.
+    std::string selected{};  ///< Key of a row; empty: the first one.
+    std::size_t place = 0;   ///< Where it is, and stays if its row goes.
+    std::size_t top = 0;     ///< First row that is drawn.
     std::string sort;
     bool reverse = false;
     std::string filter{};
@@ -123,24 +123,24 @@ struct State {
     /// By Screen.
     std::array<ListState, 4> lists{
         {{.sort = "rate"}, {.sort = "rate"}, {.sort = "id"}, {.sort = "id"}}};
-    std::size_t picked = 0;          ///< In the sort picker; in the help: first line shown.
-    std::string filter_before;       ///< While a filter is typed: what Esc restores.
-    std::string vm;                  ///< Id of the VM that is, or was last, looked at.
-    std::string reason;              ///< Key of the reason whose histogram is looked at.
+    std::size_t picked = 0;     ///< In the sort picker; in the help: first line shown.
+    std::string filter_before;  ///< While a filter is typed: what Esc restores.
+    std::string vm;             ///< Id of the VM that is, or was last, looked at.
+    std::string reason;         ///< Key of the reason whose histogram is looked at.
     Screen histogram_from = Screen::reasons;
 
-    std::string host;                ///< First line: kernel, CPU, paging.
+    std::string host;                       ///< First line: kernel, CPU, paging.
     std::map<std::string, VmTrack> tracks;  ///< By id.
-    std::set<std::string> faded;  ///< Ended VMs that are no longer shown.
+    std::set<std::string> faded;            ///< Ended VMs that are no longer shown.
     std::string taken_at;
-    double duration_s = 0.0;   ///< Of counting, at the newest sample.
-    double interval_s = 0.0;   ///< Between the newest two.
-    double zero_s = 0.0;       ///< When the counts were set to zero.
+    double duration_s = 0.0;  ///< Of counting, at the newest sample.
+    double interval_s = 0.0;  ///< Between the newest two.
+    double zero_s = 0.0;      ///< When the counts were set to zero.
     Lost lost;
     bool split = true;  ///< Snapshot::split of the last sample.
     Cost cost;
-    double cpu_share = 0.0;    ///< Of a core, by exittop itself, in the last interval.
-    double ns_per_event = 0.0; ///< In the kernel; 0: not measured.
+    double cpu_share = 0.0;     ///< Of a core, by exittop itself, in the last interval.
+    double ns_per_event = 0.0;  ///< In the kernel; 0: not measured.
 
     double delay_s = 1.0;
     bool paused = false;
@@ -148,18 +148,31 @@ struct State {
     bool cumulative = false;
     bool keep_ended = false;
     std::optional<Baseline> baseline;
-    std::string waiting;       ///< What is waited for before counting can begin; empty: nothing.
-    std::string note;          ///< One line for the user, until the next key.
+    std::string waiting;  ///< What is waited for before counting can begin; empty: nothing.
+    std::string note;     ///< One line for the user, until the next key.
 
     // What the loop is asked to do.
-    bool measure = false;      ///< Have the kernel measure the BPF programs.
-    bool write = false;        ///< Write a run file.
+    bool measure = false;  ///< Have the kernel measure the BPF programs.
+    bool write = false;    ///< Write a run file.
     bool quit = false;
 };
 
 enum class KeyCode {
-    character, up, down, page_up, page_down, home, end, enter, escape, tab, backspace, help, filter,
-    sort, quit
+    character,
+    up,
+    down,
+    page_up,
+    page_down,
+    home,
+    end,
+    enter,
+    escape,
+    tab,
+    backspace,
+    help,
+    filter,
+    sort,
+    quit
 };
 struct Key {
     KeyCode code = KeyCode::character;
@@ -221,7 +234,7 @@ enum class Since { interval, zero, start };
 /// What is shown of a VM's (or vCPU's) reasons: in the last interval, or since zero.
 struct Shown {
     std::vector<ExitStats> exits;
-    double duration_s = 0.0;  ///< In which these counts and times came about.
+    double duration_s = 0.0;                ///< In which these counts and times came about.
     Since distributions = Since::interval;  ///< Of these, what is known may be from the start on.
 };
 /// Of the VM, as its own numbers are: from sample to sample.

@@ -84,8 +84,8 @@ struct FieldCells {
         if (ratio && field.unit != Unit::text) {
             const ExitStats* base = find_stats(baseline, reason_key(stats));
             const auto now = comparable(field, stats, context);
-            const auto then = base ? comparable(field, *base, baseline_context)
-                                   : std::optional(0.0);
+            const auto then =
+                base ? comparable(field, *base, baseline_context) : std::optional(0.0);
             return print_ratio(now.value_or(-1.0), then.value_or(-1.0));
         }
         Value value = field.value(stats, context);
@@ -147,10 +147,9 @@ std::string top_reasons(const VmTrack& track, const State& state, std::size_t wi
     std::vector<const ReasonTrack*> reasons;
     for (const ReasonTrack& reason : track.reasons) reasons.push_back(&reason);
     const std::size_t shown = std::min<std::size_t>(reasons.size(), 3);
-    std::ranges::partial_sort(reasons, reasons.begin() + static_cast<std::ptrdiff_t>(shown),
-                              [](const ReasonTrack* a, const ReasonTrack* b) {
-                                  return a->smooth_rate > b->smooth_rate;
-                              });
+    std::ranges::partial_sort(
+        reasons, reasons.begin() + static_cast<std::ptrdiff_t>(shown),
+        [](const ReasonTrack* a, const ReasonTrack* b) { return a->smooth_rate > b->smooth_rate; });
     const FieldCells cells = field_cells(state, track);
     std::vector<std::string> texts;
     for (std::size_t i = 0; i < shown; ++i) {
@@ -310,8 +309,9 @@ LiveTable vm_list(const State& state, Glyphs glyphs) {
             case 1: return fmt::format("{}", track.vm.pid);
             case 2: return sanitise(track.vm.vmm, width);
             case 3: return fmt::format("{}", track.vm.vcpus.size());
-            case 4: return track.vm.paging == Paging::unknown ? std::string("-")
-                                                              : paging_name(track.vm.paging);
+            case 4:
+                return track.vm.paging == Paging::unknown ? std::string("-")
+                                                          : paging_name(track.vm.paging);
             case 5: return vm_numbers(state, track).rate;
             case 6: return vm_numbers(state, track).cores;
             case 7: return vm_numbers(state, track).guest;
@@ -334,10 +334,17 @@ LiveTable reason_list(const State& state, const VmTrack& track, Glyphs glyphs) {
     contents->context = context_of(track, contents->shown);
     LiveTable table;
     const char* counted = state.cumulative ? "count" : "rate";
-    for (const FieldColumn& column : std::initializer_list<FieldColumn>{
-             {"name", 10, 0}, {counted, 9, 1}, {"share", 6, 4}, {"time", 7, 2}, {"kernel", 8, 8},
-             {"vmm", 7, 9}, {"halted", 8, 10}, {"mean", 6, 3}, {"p50", 6, 6}, {"p99", 6, 5},
-             {"max", 6, 7}}) {
+    for (const FieldColumn& column : std::initializer_list<FieldColumn>{{"name", 10, 0},
+                                                                        {counted, 9, 1},
+                                                                        {"share", 6, 4},
+                                                                        {"time", 7, 2},
+                                                                        {"kernel", 8, 8},
+                                                                        {"vmm", 7, 9},
+                                                                        {"halted", 8, 10},
+                                                                        {"mean", 6, 3},
+                                                                        {"p50", 6, 6},
+                                                                        {"p99", 6, 5},
+                                                                        {"max", 6, 7}}) {
         add_field(contents->cells, table, column);
     }
     table.columns.front() = {"REASON", 9, 22, 0, Align::left, Role::strong};
@@ -371,8 +378,7 @@ LiveTable vcpu_list(const State& state, const VmTrack& track) {
                      {"HALTED", 6, 7, 4, Align::right, Role::normal},
                      {"TOP REASONS", 20, 90, 3, Align::left, Role::normal}};
     table.role = [](const std::string&) { return Role::normal; };
-    table.cell = [&state, &track](std::size_t column, const std::string& key,
-                                    std::size_t width) {
+    table.cell = [&state, &track](std::size_t column, const std::string& key, std::size_t width) {
         if (column == 0) return vcpu_label(key);
         if (column == 1) return fmt::format("{}", tid_of(track, key));
         const Shown shown = shown_vcpu(state, track, vcpu_of(key));
@@ -407,9 +413,16 @@ LiveTable histogram_list(const State& state, const VmTrack& track) {
     const auto cells = std::make_shared<FieldCells>(field_cells(state, track));
     LiveTable table;
     const char* counted = state.cumulative ? "count" : "rate";
-    for (const FieldColumn& column : std::initializer_list<FieldColumn>{
-             {"name", 10, 0}, {counted, 9, 1}, {"time", 7, 2}, {"kernel", 8, 6}, {"vmm", 7, 7},
-             {"halted", 8, 8}, {"mean", 6, 3}, {"p50", 6, 5}, {"p99", 6, 4}, {"max", 6, 7}}) {
+    for (const FieldColumn& column : std::initializer_list<FieldColumn>{{"name", 10, 0},
+                                                                        {counted, 9, 1},
+                                                                        {"time", 7, 2},
+                                                                        {"kernel", 8, 6},
+                                                                        {"vmm", 7, 7},
+                                                                        {"halted", 8, 8},
+                                                                        {"mean", 6, 3},
+                                                                        {"p50", 6, 5},
+                                                                        {"p99", 6, 4},
+                                                                        {"max", 6, 7}}) {
         add_field(*cells, table, column);
     }
     table.columns.front() = {"VCPU", 10, 12, 0, Align::left, Role::strong};
@@ -418,8 +431,8 @@ LiveTable histogram_list(const State& state, const VmTrack& track) {
         if (column == 0) return vcpu_label(key);
         // The baseline is that of the VM: it says nothing of one vCPU.
         const bool all = key == "all";
-        const Shown shown = all ? shown_reasons(state, track)
-                                : shown_vcpu(state, track, vcpu_of(key));
+        const Shown shown =
+            all ? shown_reasons(state, track) : shown_vcpu(state, track, vcpu_of(key));
         const ExitStats* stats = find_stats(shown.exits, state.reason);
         if (stats == nullptr || (cells->ratio && !all)) return std::string("-");
         return cells->print(column, *stats, context_of(track, shown));

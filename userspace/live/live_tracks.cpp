@@ -165,8 +165,8 @@ void drop_ended(State& state) {
 
 void take_cost(State& state, const Cost& cost) {
     const std::uint64_t cpu = saturating_subtract(cost.cpu_ns, state.cost.cpu_ns);
-    state.cpu_share = state.interval_s > 0.0 ? static_cast<double>(cpu) * 1e-9 / state.interval_s
-                                             : 0.0;
+    state.cpu_share =
+        state.interval_s > 0.0 ? static_cast<double>(cpu) * 1e-9 / state.interval_s : 0.0;
     const std::uint64_t runs = saturating_subtract(cost.runs, state.cost.runs);
     const std::uint64_t run_ns = saturating_subtract(cost.run_ns, state.cost.run_ns);
     state.ns_per_event = runs > 0 ? static_cast<double>(run_ns) / static_cast<double>(runs) : 0.0;

@@ -64,15 +64,17 @@ std::vector<Line> draw_body(const State& state, Glyphs glyphs) {
     const VmTrack* track = opened(state);
     if (track == nullptr) return {{{"This VM is gone; Esc leads back.", Role::notice}}};
     if (track->vm.silent) {
-        return {{}, {{fmt::format("No exit of this VM was seen; it {} {}.",
-                                  track->vm.ended ? "ended, and had" : "has",
-                                  print_number_of(track->vm.vcpus.size(), "vCPU")),
-                      Role::notice}}};
+        return {{},
+                {{fmt::format("No exit of this VM was seen; it {} {}.",
+                              track->vm.ended ? "ended, and had" : "has",
+                              print_number_of(track->vm.vcpus.size(), "vCPU")),
+                  Role::notice}}};
     }
     if (is_uncounted(track->vm)) {
-        return {{}, {{fmt::format("Not counted: {} of this VM; there is no room (--max-vcpus).",
-                                  print_number_of(uncounted_exits(track->vm), "exit")),
-                      Role::notice}}};
+        return {{},
+                {{fmt::format("Not counted: {} of this VM; there is no room (--max-vcpus).",
+                              print_number_of(uncounted_exits(track->vm), "exit")),
+                  Role::notice}}};
     }
     std::vector<Line> lines = draw_table(state, list_for(state, *track, glyphs));
     if (state.screen == Screen::histogram) {
@@ -97,10 +99,9 @@ void clip(Line& line, std::size_t width) {
 }  // namespace
 
 std::size_t line_width(const Line& line) {
-    return std::accumulate(line.begin(), line.end(), std::size_t{0},
-                           [](std::size_t sum, const Span& span) {
-                               return sum + display_width(span.text);
-                           });
+    return std::accumulate(
+        line.begin(), line.end(), std::size_t{0},
+        [](std::size_t sum, const Span& span) { return sum + display_width(span.text); });
 }
 
 void append(Line& line, std::string_view text, Role role, std::size_t width) {

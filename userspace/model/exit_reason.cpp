@@ -89,12 +89,9 @@ std::string flag_suffix(std::uint32_t flags) {
 
 std::span<const ExitReason> exit_reasons(Isa isa) {
     switch (isa) {
-        case Isa::vmx:
-            return vmx_reasons();
-        case Isa::svm:
-            return svm_reasons();
-        case Isa::unknown:
-            break;
+        case Isa::vmx: return vmx_reasons();
+        case Isa::svm: return svm_reasons();
+        case Isa::unknown: break;
     }
     return {};
 }

@@ -12,7 +12,7 @@ namespace exittop {
 
 namespace {
 
-template <std::uint64_t ExitStats::*member>
+template <std::uint64_t ExitStats::* member>
 Value stored_value(const ExitStats& stats, const FieldContext&) {
     return stats.*member;
 }
@@ -21,9 +21,7 @@ Value reason_value(const ExitStats& stats, const FieldContext& context) {
     return reason_label(context.isa, stats);
 }
 
-Value code_value(const ExitStats& stats, const FieldContext&) {
-    return std::uint64_t{stats.code};
-}
+Value code_value(const ExitStats& stats, const FieldContext&) { return std::uint64_t{stats.code}; }
 
 Value share_value(const ExitStats& stats, const FieldContext& context) {
     if (context.total_count == 0) return {};

@@ -33,10 +33,10 @@ struct Field {
     std::string_view data_name;  ///< In JSON and CSV: "time_ns". Empty: not among the data.
     std::string_view heading;    ///< In tables: "TIME".
     Unit unit;
-    CountDetail needs;                ///< Nothing is known of it where less was counted.
+    CountDetail needs;  ///< Nothing is known of it where less was counted.
     Value (*value)(const ExitStats&, const FieldContext&);
     /// Where the value is stored if it is no derived one; this is what files hold.
-    std::uint64_t ExitStats::*stored;
+    std::uint64_t ExitStats::* stored;
     bool of_split = false;  ///< A part of the time: known where Snapshot::split.
 };
 

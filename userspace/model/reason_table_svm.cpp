@@ -55,8 +55,7 @@ constexpr auto table = std::to_array<ExitReason>({
     {svm, 0x003, "read_cr3",
      "The guest read CR3 under shadow paging (npt=0), where the real one points to KVM's tables.",
      npt_advice},
-    {svm, 0x004, "read_cr4",
-     "The guest read CR4, which KVM keeps for it; rare after boot.", ""},
+    {svm, 0x004, "read_cr4", "The guest read CR4, which KVM keeps for it; rare after boot.", ""},
     {svm, 0x008, "read_cr8",
      "The guest read its interrupt priority (CR8) under an intercept, in practice that of a nested "
      "hypervisor.",
@@ -131,8 +130,7 @@ constexpr auto table = std::to_array<ExitReason>({
      "Alignment check, intercepted so that a guest cannot hang the CPU with a fault inside a fault "
      "delivery; programs in the guest that ask for alignment checks cause it.",
      ""},
-    {svm, 0x052, "MC excp",
-     "Machine check: the hardware reported an error while the guest ran.",
+    {svm, 0x052, "MC excp", "Machine check: the hardware reported an error while the guest ran.",
      "Look for hardware errors in the host's log (rasdaemon, dmesg)."},
     {svm, 0x053, "XF excp", nested_only, nested_advice},
     // APM name, and so the next three
@@ -312,8 +310,8 @@ constexpr auto table = std::to_array<ExitReason>({
     // APM name, and so the next
     {svm, 0x0a0, "invlpgb",
      "The guest broadcast a TLB flush to all CPUs with INVLPGB, which KVM does not offer.", ""},
-    {svm, 0x0a1, "invlpgb_illegal",
-     "The guest executed INVLPGB with operands a guest may not use.", ""},
+    {svm, 0x0a1, "invlpgb_illegal", "The guest executed INVLPGB with operands a guest may not use.",
+     ""},
     {svm, 0x0a2, "invpcid",
      "The guest dropped tagged translations with INVPCID under shadow paging (npt=0), or although "
      "its CPUID does not offer it.",
@@ -402,8 +400,8 @@ constexpr auto table = std::to_array<ExitReason>({
      "Request of an SEV-ES guest: an event came that its handler does not support.",
      "Read the guest's console; a newer guest kernel may handle the event."},
     // APM name, and so the next three
-    {svm, 0xf0000000, "sw",
-     "Code reserved for software: one hypervisor layer reports to another.", ""},
+    {svm, 0xf0000000, "sw", "Code reserved for software: one hypervisor layer reports to another.",
+     ""},
     {svm, 0xfffffffc, "invalid_pmc",
      "VM entry failed because the virtual performance counter state is not valid.", report_advice},
     {svm, 0xfffffffd, "idle_required",
@@ -423,8 +421,6 @@ static_assert(is_strictly_ascending(table));
 
 }  // namespace
 
-std::span<const ExitReason> svm_reasons() {
-    return table;
-}
+std::span<const ExitReason> svm_reasons() { return table; }
 
 }  // namespace exittop

@@ -224,8 +224,8 @@ constexpr auto table = std::to_array<ExitReason>({
      "a virtio doorbell, HPET, IOAPIC, PCI configuration or registers of an emulated card.",
      "Take the doorbell out of the VMM with ioeventfd and vhost (or vhost-user, vDPA, VFIO); "
      "batching and event suppression in virtio save doorbells; use kvm-clock instead of HPET."},
-    {vmx, 50, "INVEPT",
-     "A hypervisor inside the guest dropped cached translations of its own EPT.", nested_advice},
+    {vmx, 50, "INVEPT", "A hypervisor inside the guest dropped cached translations of its own EPT.",
+     nested_advice},
     {vmx, 51, "RDTSCP",
      "The guest read the time-stamp counter with RDTSCP under a control that KVM leaves off for "
      "its own guests: seen where a nested hypervisor intercepts it.",
@@ -359,8 +359,6 @@ static_assert(is_strictly_ascending(table));
 
 }  // namespace
 
-std::span<const ExitReason> vmx_reasons() {
-    return table;
-}
+std::span<const ExitReason> vmx_reasons() { return table; }
 
 }  // namespace exittop

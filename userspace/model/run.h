@@ -12,7 +12,7 @@ namespace exittop {
 
 /// Texts are raw bytes, perhaps other people's: sanitise or escape them where they are printed.
 struct Run {
-    std::string label;                 ///< What the user calls it: "ept=0", a file's name.
+    std::string label;  ///< What the user calls it: "ept=0", a file's name.
     std::string note;
     std::vector<std::string> command;  ///< Was run while exittop counted; empty: none.
     std::string version;               ///< Of the exittop that recorded it; empty: not known.
@@ -20,7 +20,7 @@ struct Run {
     /// Where the counts came from if exittop did not count them itself ("printk"): such a run has
     /// counts alone, no times (but those of exittop's CSV) and no length. Empty: exittop.
     std::string imported_from;
-    std::vector<Snapshot> repeats;     ///< At least one.
+    std::vector<Snapshot> repeats;  ///< At least one.
     bool operator==(const Run&) const = default;
 };
 

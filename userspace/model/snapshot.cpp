@@ -91,17 +91,21 @@ bool is_uncounted(const Vm& vm) {
 }
 
 bool affects_exit_cost(const std::string& name) {
-    constexpr std::array telling = {"kvm_intel.ept",  "kvm_intel.nested", "kvm_intel.enable_apicv",
-                                    "kvm_amd.npt",    "kvm_amd.nested",   "kvm_amd.avic",
-                                    "kvm.tdp_mmu",    "kvm.halt_poll_ns"};
+    constexpr std::array telling = {"kvm_intel.ept", "kvm_intel.nested", "kvm_intel.enable_apicv",
+                                    "kvm_amd.npt",   "kvm_amd.nested",   "kvm_amd.avic",
+                                    "kvm.tdp_mmu",   "kvm.halt_poll_ns"};
     return std::ranges::find(telling, name) != telling.end();
 }
 
 bool follows_paging(std::string_view parameter) {
-    constexpr std::array names = {
-        "kvm_intel.ept", "kvm_amd.npt", "kvm.tdp_mmu", "kvm_intel.unrestricted_guest",
-        "kvm_intel.eptad", "kvm_intel.pml", "kvm_intel.allow_smaller_maxphyaddr",
-        "kvm_intel.vmentry_l1d_flush"};
+    constexpr std::array names = {"kvm_intel.ept",
+                                  "kvm_amd.npt",
+                                  "kvm.tdp_mmu",
+                                  "kvm_intel.unrestricted_guest",
+                                  "kvm_intel.eptad",
+                                  "kvm_intel.pml",
+                                  "kvm_intel.allow_smaller_maxphyaddr",
+                                  "kvm_intel.vmentry_l1d_flush"};
     return std::ranges::find(names, parameter) != names.end();
 }
 
@@ -118,8 +122,7 @@ const std::vector<LostCause>& lost_causes() {
          &Lost::entry_without_exit},
         {"untraced", "not counted: only KVM itself counted them", &Lost::untraced},
         {"program_missed", "not counted: the kernel skipped the program", &Lost::program_missed},
-        {"split_missed", "counted and timed; VMM, halted time too low",
-         &Lost::split_missed},
+        {"split_missed", "counted and timed; VMM, halted time too low", &Lost::split_missed},
         {"unnamed", "VMs, counted: their name could not be read", &Lost::unnamed},
     };
     return causes;
@@ -150,8 +153,8 @@ std::vector<Loss> losses(const Lost& lost) {
     }
     for (const auto& [cause, count] : lost.unknown) {
         if (count == 0) continue;
-        all.push_back({sanitise(cause, cause_columns), count,
-                       "a cause that this version does not know"});
+        all.push_back(
+            {sanitise(cause, cause_columns), count, "a cause that this version does not know"});
     }
     return all;
 }
@@ -167,8 +170,8 @@ KvmCount& KvmCount::operator+=(const KvmCount& other) {
 KvmCount kvm_count(const Vm& vm) {
     KvmCount sum;
     for (const Vcpu& vcpu : vm.vcpus) {
-        sum += vcpu.kvm_exits ? KvmCount{*vcpu.kvm_exits, vcpu.untraced, 1, 0}
-                              : KvmCount{0, 0, 0, 1};
+        sum +=
+            vcpu.kvm_exits ? KvmCount{*vcpu.kvm_exits, vcpu.untraced, 1, 0} : KvmCount{0, 0, 0, 1};
     }
     return sum;
 }

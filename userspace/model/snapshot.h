@@ -44,13 +44,13 @@ struct ReasonKey {
 inline ReasonKey key_of(const ExitStats& stats) { return {stats.level, stats.code}; }
 
 struct Vcpu {
-    std::uint32_t id = 0;   ///< KVM's vcpu_id.
-    std::uint32_t tid = 0;  ///< Thread that ran it when it was first seen.
+    std::uint32_t id = 0;          ///< KVM's vcpu_id.
+    std::uint32_t tid = 0;         ///< Thread that ran it when it was first seen.
     std::vector<ExitStats> exits;  ///< Ascending by key_of(), no duplicates.
     std::uint64_t guest_ns = 0;    ///< Time in the guest since it was first seen; 0: not known.
     /// Exits that KVM itself counted in the same time (kvm_vcpu.stat.exits); none: not known.
     std::optional<std::uint64_t> kvm_exits{};
-    std::uint64_t untraced = 0;    ///< Those of them that it did not trace, so are in no count.
+    std::uint64_t untraced = 0;  ///< Those of them that it did not trace, so are in no count.
     /// Exits while it had no slot: in no other count but Lost::table_full.
     std::uint64_t uncounted = 0;
 
@@ -67,16 +67,16 @@ struct Pod {
 };
 
 struct Vm {
-    std::string id;    ///< Unique within a snapshot and stable while the VM lives.
+    std::string id;  ///< Unique within a snapshot and stable while the VM lives.
     std::uint32_t pid = 0;
     std::string name;  ///< From the VMM's command line: raw bytes, sanitise before printing.
     std::string uuid;
-    std::string vmm;   ///< "qemu", "firecracker", ...; else the command.
+    std::string vmm;  ///< "qemu", "firecracker", ...; else the command.
     Isa isa = Isa::unknown;
     Paging paging = Paging::unknown;
-    bool ended = false;  ///< It went away while exittop counted.
-    bool named = true;    ///< Its name could be read; else it is the command and the number.
-    bool silent = false;  ///< It has vCPUs, but no exit of them was seen.
+    bool ended = false;       ///< It went away while exittop counted.
+    bool named = true;        ///< Its name could be read; else it is the command and the number.
+    bool silent = false;      ///< It has vCPUs, but no exit of them was seen.
     std::vector<Vcpu> vcpus;  ///< Ascending by id.
     /// Exits that are not among those of the vCPUs above, without their histograms: an overview has
     /// all exits here, and nothing but the time in the guest per vCPU.
@@ -127,7 +127,8 @@ struct Lost {
     std::uint64_t program_missed = 0;      ///< The kernel did not run the program that counts.
     std::uint64_t split_missed = 0;        ///< Nor, here, the one that tells the VMM's time apart.
     std::uint64_t unnamed = 0;             ///< VMs, not exits: counted, without a name.
-    /// Causes that another version of exittop told of, by name: raw bytes, sanitise before printing.
+    /// Causes that another version of exittop told of, by name: raw bytes, sanitise before
+    /// printing.
     std::map<std::string, std::uint64_t> unknown{};
 
     Lost& operator+=(const Lost& other);
@@ -137,7 +138,7 @@ struct Lost {
 struct LostCause {
     const char* name;  ///< "table_full": key in JSON, label in metrics.
     const char* meaning;
-    std::uint64_t Lost::*value;
+    std::uint64_t Lost::* value;
 };
 /// All causes that this version knows, in the order of the struct.
 const std::vector<LostCause>& lost_causes();
@@ -168,15 +169,15 @@ enum class CountDetail { count, time, histogram };
 std::string detail_name(CountDetail detail);
 
 struct Snapshot {
-    std::string taken_at;     ///< ISO 8601, UTC, when the counting ended.
-    double duration_s = 0.0;  ///< How long was counted.
+    std::string taken_at;                         ///< ISO 8601, UTC, when the counting ended.
+    double duration_s = 0.0;                      ///< How long was counted.
     CountDetail detail = CountDetail::histogram;  ///< What it leaves out is 0 or empty, not shown.
-    /// Whether the VMM's time and the halted time are known. Else they are 0 and not shown, and what
-    /// is computed from them is unknown.
+    /// Whether the VMM's time and the halted time are known. Else they are 0 and not shown, and
+    /// what is computed from them is unknown.
     bool split = true;
-    std::string attach;       ///< The way to the tracepoints ("tp_btf"); empty: not known.
+    std::string attach;  ///< The way to the tracepoints ("tp_btf"); empty: not known.
     HostFacts host;
-    std::vector<Vm> vms;      ///< Running ones and those that ended meanwhile, by name, then id.
+    std::vector<Vm> vms;  ///< Running ones and those that ended meanwhile, by name, then id.
     Lost lost;
     Cost cost;
     bool operator==(const Snapshot&) const = default;

@@ -70,19 +70,24 @@ void add_cost_rows(Table& table, const Comparison& comparison, const ReasonRow& 
     for (std::size_t i = 0; i < reason.cells.size(); ++i) {
         const Cell& cell = reason.cells[i];
         if (cell.count == 0.0) continue;
-        table.rows.push_back({{label, short_label(comparison.runs[i]),
-                               cell.rate ? print_rate(*cell.rate) : "-", print_time(cell.time_ns),
-                               print_time(cell.mean_ns), print_time(cell.p50_ns),
-                               print_time(cell.p99_ns)},
-                              false});
+        table.rows.push_back(
+            {{label, short_label(comparison.runs[i]), cell.rate ? print_rate(*cell.rate) : "-",
+              print_time(cell.time_ns), print_time(cell.mean_ns), print_time(cell.p50_ns),
+              print_time(cell.p99_ns)},
+             false});
         label.clear();
     }
 }
 
 // What the exits cost, a line per reason and run; empty where nothing was timed.
 Table cost_table(const Comparison& comparison) {
-    Table table{{{"REASON", Align::left}, {"RUN", Align::left}, {"RATE/s"}, {"TIME"}, {"MEAN"},
-                 {"P50"}, {"P99"}},
+    Table table{{{"REASON", Align::left},
+                 {"RUN", Align::left},
+                 {"RATE/s"},
+                 {"TIME"},
+                 {"MEAN"},
+                 {"P50"},
+                 {"P99"}},
                 {}};
     const auto timed = [](const Cell& cell) { return cell.rate || cell.time_ns; };
     if (std::ranges::none_of(comparison.total.cells, timed)) return {};
@@ -157,8 +162,8 @@ std::string split_line(const std::optional<TimeSplit>& known) {
     for (const auto& [name, ns] :
          {std::pair{"guest", split.guest_ns}, std::pair{"kernel", split.kernel_ns},
           std::pair{"VMM", split.vmm_ns}, std::pair{"halted", split.halted_ns}}) {
-        parts.push_back(fmt::format("{} {} {}", name, print_time(std::optional(ns)),
-                                    print_percent(ns / all)));
+        parts.push_back(
+            fmt::format("{} {} {}", name, print_time(std::optional(ns)), print_percent(ns / all)));
     }
     return fmt::format("time: {}", fmt::join(parts, ", "));
 }
@@ -225,33 +230,32 @@ std::string change_name(Change change) {
 std::string csv_row(const RunSummary& run, const ReasonRow& reason, const Cell& cell,
                     bool explain) {
     const bool total = reason.cells.empty() || reason.isa == Isa::unknown;
-    std::vector<std::string> cells = {
-        reason.label,
-        total ? "" : isa_name(reason.isa),
-        total ? "" : fmt::format("{}", static_cast<int>(reason.level)),
-        total ? "" : fmt::format("{}", reason.code),
-        csv_foreign(run.label),
-        fmt::format("{}", cell.values.size()),
-        fmt::format("{}", cell.count),
-        fmt::format("{}", cell.value),
-        plain(cell.spread),
-        plain(cell.rate),
-        plain(cell.time_ns),
-        plain(cell.mean_ns),
-        plain(cell.p50_ns),
-        plain(cell.p99_ns),
-        cell.versus ? fmt::format("{}", cell.versus->delta) : "",
-        cell.versus ? plain(cell.versus->ratio) : "",
-        cell.versus ? change_name(cell.versus->change) : "",
-        cell.versus ? plain(cell.versus->p_value) : ""};
+    std::vector<std::string> cells = {reason.label,
+                                      total ? "" : isa_name(reason.isa),
+                                      total ? ""
+                                            : fmt::format("{}", static_cast<int>(reason.level)),
+                                      total ? "" : fmt::format("{}", reason.code),
+                                      csv_foreign(run.label),
+                                      fmt::format("{}", cell.values.size()),
+                                      fmt::format("{}", cell.count),
+                                      fmt::format("{}", cell.value),
+                                      plain(cell.spread),
+                                      plain(cell.rate),
+                                      plain(cell.time_ns),
+                                      plain(cell.mean_ns),
+                                      plain(cell.p50_ns),
+                                      plain(cell.p99_ns),
+                                      cell.versus ? fmt::format("{}", cell.versus->delta) : "",
+                                      cell.versus ? plain(cell.versus->ratio) : "",
+                                      cell.versus ? change_name(cell.versus->change) : "",
+                                      cell.versus ? plain(cell.versus->p_value) : ""};
     if (explain) cells.push_back(reason.explanation);
     return csv_line(cells);
 }
 
 }  // namespace
 
-std::string compare_table(const Comparison& comparison, bool explain,
-                          const TableOptions& options) {
+std::string compare_table(const Comparison& comparison, bool explain, const TableOptions& options) {
     std::string out;
     for (std::size_t i = 0; i < comparison.runs.size(); ++i) {
         const std::string label = short_label(comparison.runs[i]);
@@ -260,8 +264,8 @@ std::string compare_table(const Comparison& comparison, bool explain,
         if (!split.empty()) out += fit("  " + split, options.width) + "\n";
     }
     for (const Warning& warning : comparison.warnings) {
-        out += alarming("WARNING " + warning.name, options.color) + ": " +
-               sanitise(warning.text) + "\n";
+        out += alarming("WARNING " + warning.name, options.color) + ": " + sanitise(warning.text) +
+               "\n";
     }
     Table counts = count_table(comparison);
     if (explain) add_explanations(counts, comparison, options.width);
@@ -295,8 +299,8 @@ std::string compare_markdown(const Comparison& comparison, bool explain) {
                 i < comparison.rows.size() ? comparison.rows[i].explanation : "");
         }
     }
-    out += fmt::format("\nPer reason, {}:\n\n{}", basis_name(comparison.basis),
-                       draw_markdown(counts));
+    out +=
+        fmt::format("\nPer reason, {}:\n\n{}", basis_name(comparison.basis), draw_markdown(counts));
     if (const std::string noise = noise_line(comparison); !noise.empty()) {
         out += "\n" + noise + "\n";
     }
@@ -307,10 +311,10 @@ std::string compare_markdown(const Comparison& comparison, bool explain) {
 }
 
 std::string compare_csv(const Comparison& comparison, bool explain) {
-    std::vector<std::string> heading = {
-        "reason", "isa",     "level",   "code",   "run",    "repeats", "count", "value", "spread",
-        "rate",   "time_ns", "mean_ns", "p50_ns", "p99_ns", "delta",   "ratio", "change",
-        "p_value"};
+    std::vector<std::string> heading = {"reason",  "isa",     "level",  "code",   "run",
+                                        "repeats", "count",   "value",  "spread", "rate",
+                                        "time_ns", "mean_ns", "p50_ns", "p99_ns", "delta",
+                                        "ratio",   "change",  "p_value"};
     if (explain) heading.emplace_back("explanation");
     std::string out = csv_line(heading);
     const auto add = [&](const ReasonRow& reason) {

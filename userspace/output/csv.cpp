@@ -14,12 +14,11 @@ namespace exittop {
 
 namespace {
 
-constexpr std::array data_fields = {"count",  "time", "max", "vmm",
-                                    "halted", "mean", "p50", "p99"};
+constexpr std::array data_fields = {"count", "time", "max", "vmm", "halted", "mean", "p50", "p99"};
 
 std::string heading_line() {
-    std::vector<std::string> cells = {"vm",     "pid",   "vmm",    "uuid", "vcpu", "isa",
-                                      "paging", "level", "reason", "code"};
+    std::vector<std::string> cells = {"vm",  "pid",    "vmm",   "uuid",   "vcpu",
+                                      "isa", "paging", "level", "reason", "code"};
     for (const char* key : data_fields) cells.emplace_back(find_field(key)->data_name);
     cells.emplace_back("ended");
     return csv_line(cells);

@@ -128,8 +128,8 @@ public:
     /// Text of other people, without the ' that keeps spreadsheets from taking it for a formula.
     [[nodiscard]] std::string foreign(std::string_view column) const {
         std::string_view text = at(column);
-        const bool is_defused = text.size() > 1 && text[0] == '\'' &&
-                                std::string_view("=+-@").contains(text[1]);
+        const bool is_defused =
+            text.size() > 1 && text[0] == '\'' && std::string_view("=+-@").contains(text[1]);
         if (is_defused) text.remove_prefix(1);
         return std::string(cut_bytes(text, name_bytes));
     }
@@ -180,8 +180,7 @@ constexpr std::string_view lost_prefix = "lost:";
 void add_lost(Lost& lost, const Row& row) {
     const std::string name(row.at("reason").substr(lost_prefix.size()));
     const auto known = std::ranges::find(lost_causes(), name, &LostCause::name);
-    std::uint64_t& sum =
-        known != lost_causes().end() ? lost.*known->value : lost.unknown[name];
+    std::uint64_t& sum = known != lost_causes().end() ? lost.*known->value : lost.unknown[name];
     sum = saturating_add(sum, row.needed<std::uint64_t>("count"));
 }
 

@@ -122,8 +122,8 @@ Counts read_table(std::string_view text, const ImportSettings& options, std::str
     while (const auto record = table.next()) {
         const auto& cells = record->cells;
         if (cells.size() != heading.cells.size()) {
-            fail(record->line, fmt::format("has {} columns, the heading {}", cells.size(),
-                                           heading.cells.size()));
+            fail(record->line,
+                 fmt::format("has {} columns, the heading {}", cells.size(), heading.cells.size()));
         }
         const std::uint32_t code = code_in(cells[0], record->line, options.isa);
         if (!counts.emplace(code, count_in(cells[column], record->line)).second) {

@@ -12,7 +12,7 @@
 namespace exittop {
 
 struct ImportSettings {
-    Isa isa = Isa::vmx;  ///< Whose numbers the reasons have.
+    Isa isa = Isa::vmx;    ///< Whose numbers the reasons have.
     std::string column{};  ///< Of a table with several columns of counts: the heading of one.
     std::string label{};   ///< Of the run; empty: the heading of its column, where it has one.
 };

@@ -56,7 +56,8 @@ Json exit_json(const ExitStats& stats, Isa isa, const Snapshot& snapshot) {
         object[std::string(field.data_name)] =
             is_known(field, snapshot) ? Json(stats.*field.stored) : Json(nullptr);
     }
-    if (snapshot.detail >= CountDetail::histogram) object["histogram"] = histogram_json(stats.histogram);
+    if (snapshot.detail >= CountDetail::histogram)
+        object["histogram"] = histogram_json(stats.histogram);
     return object;
 }
 
@@ -176,7 +177,7 @@ Json cells_json(const Comparison& comparison, const ReasonRow& row) {
 Json summary_json(const RunSummary& run) {
     Json facts = Json::object();
     for (const Fact& fact : run.facts) add_known(facts, fact.name.c_str(), fact.value);
-    const auto part = [&run](double TimeSplit::*ns) {
+    const auto part = [&run](double TimeSplit::* ns) {
         return run.split ? Json((*run.split).*ns) : Json(nullptr);
     };
     return {{"label", run.label},
@@ -344,7 +345,8 @@ ExitStats read_exit(const Node& node, Snapshot& snapshot) {
             stats.*field.stored = node.at(name.c_str()).number();
         }
     }
-    if (snapshot.detail >= CountDetail::histogram) stats.histogram = read_histogram(node.at("histogram"));
+    if (snapshot.detail >= CountDetail::histogram)
+        stats.histogram = read_histogram(node.at("histogram"));
     return stats;
 }
 

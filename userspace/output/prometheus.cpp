@@ -24,8 +24,7 @@ struct MetricFamily {
 
 // All that may be written, in the order in which it is.
 constexpr std::array families = {
-    MetricFamily{"exittop_vm_exits_total", "counter",
-                 "VM exits by reason, since exittop started."},
+    MetricFamily{"exittop_vm_exits_total", "counter", "VM exits by reason, since exittop started."},
     MetricFamily{"exittop_vm_exit_seconds_total", "counter",
                  "Time from VM exit to the vCPU's next VM entry by reason: in the kernel, in the "
                  "VMM, halted or preempted."},
@@ -347,8 +346,8 @@ void write_host(Writer& writer, const HostFacts& host) {
     writer.begin("exittop_host_parameter_info");
     for (const auto& [name, value] : host.parameters) {
         if (!affects_exit_cost(name)) continue;
-        writer.count(
-            fmt::format("parameter=\"{}\",value=\"{}\"", foreign(name), foreign(value)), 1);
+        writer.count(fmt::format("parameter=\"{}\",value=\"{}\"", foreign(name), foreign(value)),
+                     1);
     }
 }
 

@@ -106,10 +106,9 @@ std::vector<std::string_view> names_like(std::string_view what, const std::vecto
 Error unknown_reason(const ReasonQuery& query) {
     const std::vector<Isa> isas = isas_of(query);
     const bool is_number = exit_code_by_name(Isa::unknown, query.what).has_value();
-    std::string text = fmt::format("no {}exit reason has the {} '{}'",
-                                   query.isa ? isa_name(*query.isa) + " " : "",
-                                   is_number ? "number" : "name",
-                                   sanitise(query.what, longest_term));
+    std::string text =
+        fmt::format("no {}exit reason has the {} '{}'", query.isa ? isa_name(*query.isa) + " " : "",
+                    is_number ? "number" : "name", sanitise(query.what, longest_term));
     const auto names = is_number ? std::vector<std::string_view>{} : names_like(query.what, isas);
     if (names.empty()) {
         text += "; 'exittop reasons' lists them all";
@@ -206,9 +205,9 @@ std::string reasons_table(const ReasonRows& rows, std::size_t width, Color color
     std::string out;
     for (const IsaFacts& facts : isas) {
         ReasonRows section;
-        std::ranges::copy_if(
-            rows, std::back_inserter(section),
-            [&facts](const ExitReason* reason) { return reason->isa == facts.isa; });
+        std::ranges::copy_if(rows, std::back_inserter(section), [&facts](const ExitReason* reason) {
+            return reason->isa == facts.isa;
+        });
         if (section.empty()) continue;
         if (!out.empty()) out += '\n';
         out += draw_section(facts, section, width, color);

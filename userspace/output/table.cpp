@@ -21,8 +21,8 @@ constexpr std::size_t indent = 2;
 
 constexpr std::array narrow_columns = {"name", "count", "share", "rate", "time",
                                        "mean", "p50",   "p99",   "max"};
-constexpr std::array wide_columns = {"name",   "count", "share", "rate", "time", "kernel", "vmm",
-                                     "halted", "mean",  "p50",   "p99",  "max"};
+constexpr std::array wide_columns = {"name", "count",  "share", "rate", "time", "kernel",
+                                     "vmm",  "halted", "mean",  "p50",  "p99",  "max"};
 
 // Those that fit, of what was counted.
 std::vector<const Field*> columns_for(std::size_t width, const Snapshot& snapshot) {
@@ -142,9 +142,9 @@ std::string vm_heading(const Vm& vm, const ExitStats& sum, const Snapshot& snaps
     const std::string split = print_split(sum, snapshot.split);
     if (!split.empty()) out += fmt::format("{:{}}{}\n", "", indent, split);
     if (const std::uint64_t uncounted = uncounted_exits(vm); uncounted > 0) {
-        const std::string what = fmt::format("{} not counted: no room for {} (--max-vcpus)",
-                                             print_number_of(uncounted, "exit"),
-                                             uncounted_vcpus(vm));
+        const std::string what =
+            fmt::format("{} not counted: no room for {} (--max-vcpus)",
+                        print_number_of(uncounted, "exit"), uncounted_vcpus(vm));
         out += fmt::format("{:{}}{}\n", "", indent, alarming(what, options.color));
     }
     return out;
@@ -188,9 +188,7 @@ std::string header_lines(const Snapshot& snapshot, std::size_t width) {
 
 // Rows of a histogram: powers of two, whose first buckets these are. Below 128 ns there are fewer
 // than four buckets to a power of two.
-std::size_t first_bucket_of_row(std::size_t row) {
-    return row < 3 ? row : 4 * (row - 2);
-}
+std::size_t first_bucket_of_row(std::size_t row) { return row < 3 ? row : 4 * (row - 2); }
 
 std::size_t row_of_bucket(std::size_t bucket) {
     if (bucket < 3) return bucket;
@@ -223,8 +221,7 @@ std::string draw_bar(std::uint64_t count, std::uint64_t most, std::size_t width)
 
 }  // namespace
 
-std::string histogram_lines(const Histogram& histogram, std::size_t width,
-                            std::size_t most_lines) {
+std::string histogram_lines(const Histogram& histogram, std::size_t width, std::size_t most_lines) {
     if (histogram.empty()) return {};
     const std::size_t first = row_of_bucket(histogram.first_bucket());
     const std::size_t last = row_of_bucket(histogram.end_bucket() - 1);
@@ -245,9 +242,9 @@ std::string histogram_lines(const Histogram& histogram, std::size_t width,
     const std::uint64_t most = std::ranges::max(rows, {}, &HistogramRow::count).count;
     std::string out;
     for (const HistogramRow& row : rows) {
-        out += fmt::format("{:{}}{:<{}}  {:>{}} |{}|\n", "", 2 * indent, row.label, label_width,
-                           group_digits(row.count), count_width,
-                           draw_bar(row.count, most, bar_width));
+        out +=
+            fmt::format("{:{}}{:<{}}  {:>{}} |{}|\n", "", 2 * indent, row.label, label_width,
+                        group_digits(row.count), count_width, draw_bar(row.count, most, bar_width));
     }
     return out;
 }
@@ -282,10 +279,9 @@ std::string kvm_count_line(const std::vector<Vm>& vms) {
         return count.unknown == 0 ? "" : "KVM's own count of these exits is not known.\n";
     }
     std::string line = fmt::format("KVM counted {} itself: ", print_number_of(count.exits, "exit"));
-    line += count.untraced == 0
-                ? "the same"
-                : fmt::format("{} more, which it did not trace: {}", group_digits(count.untraced),
-                              untraced_kinds(vms));
+    line += count.untraced == 0 ? "the same"
+                                : fmt::format("{} more, which it did not trace: {}",
+                                              group_digits(count.untraced), untraced_kinds(vms));
     if (count.unknown > 0) {
         line += fmt::format(" (not known for {} of {})", count.unknown,
                             print_number_of(count.known + count.unknown, "vCPU"));

@@ -55,8 +55,8 @@ public:
 
     /// Into the folder of that part, or to where its link leads.
     Outcome enter() {
-        FileDescriptor inner(openat(folder(), part_.c_str(),
-                                    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+        FileDescriptor inner(
+            openat(folder(), part_.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
         if (!inner) {
             const int code = errno;
             if (code != ENOTDIR && code != ELOOP) return system_error(code);
@@ -73,8 +73,8 @@ public:
     std::expected<bool, std::string> follow_link() {
         const FileDescriptor link(openat(folder(), part_.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
         if (!link && errno == ENOENT) return false;
-        struct stat of_link {};
-        struct stat of_folder {};
+        struct stat of_link{};
+        struct stat of_folder{};
         if (!link || fstat(link.number(), &of_link) != 0 || fstat(folder(), &of_folder) != 0) {
             return system_error(errno);
         }

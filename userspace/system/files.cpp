@@ -70,8 +70,8 @@ public:
             if (linkat(folder_, name_.c_str(), folder_, target_.c_str(), 0) == 0) return 0;
             if (errno != EPERM && errno != EOPNOTSUPP) return errno;
             // A file system without hard links.
-            placed_ = renameat2(folder_, name_.c_str(), folder_, target_.c_str(),
-                                RENAME_NOREPLACE) == 0;
+            placed_ =
+                renameat2(folder_, name_.c_str(), folder_, target_.c_str(), RENAME_NOREPLACE) == 0;
         }
         return placed_ ? 0 : errno;
     }
@@ -86,11 +86,11 @@ private:
 
 /// Why a file must not be put there: 0, or what errno says of it.
 int obstacle(const FilePlace& target, bool overwrite) {
-    struct stat status {};
+    struct stat status{};
     const int folder = target.folder.number();
     if (fstatat(folder, target.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
         // A link of /proc/PID/fd to what is no file: a pipe, say.
-        struct statfs system {};
+        struct statfs system{};
         return fstatfs(folder, &system) == 0 && system.f_type == PROC_SUPER_MAGIC ? EINVAL : 0;
     }
     if (!overwrite) return EEXIST;
@@ -105,8 +105,8 @@ Error failure(std::string_view what, const fs::path& path, std::string_view why)
 
 std::expected<void, Error> write_result(const fs::path& path, int code) {
     if (code == 0) return {};
-    return std::unexpected(failure(
-        "write", path, code == EINVAL ? "it is no regular file" : std::strerror(code)));
+    return std::unexpected(
+        failure("write", path, code == EINVAL ? "it is no regular file" : std::strerror(code)));
 }
 
 std::expected<FilePlace, Error> place_to_write(const fs::path& path) {
@@ -188,8 +188,7 @@ std::expected<void, Error> check_stdout() {
     return {};
 }
 
-std::expected<void, Error> write_file(const fs::path& path, std::string_view text,
-                                      bool overwrite) {
+std::expected<void, Error> write_file(const fs::path& path, std::string_view text, bool overwrite) {
     const auto place = place_to_write(path);
     if (!place) return std::unexpected(place.error());
     return write_result(path, replace_file(*place, text, overwrite));

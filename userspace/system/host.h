@@ -30,9 +30,9 @@ inline constexpr std::uint64_t first_pid_namespace = 4026531836;
 /// Whose processes /proc shows, and by which numbers.
 struct ProcView {
     enum class Numbers {
-        kernel,      ///< The kernel's own.
-        own,         ///< Those of exittop's PID namespace.
-        unknown,     ///< Of yet another namespace, or there is no /proc.
+        kernel,   ///< The kernel's own.
+        own,      ///< Those of exittop's PID namespace.
+        unknown,  ///< Of yet another namespace, or there is no /proc.
     };
     Numbers numbers = Numbers::unknown;
     bool hides_others = false;  ///< Mounted with hidepid: processes of others are not there.

@@ -50,8 +50,7 @@ int run_modprobe(const std::vector<std::string>& arguments) {
         pid_t pid = -1;
         if (posix_spawn(&pid, program, nullptr, nullptr, pointers.data(), environ) != 0) continue;
         int status = 0;
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-        }
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
     return 127;
@@ -92,22 +91,20 @@ std::expected<VendorModule, Error> VendorModule::find(const Host& host, ModuleTo
                        ExitStatus::lacking);
     }
     if (*users > 0) {
-        return failure(fmt::format("{} is in use, a VM runs{}: stop all VMs first", *name,
-                                   users_text(host)));
+        return failure(
+            fmt::format("{} is in use, a VM runs{}: stop all VMs first", *name, users_text(host)));
     }
     VendorModule module(host, *name, std::move(tools));
     if (!module.found_.contains(module.paging_)) {
-        return failure(fmt::format("{} does not say what its parameter {} is", *name,
-                                   module.paging_),
-                       ExitStatus::lacking);
+        return failure(
+            fmt::format("{} does not say what its parameter {} is", *name, module.paging_),
+            ExitStatus::lacking);
     }
     return module;
 }
 
 VendorModule::VendorModule(const Host& host, std::string name, ModuleTools tools)
-    : host_(&host),
-      tools_(std::move(tools)),
-      name_(std::move(name)),
+    : host_(&host), tools_(std::move(tools)), name_(std::move(name)),
       paging_(paging_name(find_isa_of_module(name_)->nested_paging)) {
     found_ = parameters();
     by_hand_ = fmt::format("{} has to be loaded as it was by hand: rmmod {}; {}", name_, name_,
@@ -115,13 +112,9 @@ VendorModule::VendorModule(const Host& host, std::string name, ModuleTools tools
 }
 
 VendorModule::VendorModule(VendorModule&& other) noexcept
-    : host_(other.host_),
-      tools_(std::move(other.tools_)),
-      name_(std::move(other.name_)),
-      paging_(std::move(other.paging_)),
-      found_(std::move(other.found_)),
-      by_hand_(std::move(other.by_hand_)),
-      changed_(std::exchange(other.changed_, false)) {}
+    : host_(other.host_), tools_(std::move(other.tools_)), name_(std::move(other.name_)),
+      paging_(std::move(other.paging_)), found_(std::move(other.found_)),
+      by_hand_(std::move(other.by_hand_)), changed_(std::exchange(other.changed_, false)) {}
 
 VendorModule::~VendorModule() {
     try {
@@ -155,9 +148,9 @@ std::expected<void, Error> VendorModule::unload() {
         if (code == ENOENT) return {};
         const bool busy = code == EWOULDBLOCK || code == EBUSY;
         if (!busy || std::chrono::steady_clock::now() > deadline) {
-            return failure(fmt::format("cannot unload {}: {}", name_,
-                                       busy ? "a VM runs" + users_text(*host_)
-                                            : std::strerror(code)));
+            return failure(
+                fmt::format("cannot unload {}: {}", name_,
+                            busy ? "a VM runs" + users_text(*host_) : std::strerror(code)));
         }
         std::this_thread::sleep_for(50ms);
     }
@@ -198,8 +191,7 @@ std::expected<void, Error> VendorModule::load_like(const Parameters& wanted) {
     for (const auto& [parameter, value] : different) {
         texts.push_back(fmt::format("{}={}", parameter, value));
     }
-    return failure(fmt::format("{} was loaded but did not take {}", name_,
-                               fmt::join(texts, ", ")));
+    return failure(fmt::format("{} was loaded but did not take {}", name_, fmt::join(texts, ", ")));
 }
 
 std::expected<void, Error> VendorModule::reload(bool nested_paging) {

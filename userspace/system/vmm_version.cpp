@@ -66,8 +66,9 @@ Piece search_piece(int file, std::size_t begin) {
 
 /// Whether files of such a file system may be on another machine, or another process's answers.
 bool may_block(std::string_view file_system) {
-    constexpr std::array kinds = {"nfs", "cifs", "smb", "fuse", "9p", "ceph", "afs", "gluster",
-                                  "lustre", "ocfs", "gfs", "orangefs", "coda", "virtiofs"};
+    constexpr std::array kinds = {"nfs",  "cifs",     "smb",     "fuse",    "9p",
+                                  "ceph", "afs",      "gluster", "lustre",  "ocfs",
+                                  "gfs",  "orangefs", "coda",    "virtiofs"};
     return std::ranges::any_of(
         kinds, [file_system](const char* kind) { return file_system.starts_with(kind); });
 }
@@ -103,15 +104,20 @@ VmmVersion VmmVersions::of(std::uint32_t pid) {
     const fs::path link = root_ / "proc" / std::to_string(pid) / "exe";
     // As a mere place: of a pipe or a device nothing happens then.
     Descriptor file = open_file(link, O_PATH);
-    struct statx facts {};
+    struct statx facts{};
     if (!file ||
         statx(*file, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &facts) != 0 ||
         !S_ISREG(facts.stx_mode)) {
         return nullptr;
     }
     const std::uint64_t device = makedev(facts.stx_dev_major, facts.stx_dev_minor);
-    const Key key{device, facts.stx_ino, facts.stx_size, facts.stx_mtime.tv_sec,
-                  facts.stx_ctime.tv_sec, facts.stx_mtime.tv_nsec, facts.stx_ctime.tv_nsec};
+    const Key key{device,
+                  facts.stx_ino,
+                  facts.stx_size,
+                  facts.stx_mtime.tv_sec,
+                  facts.stx_ctime.tv_sec,
+                  facts.stx_mtime.tv_nsec,
+                  facts.stx_ctime.tv_nsec};
     const auto known = std::ranges::find(programs_, key, &Program::key);
     if (known != programs_.end()) {
         programs_.splice(programs_.begin(), programs_, known);

@@ -34,7 +34,7 @@ int next_signal(const sigset_t& set, std::chrono::milliseconds timeout) {
 Signals::Signals() {
     sigemptyset(&held_);
     for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
-        struct sigaction now {};
+        struct sigaction now{};
         sigaction(number, nullptr, &now);
         if (now.sa_handler != SIG_IGN) sigaddset(&held_, number);
     }
@@ -51,7 +51,7 @@ std::optional<int> Signals::wait(std::chrono::milliseconds timeout) {
 }
 
 std::expected<Workload, Error> Workload::start(std::span<const std::string> arguments,
-                                                std::chrono::milliseconds grace) {
+                                               std::chrono::milliseconds grace) {
     std::vector<char*> pointers;
     for (const std::string& argument : arguments) {
         pointers.push_back(const_cast<char*>(argument.c_str()));
@@ -72,17 +72,15 @@ std::expected<Workload, Error> Workload::start(std::span<const std::string> argu
         posix_spawnp(&pid, pointers[0], nullptr, &attributes, pointers.data(), environ);
     posix_spawnattr_destroy(&attributes);
     if (code != 0) {
-        return std::unexpected(Error{ExitStatus::failed, fmt::format("cannot run '{}': {}",
-                                                                     arguments[0],
-                                                                     std::strerror(code))});
+        return std::unexpected(
+            Error{ExitStatus::failed,
+                  fmt::format("cannot run '{}': {}", arguments[0], std::strerror(code))});
     }
     return Workload(pid, grace);
 }
 
 Workload::Workload(Workload&& other) noexcept
-    : pid_(std::exchange(other.pid_, -1)),
-      grace_(other.grace_),
-      stage_(other.stage_),
+    : pid_(std::exchange(other.pid_, -1)), grace_(other.grace_), stage_(other.stage_),
       since_(other.since_) {}
 
 Workload::~Workload() {
@@ -127,9 +125,7 @@ void Workload::go_on(int number) {
             kill(pid_, number);
             kill(pid_, SIGCONT);  // A stopped one takes no other signals.
             return;
-        case Stage::asked:
-            stage_ = kill(pid_, SIGKILL) == 0 ? Stage::killed : Stage::left;
-            return;
+        case Stage::asked: stage_ = kill(pid_, SIGKILL) == 0 ? Stage::killed : Stage::left; return;
         case Stage::killed: stage_ = Stage::left; return;
         case Stage::left: return;
     }

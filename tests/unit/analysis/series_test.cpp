@@ -56,20 +56,25 @@ TEST(Series, NamesTellVmsApart) {
         Counts expected;
     };
     const std::vector<Case> cases = {
-        {"sorted", {make_vm("b", "1.1", 1), make_vm("a", "2.1", 2)},
+        {"sorted",
+         {make_vm("b", "1.1", 1), make_vm("a", "2.1", 2)},
          {{"a/CPUID", 2}, {"b/CPUID", 1}}},
         {"harmless", {make_vm("x\x1b\n", "1.1", 1)}, {{"x\\x1b\\x0a/CPUID", 1}}},
-        {"one name, both run", {make_vm("web", "1.1", 1), make_vm("web", "1.2", 2)},
+        {"one name, both run",
+         {make_vm("web", "1.1", 1), make_vm("web", "1.2", 2)},
          {{"web#1.1/CPUID", 1}, {"web#1.2/CPUID", 2}}},
-        {"one came back", {make_vm("web", "1.1", 9, true), make_vm("web", "2.1", 2)},
+        {"one came back",
+         {make_vm("web", "1.1", 9, true), make_vm("web", "2.1", 2)},
          {{"web/CPUID", 2}, {"web#1.1/CPUID", 9}}},
         {"one ended", {make_vm("web", "1.1", 9, true)}, {{"web/CPUID", 9}}},
-        {"all ended", {make_vm("web", "1.1", 9, true), make_vm("web", "2.1", 2, true)},
+        {"all ended",
+         {make_vm("web", "1.1", 9, true), make_vm("web", "2.1", 2, true)},
          {{"web#1.1/CPUID", 9}, {"web#2.1/CPUID", 2}}},
         {"named as another is told apart",
          {make_vm("web", "1.1", 1), make_vm("web", "1.2", 2), make_vm("web#1.2", "3.1", 4)},
          {{"web#1.1/CPUID", 1}, {"web#1.2/CPUID", 4}, {"web#1.2#1.2/CPUID", 2}}},
-        {"the same once harmless", {make_vm("\xff", "1.1", 1), make_vm("\xfe", "1.2", 2)},
+        {"the same once harmless",
+         {make_vm("\xff", "1.1", 1), make_vm("\xfe", "1.2", 2)},
          {{"\xef\xbf\xbd#1.1/CPUID", 1}, {"\xef\xbf\xbd#1.2/CPUID", 2}}},
     };
     for (const Case& c : cases) EXPECT_EQ(once(c.vms), c.expected) << c.what;
@@ -170,9 +175,9 @@ Vm with_reasons(const std::vector<std::pair<std::uint32_t, std::uint64_t>>& coun
 
 TEST(Series, TopReasonsAreTheMostFrequent) {
     const SeriesOptions two = {.top_reasons = 2};
-    EXPECT_THAT(once({with_reasons({{1, 5}, {10, 7}, {12, 6}, {30, 1}})}, two),
-                ElementsAre(std::pair("vm/CPUID", 7), std::pair("vm/HLT", 6),
-                            std::pair("vm/other", 6)));
+    EXPECT_THAT(
+        once({with_reasons({{1, 5}, {10, 7}, {12, 6}, {30, 1}})}, two),
+        ElementsAre(std::pair("vm/CPUID", 7), std::pair("vm/HLT", 6), std::pair("vm/other", 6)));
     EXPECT_THAT(once({with_reasons({{1, 5}, {10, 7}})}, two),
                 ElementsAre(std::pair("vm/EXTERNAL_INTERRUPT", 5), std::pair("vm/CPUID", 7)));
 }
@@ -239,8 +244,7 @@ TEST(Series, AVcpuNumberUsedAgainIsOneSeries) {
 TEST(Series, SumsAreExactAndNothingGoesBack) {
     using Steps = std::vector<std::vector<std::pair<std::uint8_t, std::uint8_t>>>;
     EXPECT_TRUE(rc::check("sums", [](const Steps& steps) {
-        const SeriesOptions options = {
-            .top_reasons = *rc::gen::inRange<std::uint32_t>(1, 6)};
+        const SeriesOptions options = {.top_reasons = *rc::gen::inRange<std::uint32_t>(1, 6)};
         SeriesMemory memory;
         std::map<std::uint32_t, std::uint64_t> counted;
         std::map<std::string, std::uint64_t> before;

@@ -72,8 +72,8 @@ double by_enumeration(const Values& a, const Values& b) {
 
 Values draw(std::size_t least, std::size_t most) {
     // Few distinct values, so that ties come often.
-    const auto whole = *rc::gen::container<std::vector<int>>(
-        *rc::gen::inRange(least, most + 1), rc::gen::inRange(0, 6));
+    const auto whole = *rc::gen::container<std::vector<int>>(*rc::gen::inRange(least, most + 1),
+                                                             rc::gen::inRange(0, 6));
     return {whole.begin(), whole.end()};
 }
 

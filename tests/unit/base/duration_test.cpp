@@ -21,12 +21,27 @@ TEST(Duration, IsRead) {
         nanoseconds duration;
     };
     for (const Case& c : {
-             Case{"500ms", 500ms}, {"5s", 5s}, {"2m", 2min}, {"1h", 1h},
-             {"1.5s", 1500ms}, {".5s", 500ms}, {"5.s", 5s}, {"0.5ms", 500us}, {"1.5h", 90min},
-             {"0090s", 90s}, {"0.1m", 6s},
-             {"10", 10s}, {"0.001", 1ms}, {".5", 500ms}, {"1e3", 1000s}, {"1e-3s", 1ms},
-             {"1E2ms", 100ms}, {"0.000000001", 1ns}, {"0.000001ms", 1ns},
-             {"87840h", ten_years}, {"316224000", ten_years},
+             Case{"500ms", 500ms},
+             {"5s", 5s},
+             {"2m", 2min},
+             {"1h", 1h},
+             {"1.5s", 1500ms},
+             {".5s", 500ms},
+             {"5.s", 5s},
+             {"0.5ms", 500us},
+             {"1.5h", 90min},
+             {"0090s", 90s},
+             {"0.1m", 6s},
+             {"10", 10s},
+             {"0.001", 1ms},
+             {".5", 500ms},
+             {"1e3", 1000s},
+             {"1e-3s", 1ms},
+             {"1E2ms", 100ms},
+             {"0.000000001", 1ns},
+             {"0.000001ms", 1ns},
+             {"87840h", ten_years},
+             {"316224000", ten_years},
          }) {
         const auto duration = parse_duration(c.text);
         ASSERT_TRUE(duration) << c.text << ' ' << duration.error();
@@ -41,13 +56,39 @@ TEST(Duration, IsNone) {
     };
     constexpr const char* none = "is no duration: 500ms, 5s, 2m, 1h, or a number of seconds";
     for (const Case& c : {
-             Case{"", none}, {" ", none}, {"x", none}, {"s", none}, {"ms", none}, {".", none},
-             {"5x", none}, {"5 s", none}, {" 5s", none}, {"5s ", none}, {"5S", none},
-             {"5sec", none}, {"5us", none}, {"5d", none}, {"1h30m", none}, {"5ss", none},
-             {"5sm", none}, {"1,5", none}, {"+5", none}, {"0x10", none}, {"1e", none},
-             {"--", none}, {"-", none}, {"-s", none}, {"\x1b[2J", none}, {"5\n", none},
-             {"nan", none}, {"nans", none}, {"-nan(1)", none}, {"inf", none}, {"-inf", none},
-             {"infinitys", none}, {"1e400x", none},
+             Case{"", none},
+             {" ", none},
+             {"x", none},
+             {"s", none},
+             {"ms", none},
+             {".", none},
+             {"5x", none},
+             {"5 s", none},
+             {" 5s", none},
+             {"5s ", none},
+             {"5S", none},
+             {"5sec", none},
+             {"5us", none},
+             {"5d", none},
+             {"1h30m", none},
+             {"5ss", none},
+             {"5sm", none},
+             {"1,5", none},
+             {"+5", none},
+             {"0x10", none},
+             {"1e", none},
+             {"--", none},
+             {"-", none},
+             {"-s", none},
+             {"\x1b[2J", none},
+             {"5\n", none},
+             {"nan", none},
+             {"nans", none},
+             {"-nan(1)", none},
+             {"inf", none},
+             {"-inf", none},
+             {"infinitys", none},
+             {"1e400x", none},
              {"-1s", "is negative: a duration is more than 0"},
              {"-0.001ms", "is negative: a duration is more than 0"},
              {"0", "is too short: a nanosecond at least"},
@@ -88,8 +129,7 @@ TEST(Duration, TextReadsBack) {
     EXPECT_TRUE(rc::check([] {
         const nanoseconds unit = *rc::gen::element<nanoseconds>(1ns, 1ms, 1s, 1min, 1h);
         const nanoseconds longest = unit == 1ns ? nanoseconds(240h) : ten_years;
-        const nanoseconds duration =
-            *rc::gen::inRange(std::int64_t{1}, longest / unit + 1) * unit;
+        const nanoseconds duration = *rc::gen::inRange(std::int64_t{1}, longest / unit + 1) * unit;
         const auto read = parse_duration(duration_text(duration));
         RC_ASSERT(read.has_value());
         RC_ASSERT(*read == duration);
@@ -98,8 +138,8 @@ TEST(Duration, TextReadsBack) {
 
 TEST(Duration, AnyTextIsReadOrRefused) {
     EXPECT_TRUE(rc::check([] {
-        const std::string text = *rc::gen::container<std::string>(
-            rc::gen::elementOf(std::string("0123456789.e-+ msh")));
+        const std::string text =
+            *rc::gen::container<std::string>(rc::gen::elementOf(std::string("0123456789.e-+ msh")));
         const auto duration = parse_duration(text);
         if (duration) {
             RC_ASSERT(*duration >= 1ns);

@@ -24,20 +24,20 @@ TEST(Sanitise, Table) {
         {"a\nb\tc\r", "a\\x0ab\\x09c\\x0d"},
         {"nul\0!"s, "nul\\x00!"},
         {"\x7f", "\\x7f"},
-        {"\u009b31m", "<U+009B>31m"},                 // C1: CSI in one character
+        {"\u009b31m", "<U+009B>31m"},  // C1: CSI in one character
         {"caf\u00e9 \u4e2d\u6587", "caf\u00e9 \u4e2d\u6587"},
         {"a\xff\xfe!", "a\ufffd\ufffd!"},
-        {"\xc3", "\ufffd"},                           // cut short
-        {"\xc0\xaf", "\ufffd\ufffd"},                 // overlong
-        {"\xed\xa0\x80", "\ufffd\ufffd\ufffd"},       // a surrogate
+        {"\xc3", "\ufffd"},                                // cut short
+        {"\xc0\xaf", "\ufffd\ufffd"},                      // overlong
+        {"\xed\xa0\x80", "\ufffd\ufffd\ufffd"},            // a surrogate
         {"\xf4\x90\x80\x80", "\ufffd\ufffd\ufffd\ufffd"},  // beyond Unicode
-        {"x\u202ey", "x<U+202E>y"},                   // right-to-left override
-        {"x\u2066y", "x<U+2066>y"},                   // bidi isolate
-        {"x\u200by\ufeff", "x<U+200B>y<U+FEFF>"},     // zero width
-        {"\U000e0041", "<U+E0041>"},                  // a tag
-        {"x\u2028y", "x<U+2028>y"},                   // line separator
-        {"e\u0301", "e\u0301"},                       // a combining mark after its letter
-        {"\u0301", "<U+0301>"},                       // and one without
+        {"x\u202ey", "x<U+202E>y"},                        // right-to-left override
+        {"x\u2066y", "x<U+2066>y"},                        // bidi isolate
+        {"x\u200by\ufeff", "x<U+200B>y<U+FEFF>"},          // zero width
+        {"\U000e0041", "<U+E0041>"},                       // a tag
+        {"x\u2028y", "x<U+2028>y"},                        // line separator
+        {"e\u0301", "e\u0301"},                            // a combining mark after its letter
+        {"\u0301", "<U+0301>"},                            // and one without
         {"e\u0301\u0301\u0301", "e\u0301\u0301<U+0301>"},
     };
     for (const Case& c : cases) EXPECT_EQ(sanitise(c.raw), c.shown);
@@ -105,12 +105,21 @@ TEST(Numbers, Nanoseconds) {
         const char* shown;
     };
     const Case cases[] = {
-        {0, "0ns"},          {999, "999ns"},           {1'000, "1.00us"},
-        {2'414, "2.41us"},   {9'996, "10.0us"},        {99'960, "100us"},
-        {999'499, "999us"},  {999'600, "1.00ms"},      {24'100'000, "24.1ms"},
-        {999'999'999, "1.00s"},                        {599'000'000'000, "599s"},
-        {600'000'000'000, "10.0min"},                  {36'000'000'000'000, "10.0h"},
-        {360'000'000'000'000, "4.17d"},                {UINT64_MAX, "213504d"},
+        {0, "0ns"},
+        {999, "999ns"},
+        {1'000, "1.00us"},
+        {2'414, "2.41us"},
+        {9'996, "10.0us"},
+        {99'960, "100us"},
+        {999'499, "999us"},
+        {999'600, "1.00ms"},
+        {24'100'000, "24.1ms"},
+        {999'999'999, "1.00s"},
+        {599'000'000'000, "599s"},
+        {600'000'000'000, "10.0min"},
+        {36'000'000'000'000, "10.0h"},
+        {360'000'000'000'000, "4.17d"},
+        {UINT64_MAX, "213504d"},
     };
     for (const Case& c : cases) EXPECT_EQ(print_ns(c.ns), c.shown) << c.ns;
 }
@@ -137,14 +146,12 @@ TEST(Grid, AlignsAndGivesWayInTheFirstColumn) {
     const std::vector<GridColumn> columns = {{"NAME", Align::left}, {"COUNT", Align::right}};
     const std::vector<GridRow> rows = {{{"a-name-that-is-long", "1"}, false},
                                        {{"\u4e2d", "1,000"}, true}};
-    EXPECT_EQ(draw_grid(columns, rows, {80, 1, Color::off}),
-              " NAME                 COUNT\n"
-              " a-name-that-is-long      1\n"
-              " \u4e2d                   1,000\n");
-    EXPECT_EQ(draw_grid(columns, rows, {20, 0, Color::off}),
-              "NAME           COUNT\n"
-              "a-name-that-i\u2026     1\n"
-              "\u4e2d             1,000\n");
+    EXPECT_EQ(draw_grid(columns, rows, {80, 1, Color::off}), " NAME                 COUNT\n"
+                                                             " a-name-that-is-long      1\n"
+                                                             " \u4e2d                   1,000\n");
+    EXPECT_EQ(draw_grid(columns, rows, {20, 0, Color::off}), "NAME           COUNT\n"
+                                                             "a-name-that-i\u2026     1\n"
+                                                             "\u4e2d             1,000\n");
     const std::string colored = draw_grid(columns, rows, {80, 0, Color::on});
     EXPECT_NE(colored.find("\x1b[1m\u4e2d"), std::string::npos);
 }

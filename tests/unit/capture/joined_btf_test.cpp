@@ -55,8 +55,8 @@ std::uint32_t name_at(const std::string& joined, std::size_t offset) {
 TEST(JoinedBtf, TypesThatVmlinuxHasTooLoseTheirNames) {
     const std::string strings("\0kvm_vcpu\0list\0", 15);
     constexpr std::uint32_t vcpu = 1, list = 10, own = 16;
-    const std::string vmlinux = type(list, BTF_KIND_STRUCT, 2) + type(0, BTF_KIND_PTR) +
-                                type(vcpu, BTF_KIND_STRUCT, 3);
+    const std::string vmlinux =
+        type(list, BTF_KIND_STRUCT, 2) + type(0, BTF_KIND_PTR) + type(vcpu, BTF_KIND_STRUCT, 3);
     const std::string module = type(own, BTF_KIND_STRUCT, 1) + type(vcpu, BTF_KIND_STRUCT, 3) +
                                type(vcpu, BTF_KIND_TYPEDEF) + type(list, BTF_KIND_STRUCT);
     const auto joined = join_btf(btf_of(vmlinux, strings), btf_of(module, "\0own"));
@@ -83,8 +83,8 @@ TEST(JoinedBtf, WhatIsBehindAKindThatIsNotKnownStays) {
 TEST(JoinedBtf, WhatIsNoBtfIsRefused) {
     const std::string good = btf_of("types", "strings");
     ASSERT_TRUE(join_btf(good, good));
-    for (const std::size_t length : {std::size_t(0), sizeof(btf_header) - 1, sizeof(btf_header),
-                                     good.size() - 1}) {
+    for (const std::size_t length :
+         {std::size_t(0), sizeof(btf_header) - 1, sizeof(btf_header), good.size() - 1}) {
         EXPECT_FALSE(join_btf(good.substr(0, length), good)) << length;
         EXPECT_FALSE(join_btf(good, good.substr(0, length))) << length;
     }

@@ -23,8 +23,8 @@ TEST(FairShares, AreAllThatIsWantedOrTheSameForAll) {
 }
 
 RC_GTEST_PROP(FairShares, NobodyCouldHaveMoreButOfThoseWithLess, ()) {
-    const auto wanted = *rc::gen::container<Counts>(rc::gen::inRange(0U, 50U),
-                                                    rc::gen::inRange(1U, 100U));
+    const auto wanted =
+        *rc::gen::container<Counts>(rc::gen::inRange(0U, 50U), rc::gen::inRange(1U, 100U));
     const auto slots = *rc::gen::inRange(0U, 300U);
     const Counts shares = fair_shares(wanted, slots);
     std::uint64_t used = 0, in_all = 0;
@@ -95,8 +95,8 @@ RC_GTEST_PROP(SlotPlan, NobodyHasMoreThanItsShareAfterIt, ()) {
     for (const SlotUse& vcpu : vcpus) {
         ++wanted[vcpu.uid];
         waiting += vcpu.slot == 0;
-        const bool stays = vcpu.slot != 0 && std::ranges::find(plan.evict, vcpu.slot) ==
-                                                 plan.evict.end();
+        const bool stays =
+            vcpu.slot != 0 && std::ranges::find(plan.evict, vcpu.slot) == plan.evict.end();
         have[vcpu.uid] += stays;
     }
     const Counts shares = fair_shares(wanted, max_vcpus);

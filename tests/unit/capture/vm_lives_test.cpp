@@ -43,12 +43,22 @@ public:
     void step(std::uint32_t choice) {
         const std::uint32_t detail = choice / 16;
         switch (choice % 16) {
-            case 0: case 1: new_vm(detail); break;
-            case 2: case 3: new_vcpu(detail); break;
+            case 0:
+            case 1: new_vm(detail); break;
+            case 2:
+            case 3: new_vcpu(detail); break;
             case 4: end_vm(detail); break;
             case 5: end_vcpu(detail); break;
-            case 6: case 7: update(); compare(); break;
-            case 8: update(); forget(); compare(); break;
+            case 6:
+            case 7:
+                update();
+                compare();
+                break;
+            case 8:
+                update();
+                forget();
+                compare();
+                break;
             default: exit(detail); break;
         }
     }
@@ -76,8 +86,7 @@ public:
             RC_ASSERT(++ids[by_name[vm.name]->id] == 1);
         }
         RC_ASSERT(found.size() == expected);
-        const auto live =
-            std::ranges::count(slots_.states(), std::uint8_t{EXITTOP_SLOT_IN_USE});
+        const auto live = std::ranges::count(slots_.states(), std::uint8_t{EXITTOP_SLOT_IN_USE});
         RC_ASSERT(free_.size() + static_cast<std::size_t>(live) == slot_count);
     }
 
@@ -86,8 +95,8 @@ public:
         table_.forget_ended(UINT64_MAX);
         for (ModelVm& vm : vms_) {
             const bool seen = !vm.vcpus.empty();
-            vm.forgotten = vm.forgotten ||
-                           (seen && std::ranges::all_of(vm.vcpus, &ModelVcpu::ended));
+            vm.forgotten =
+                vm.forgotten || (seen && std::ranges::all_of(vm.vcpus, &ModelVcpu::ended));
         }
     }
 
@@ -138,7 +147,10 @@ private:
         vcpu.id = vm->next_id++;
         vcpu.slot = free_.front();
         free_.pop_front();
-        slots_.begin(vcpu.slot, {.kvm = vm->kvm, .first_ns = ++now_, .id = vcpu.id, .pid = vm->pid,
+        slots_.begin(vcpu.slot, {.kvm = vm->kvm,
+                                 .first_ns = ++now_,
+                                 .id = vcpu.id,
+                                 .pid = vm->pid,
                                  .command = vm->name});
         vm->vcpus.push_back(vcpu);
     }
@@ -178,15 +190,14 @@ private:
     std::deque<std::uint32_t> free_ = {1, 2, 3, 4, 5, 6};
     std::deque<ModelVm> vms_;
     std::uint64_t now_ = 1;
-    VmTable table_{[](const VmTable::Process& process) {
-        return VmIdentity{process.command, "", ""};
-    }};
+    VmTable table_{
+        [](const VmTable::Process& process) { return VmIdentity{process.command, "", ""}; }};
 };
 
 TEST(VmLives, AreToldApartAsInTheModel) {
     EXPECT_TRUE(rc::check("the table's VMs are the model's", [] {
-        const auto choice_of_all = rc::gen::resize(
-            rc::kNominalSize, rc::gen::inRange<std::uint32_t>(0, 1'000'000));
+        const auto choice_of_all =
+            rc::gen::resize(rc::kNominalSize, rc::gen::inRange<std::uint32_t>(0, 1'000'000));
         const auto steps =
             *rc::gen::scale(3.0, rc::gen::container<std::vector<std::uint32_t>>(choice_of_all));
         ModelHost host;

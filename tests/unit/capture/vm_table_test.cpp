@@ -96,8 +96,15 @@ OneSlot with_pending_exit() {
     OneSlot one;
     const unsigned io = one.writer.cell_number(svm_io);
     exit_cell& cell = one.writer.cell_at(io);
-    cell = {.count = 2, .time_ns = 500, .max_ns = 500, .vmm_ns = 130, .halted_ns = 57,
-            .code = svm_io, .extra = {}, .level = 1, .short_counts = {}};
+    cell = {.count = 2,
+            .time_ns = 500,
+            .max_ns = 500,
+            .vmm_ns = 130,
+            .halted_ns = 57,
+            .code = svm_io,
+            .extra = {},
+            .level = 1,
+            .short_counts = {}};
     vcpu_header& header = one.slots.all()[1].header;
     header.cell = static_cast<std::uint16_t>(io * EXITTOP_BLOCK_SIZE);
     header.exit_ns = 9'000;
@@ -225,7 +232,7 @@ TEST(ReadSlot, PassesOnWhatTheProgramLost) {
 TEST(ReadSlot, HoldsTheCountAgainstThatOfKvm) {
     struct Case {
         const char* what;
-        std::int64_t more;                     // at the last look, and when the vCPU went
+        std::int64_t more;  // at the last look, and when the vCPU went
         std::optional<std::uint64_t> kvm_exits;
         std::uint64_t untraced, entry_without_exit;
     };
@@ -299,10 +306,9 @@ TEST_F(Tables, AVmWhoseEndWasMissedIsNotJoinedWithTheNext) {
         MadeVcpu next;
     };
     const MadeVcpu first{.kvm = 0x1000, .first_ns = 100, .id = 0, .pid = 10};
-    for (const Case& each : {Case{"of another process", {.kvm = 0x1000, .first_ns = 200, .id = 1,
-                                                         .pid = 11}},
-                             Case{"the same vCPU once more", {.kvm = 0x1000, .first_ns = 200,
-                                                              .id = 0, .pid = 10}}}) {
+    for (const Case& each :
+         {Case{"of another process", {.kvm = 0x1000, .first_ns = 200, .id = 1, .pid = 11}},
+          Case{"the same vCPU once more", {.kvm = 0x1000, .first_ns = 200, .id = 0, .pid = 10}}}) {
         SCOPED_TRACE(each.what);
         FakeSlots slots{2};
         VmTable table{[](const VmTable::Process&) { return VmIdentity{"vm", "", ""}; }};
@@ -365,14 +371,13 @@ TEST_F(Tables, SlotsComeBackBeforeAnybodyIsAskedAndAProcessIsAskedOnce) {
             .end(9);
     }
     slots.begin(5, {.kvm = kvm_a, .first_ns = 5, .pid = 8, .command = "db"});
-    table.update(slots.all(), slots.states(), [&order](std::uint32_t slot) {
-        order.push_back(std::to_string(slot));
-    });
+    table.update(slots.all(), slots.states(),
+                 [&order](std::uint32_t slot) { order.push_back(std::to_string(slot)); });
     EXPECT_EQ(order, (std::vector<std::string>{"1", "2", "3", "4", "web", "web x", "db"}));
     std::vector<std::string> names;
     for (const Vm& vm : table.contents(slots.all()).vms) names.push_back(vm.id + " " + vm.name);
-    EXPECT_EQ(names, (std::vector<std::string>{"8.1 db", "7.1 web", "7.2 web", "7.3 web",
-                                               "7.4 web x"}));
+    EXPECT_EQ(names,
+              (std::vector<std::string>{"8.1 db", "7.1 web", "7.2 web", "7.3 web", "7.4 web x"}));
 }
 
 TEST_F(Tables, StartEmpty) {

@@ -33,9 +33,7 @@ protected:
         slots_.all()[slot].header.evicted = 1;
         slots_.wait(place, vcpu, 0);
     }
-    VmTable::Contents contents() {
-        return table_.contents(slots_.all(), 0, slots_.waiting());
-    }
+    VmTable::Contents contents() { return table_.contents(slots_.all(), 0, slots_.waiting()); }
     /// What an overview says must be what the whole says.
     Vm only_vm() {
         auto [vms, lost] = contents();
@@ -56,9 +54,8 @@ protected:
 
     FakeSlots slots_{8};
     std::vector<std::uint32_t> released_;
-    VmTable table_{[](const VmTable::Process& process) {
-        return VmIdentity{process.command, "", ""};
-    }};
+    VmTable table_{
+        [](const VmTable::Process& process) { return VmIdentity{process.command, "", ""}; }};
 };
 
 TEST_F(WaitingVcpus, AreTheirVmsAndNamed) {

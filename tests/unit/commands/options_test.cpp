@@ -55,9 +55,10 @@ TEST(Options, LiveIsWhatABareCommandMeans) {
 }
 
 TEST(Options, LiveAll) {
-    const Words words = {"-d", "2.5s", "-n3", "--sort", "time", "-p", "12", "--vm", "a*",
-                         "--baseline", "run.json", "--ascii", "--color=never",
-                         "--max-vcpus", "64", "--attach", "raw", "--no-wait"};
+    const Words words = {"-d",       "2.5s",    "-n3",           "--sort",      "time",
+                         "-p",       "12",      "--vm",          "a*",          "--baseline",
+                         "run.json", "--ascii", "--color=never", "--max-vcpus", "64",
+                         "--attach", "raw",     "--no-wait"};
     const auto live = parsed_as<LiveOptions>(words);
     EXPECT_EQ(live.delay, 2500ms);
     EXPECT_EQ(live.iterations, 3U);
@@ -73,8 +74,8 @@ TEST(Options, LiveAll) {
 }
 
 TEST(Options, Leaves) {
-    const auto leaves =
-        parsed_as<LeavesOptions>({"leaves", "--vm", "web*", "--layout", "2022", "--duration", "2s"});
+    const auto leaves = parsed_as<LeavesOptions>(
+        {"leaves", "--vm", "web*", "--layout", "2022", "--duration", "2s"});
     EXPECT_EQ(leaves.dump.vms.vm_glob, "web*");
     EXPECT_EQ(leaves.dump.work.duration, 2s);
     EXPECT_EQ(leaves.layout, leaf_layouts[2].meanings);
@@ -114,10 +115,11 @@ TEST(Options, DumpDefaults) {
 }
 
 TEST(Options, DumpAll) {
-    const Words words = {"dump", "--duration", "2.5", "--format=json", "--sort", "p99",
-                         "--histogram", "--per-vcpu", "-p", "12", "--vm", "[ab]",
-                         "--max-vcpus", "32768", "--no-wait", "--attach", "classic",
-                         "--color", "never"};
+    const Words words = {"dump",        "--duration", "2.5",         "--format=json",
+                         "--sort",      "p99",        "--histogram", "--per-vcpu",
+                         "-p",          "12",         "--vm",        "[ab]",
+                         "--max-vcpus", "32768",      "--no-wait",   "--attach",
+                         "classic",     "--color",    "never"};
     const auto dump = parsed_as<DumpOptions>(words);
     EXPECT_EQ(dump.work.duration, 2500ms);
     EXPECT_EQ(dump.format, Format::json);
@@ -136,8 +138,7 @@ TEST(Options, Export) {
     EXPECT_FALSE(defaults.interval || defaults.duration);
     EXPECT_EQ(defaults.top_reasons, 20U);
     EXPECT_FALSE(defaults.per_vcpu || defaults.measure);
-    EXPECT_EQ(defaults.counting.detail, CountDetail::time)
-        << "distributions that nobody asked for";
+    EXPECT_EQ(defaults.counting.detail, CountDetail::time) << "distributions that nobody asked for";
     const auto all = parsed_as<ExportOptions>(
         {"export", "--textfile", "-", "--interval", "2m", "--top-reasons=5", "--histograms",
          "--per-vcpu", "--measure", "--vm", "web*", "--no-wait", "--max-vcpus", "16"});
@@ -148,8 +149,7 @@ TEST(Options, Export) {
     EXPECT_EQ(all.counting.detail, CountDetail::histogram);
     EXPECT_EQ(all.vms.vm_glob, "web*");
     EXPECT_EQ(all.counting.max_vcpus, 16U);
-    const auto count =
-        parsed_as<ExportOptions>({"export", "--textfile", "-", "--detail", "count"});
+    const auto count = parsed_as<ExportOptions>({"export", "--textfile", "-", "--detail", "count"});
     EXPECT_EQ(count.counting.detail, CountDetail::count);
 }
 
@@ -157,14 +157,14 @@ TEST(Options, WorkloadIsLeftAlone) {
     const auto dump = parsed_as<DumpOptions>(
         {"dump", "--sort", "time", "--", "sh", "-c", "x", "--sort", "no such", "--help", "--", ""});
     EXPECT_EQ(dump.sort, "time");
-    EXPECT_EQ(dump.work.command, (std::vector<std::string>{"sh", "-c", "x", "--sort", "no such",
-                                                           "--help", "--", ""}));
+    EXPECT_EQ(dump.work.command,
+              (std::vector<std::string>{"sh", "-c", "x", "--sort", "no such", "--help", "--", ""}));
 }
 
 TEST(Options, LabArgumentsAreLeftAlone) {
-    EXPECT_EQ(parsed_as<LabOptions>({"lab", "amd", "--kernel", "6.1", "--help", "--", "-x"})
-                  .arguments,
-              (std::vector<std::string>{"amd", "--kernel", "6.1", "--help", "--", "-x"}));
+    EXPECT_EQ(
+        parsed_as<LabOptions>({"lab", "amd", "--kernel", "6.1", "--help", "--", "-x"}).arguments,
+        (std::vector<std::string>{"amd", "--kernel", "6.1", "--help", "--", "-x"}));
     EXPECT_TRUE(parsed_as<LabOptions>({"lab"}).arguments.empty());
 }
 
@@ -173,8 +173,12 @@ TEST(Options, OtherCommands) {
     EXPECT_EQ(check.counting.attach, AttachChoice::raw);
     EXPECT_EQ(check.duration, 5s);
     EXPECT_FALSE(parsed({"check"}).debug);
-    for (const Words& words : {Words{"check"}, {"-b"}, {"dump"}, {"record", "-o", "a"},
-                               {"export", "--textfile", "-"}, {"leaves", "--vm", "*"}}) {
+    for (const Words& words : {Words{"check"},
+                               {"-b"},
+                               {"dump"},
+                               {"record", "-o", "a"},
+                               {"export", "--textfile", "-"},
+                               {"leaves", "--vm", "*"}}) {
         Words with_debug = words;
         with_debug.push_back("--debug");
         EXPECT_TRUE(parsed(with_debug).debug) << words.front();
@@ -190,9 +194,9 @@ TEST(Options, OtherCommands) {
 }
 
 TEST(Options, RecordAll) {
-    const auto record = parsed_as<RecordOptions>(
-        {"record", "-o", "run.json", "--label", "x y", "--note", "", "--repeat", "7", "--force",
-         "--vm", "a*", "--no-wait", "--", "true"});
+    const auto record = parsed_as<RecordOptions>({"record", "-o", "run.json", "--label", "x y",
+                                                  "--note", "", "--repeat", "7", "--force", "--vm",
+                                                  "a*", "--no-wait", "--", "true"});
     EXPECT_EQ(record.file.path, "run.json");
     EXPECT_EQ(record.file.label, "x y");
     EXPECT_EQ(record.repeats, 7U);
@@ -203,9 +207,9 @@ TEST(Options, RecordAll) {
 }
 
 TEST(Options, CompareImportAndExperiment) {
-    const auto compare = parsed_as<CompareOptions>({"compare", "--normalize", "guest-time",
-                                                    "--format", "markdown", "--explain",
-                                                    "--strict", "a", "b"});
+    const auto compare =
+        parsed_as<CompareOptions>({"compare", "--normalize", "guest-time", "--format", "markdown",
+                                   "--explain", "--strict", "a", "b"});
     EXPECT_EQ(compare.comparison.normalize, Basis::guest_time);
     EXPECT_EQ(compare.comparison.format, ReportFormat::markdown);
     EXPECT_TRUE(compare.comparison.explain && compare.strict);
@@ -214,8 +218,8 @@ TEST(Options, CompareImportAndExperiment) {
     EXPECT_EQ(import.isa, Isa::svm);
     EXPECT_EQ(import.column, "b");
     EXPECT_EQ(import.input, "-log");
-    const auto experiment = parsed_as<ExperimentOptions>(
-        {"experiment", "-y", "--repeat=4", "--keep", "d", "--", "vm"});
+    const auto experiment =
+        parsed_as<ExperimentOptions>({"experiment", "-y", "--repeat=4", "--keep", "d", "--", "vm"});
     EXPECT_TRUE(experiment.yes);
     EXPECT_EQ(experiment.repeats, 4U);
     EXPECT_EQ(experiment.keep, "d");
@@ -286,7 +290,8 @@ TEST(Options, MistakesAreOneLine) {
         {{"dump", "--color", "red"}, "is none of auto, always, never"},
         {{"export"}, "export: no --textfile FILE.prom (or -) given; see 'exittop export --help'"},
         {{"export", "--textfile", "x"}, "'x' does not end in .prom"},
-        {{"export", "--textfile", "-", "--interval", "0.5"}, "--interval '0.5' is too short: 1s at"},
+        {{"export", "--textfile", "-", "--interval", "0.5"},
+         "--interval '0.5' is too short: 1s at"},
         {{"export", "--textfile", "-", "--interval", "-1"}, "--interval '-1' is negative"},
         {{"export", "--textfile", "-", "--interval", "5", "--duration", "1"}, "not both"},
         {{"export", "--textfile", "-", "--top-reasons", "0"}, "from 1 to 1000"},
@@ -330,10 +335,16 @@ TEST(Options, MistakesAreOneLine) {
 
 TEST(Options, HelpAndVersion) {
     std::string all;
-    for (const Words& words : {Words{"--help"}, {"live", "--help"}, {"dump", "--help"},
-                               {"export", "--help"}, {"check", "-h"}, {"leaves", "--help"},
+    for (const Words& words : {Words{"--help"},
+                               {"live", "--help"},
+                               {"dump", "--help"},
+                               {"export", "--help"},
+                               {"check", "-h"},
+                               {"leaves", "--help"},
                                {"reasons", "--help"},
-                               {"record", "--help"}, {"compare", "--help"}, {"import", "--help"},
+                               {"record", "--help"},
+                               {"compare", "--help"},
+                               {"import", "--help"},
                                {"experiment", "--help"}}) {
         const auto options = parse_words(words);
         ASSERT_FALSE(options);

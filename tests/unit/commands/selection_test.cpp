@@ -45,13 +45,13 @@ TEST(Selection, ItIsAnErrorIfNothingIsLeft) {
         Selection wanted;
         const char* text;  // Empty: none.
     };
-    for (const Case& c : std::vector<Case>{
-             {{}, ""},
-             {{.uid = 107}, ""},
-             {{.uid = 5}, "no VM of user 5 was seen"},
-             {{.vm_glob = "mail*"}, "no VM matches 'mail*'"},
-             {{.uid = 5, .vm_glob = "web*"}, "no VM of user 5 matches 'web*'"},
-             {{.pid = 8}, "no VM of process 8 was seen"}}) {
+    for (const Case& c :
+         std::vector<Case>{{{}, ""},
+                           {{.uid = 107}, ""},
+                           {{.uid = 5}, "no VM of user 5 was seen"},
+                           {{.vm_glob = "mail*"}, "no VM matches 'mail*'"},
+                           {{.uid = 5, .vm_glob = "web*"}, "no VM of user 5 matches 'web*'"},
+                           {{.pid = 8}, "no VM of process 8 was seen"}}) {
         Snapshot snapshot;
         snapshot.vms = {vm_called("web01", 7, 107)};
         const auto kept = require_wanted(snapshot, c.wanted);

@@ -20,8 +20,7 @@ const std::vector<std::string>& rows(const State& state) { return list_of(state)
 
 std::string selected(const State& state) { return rows(state)[list_of(state).place]; }
 
-State next_second(State state, std::uint64_t second,
-                  const std::vector<MadeVm>& vms = made_vms()) {
+State next_second(State state, std::uint64_t second, const std::vector<MadeVm>& vms = made_vms()) {
     const std::string in_full = state.screen == Screen::vms ? "" : state.vm;
     return apply(std::move(state), made_sample(vms, second, in_full));
 }

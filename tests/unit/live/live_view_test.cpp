@@ -131,8 +131,7 @@ TEST(LiveView, vm_without_a_slot_has_no_numbers) {
     }
     const std::string shown = frame(state);
     const std::string row = shown.substr(shown.find("kept-out"));
-    EXPECT_NE(row.substr(0, row.find('\n')).find(" not counted"), std::string::npos)
-        << shown;
+    EXPECT_NE(row.substr(0, row.find('\n')).find(" not counted"), std::string::npos) << shown;
     EXPECT_NE(row.substr(0, row.find('\n')).find(" - "), std::string::npos) << shown;
     state = press(press(std::move(state), KeyCode::end), KeyCode::enter);
     EXPECT_NE(frame(state).find("Not counted: 1,000 exits of this VM; there is no room"),
@@ -175,9 +174,15 @@ TEST(LiveView, cost_in_the_kernel) {
 
 TEST(LiveView, every_screen_fits_every_size) {
     const std::vector<State> states = {
-        made_state(), opened_state(), press(opened_state(), KeyCode::tab),
-        press(opened_state(), KeyCode::enter), type(made_state(), "?"), type(made_state(), "s"),
-        type(made_state(), "/we"), type(opened_state(), "b"), type(opened_state(), "cz"),
+        made_state(),
+        opened_state(),
+        press(opened_state(), KeyCode::tab),
+        press(opened_state(), KeyCode::enter),
+        type(made_state(), "?"),
+        type(made_state(), "s"),
+        type(made_state(), "/we"),
+        type(opened_state(), "b"),
+        type(opened_state(), "cz"),
     };
     for (const State& state : states) {
         for (const std::size_t height : {1UL, 2UL, 5UL, 7UL, 8UL, 24UL, 120UL}) {
@@ -194,8 +199,9 @@ TEST(LiveView, every_screen_fits_every_size) {
 }
 
 TEST(LiveView, no_frame_holds_control_characters) {
-    for (const State& state : {made_state(), press(press(press(made_state(), KeyCode::end),
-                                                         KeyCode::enter), KeyCode::enter)}) {
+    for (const State& state :
+         {made_state(),
+          press(press(press(made_state(), KeyCode::end), KeyCode::enter), KeyCode::enter)}) {
         for (const char c : frame(state)) {
             EXPECT_TRUE(c == '\n' || static_cast<unsigned char>(c) >= 0x20);
         }

@@ -164,9 +164,8 @@ void exit_some(std::vector<ExitStats>& exits) {
             if (stats.count > 0) exits.push_back(stats);
         }
     }
-    std::ranges::sort(exits, {}, [](const ExitStats& stats) {
-        return std::pair(stats.level, stats.code);
-    });
+    std::ranges::sort(exits, {},
+                      [](const ExitStats& stats) { return std::pair(stats.level, stats.code); });
 }
 
 Snapshot follow(const Snapshot& before) {

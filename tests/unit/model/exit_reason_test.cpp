@@ -21,9 +21,7 @@ namespace {
 
 constexpr std::array both_isas{Isa::vmx, Isa::svm};
 
-bool is_printable(unsigned char c) {
-    return std::isprint(c) != 0;
-}
+bool is_printable(unsigned char c) { return std::isprint(c) != 0; }
 
 struct KernelName {
     Isa isa;

@@ -23,15 +23,13 @@ std::size_t bucket_by_definition(std::uint64_t ns) {
 
 // Any magnitude is as likely as any other.
 std::uint64_t random_ns(unsigned highest_bit) {
-    const auto bits = *rc::gen::resize(rc::kNominalSize,
-                                       rc::gen::inRange<unsigned>(0, highest_bit + 1));
+    const auto bits =
+        *rc::gen::resize(rc::kNominalSize, rc::gen::inRange<unsigned>(0, highest_bit + 1));
     const auto any = rc::gen::resize(rc::kNominalSize, rc::gen::arbitrary<std::uint64_t>());
     return *any >> (63 - bits);
 }
 
-void check(const char* what, void (*property)()) {
-    EXPECT_TRUE(rc::check(what, property));
-}
+void check(const char* what, void (*property)()) { EXPECT_TRUE(rc::check(what, property)); }
 
 TEST(Bucket, KnownTimes) {
     EXPECT_EQ(bucket_of(0), 0U);
@@ -39,8 +37,8 @@ TEST(Bucket, KnownTimes) {
     EXPECT_EQ(bucket_of(32), 1U);
     EXPECT_EQ(bucket_of(127), 3U);
     EXPECT_EQ(bucket_of(128), 4U);
-    EXPECT_EQ(bucket_of(8'191), 27U);   // the last of level 0
-    EXPECT_EQ(bucket_of(8'192), 28U);   // the first that level 1 finds
+    EXPECT_EQ(bucket_of(8'191), 27U);  // the last of level 0
+    EXPECT_EQ(bucket_of(8'192), 28U);  // the first that level 1 finds
     EXPECT_EQ(bucket_of((1U << 19) - 1), std::size_t{EXITTOP_SHORT_BUCKETS} - 1);
     EXPECT_EQ(bucket_of(1U << 19), std::size_t{EXITTOP_SHORT_BUCKETS});
     EXPECT_EQ(bucket_of(UINT64_MAX), histogram_buckets - 1);

@@ -50,8 +50,7 @@ TEST(Lost, EveryCauseIsNamedOnce) {
         lost.*cause.value += 1;
     }
     EXPECT_EQ(names.size(), lost_causes().size());
-    EXPECT_EQ(sizeof(Lost),
-              lost_causes().size() * sizeof(std::uint64_t) + sizeof(lost.unknown));
+    EXPECT_EQ(sizeof(Lost), lost_causes().size() * sizeof(std::uint64_t) + sizeof(lost.unknown));
     EXPECT_EQ(lost_total(lost), lost_causes().size());
     EXPECT_EQ(lost_total({}), 0U);
 }

@@ -37,7 +37,8 @@ TEST(BatchFormat, AnIntervalWithoutVms) {
     Snapshot snapshot = test::make_snapshot();
     snapshot.vms.clear();
     EXPECT_EQ(batch_text(snapshot, Format::csv, {}, false), "");
-    EXPECT_NE(batch_text(snapshot, Format::table, {}, false).find("No exit of a VM"), std::string::npos);
+    EXPECT_NE(batch_text(snapshot, Format::table, {}, false).find("No exit of a VM"),
+              std::string::npos);
 }
 
 TEST(BatchFormat, TablesStandApartUnderTheirTime) {

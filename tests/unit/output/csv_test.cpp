@@ -86,8 +86,8 @@ TEST(Csv, WhatIsNotKnownIsEmpty) {
     Snapshot snapshot = test::make_snapshot();
     snapshot.split = false;
     const auto lines = parse_lines(to_csv(snapshot, false));
-    for (const auto& [name, known] : {std::pair{"vmm_ns", false}, std::pair{"halted_ns", false},
-                                      std::pair{"time_ns", true}}) {
+    for (const auto& [name, known] :
+         {std::pair{"vmm_ns", false}, std::pair{"halted_ns", false}, std::pair{"time_ns", true}}) {
         const auto column = std::ranges::find(lines[0], name) - lines[0].begin();
         EXPECT_NE(lines[1][static_cast<std::size_t>(column)].empty(), known) << name;
     }
@@ -95,8 +95,8 @@ TEST(Csv, WhatIsNotKnownIsEmpty) {
 
 TEST(Csv, CountsAddUp) {
     const auto lines = parse_lines(to_csv(test::make_snapshot(), false));
-    const auto column = static_cast<std::size_t>(
-        std::ranges::find(lines[0], "count") - lines[0].begin());
+    const auto column =
+        static_cast<std::size_t>(std::ranges::find(lines[0], "count") - lines[0].begin());
     std::uint64_t sum = 0;
     for (std::size_t i = 1; i < lines.size(); ++i) sum += std::stoull(lines[i][column]);
     EXPECT_EQ(sum, 32'000U + 424 + 4'600 + 132'003 + 77 + 2 + 12);

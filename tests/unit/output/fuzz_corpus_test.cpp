@@ -31,7 +31,8 @@ TEST(FuzzCorpus, IsStillHandled) {
 }
 
 TEST(FuzzCorpus, DeepAndWide) {
-    for (const char* piece : {"[", "{\"a\":", "[[],", "\"", "1e", "-", "\\u0000", "0,", "{\"\":{},"}) {
+    for (const char* piece :
+         {"[", "{\"a\":", "[[],", "\"", "1e", "-", "\\u0000", "0,", "{\"\":{},"}) {
         std::string text;
         while (text.size() < 1'000'000) text += piece;
         try_out(text);

@@ -54,10 +54,10 @@ TEST(Import, LineForms) {
 }
 
 TEST(Import, ALogWithOtherLines) {
-    const Counts found = imported(
-        "booting\n[1.0] exit number 10 exits = 5\n# exit number 1 exits = 1\n"
-        "total exits = 99\nexit number 12 exits = 7\n"
-        "exit number 10 exits = 6\nexit number 3 exits = 0\n");
+    const Counts found =
+        imported("booting\n[1.0] exit number 10 exits = 5\n# exit number 1 exits = 1\n"
+                 "total exits = 99\nexit number 12 exits = 7\n"
+                 "exit number 10 exits = 6\nexit number 3 exits = 0\n");
     EXPECT_EQ(found, (Counts{{10, 6}, {12, 7}}));  // The last one counts; zero is none.
 }
 

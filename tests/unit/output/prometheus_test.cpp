@@ -122,17 +122,19 @@ TEST(Prometheus, BucketsHoldTheExitsUpToTheirBounds) {
     Snapshot snapshot = sample();
     snapshot.vms.resize(1);
     // A nanosecond below each bound, at it, and beyond the last one.
-    snapshot.vms[0].vcpus = {{0, 1, {test::make_exits(10, {{511, 1},
-                                                           {512, 2},
-                                                           {1'048'575, 4},
-                                                           {1'048'576, 8},
-                                                           {1'073'741'823, 16},
-                                                           {1'073'741'824, 32}})}}};
+    snapshot.vms[0].vcpus = {{0,
+                              1,
+                              {test::make_exits(10, {{511, 1},
+                                                     {512, 2},
+                                                     {1'048'575, 4},
+                                                     {1'048'576, 8},
+                                                     {1'073'741'823, 16},
+                                                     {1'073'741'824, 32}})}}};
     const std::string text = text_of(snapshot, {}, CountDetail::histogram);
-    for (const char* line : {"le=\"5.12e-07\"} 1\n", "le=\"1.024e-06\"} 3\n",
-                             "le=\"0.000524288\"} 3\n", "le=\"0.001048576\"} 7\n",
-                             "le=\"0.004194304\"} 15\n", "le=\"1.073741824\"} 31\n",
-                             "le=\"+Inf\"} 63\n"}) {
+    for (const char* line :
+         {"le=\"5.12e-07\"} 1\n", "le=\"1.024e-06\"} 3\n", "le=\"0.000524288\"} 3\n",
+          "le=\"0.001048576\"} 7\n", "le=\"0.004194304\"} 15\n", "le=\"1.073741824\"} 31\n",
+          "le=\"+Inf\"} 63\n"}) {
         EXPECT_NE(text.find(line), std::string::npos) << line;
     }
 }

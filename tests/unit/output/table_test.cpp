@@ -50,16 +50,15 @@ TEST(Table, WhatWasNotCountedHasNoColumn) {
 }
 
 TEST(Table, PerVcpuSortedByName) {
-    test::expect_golden("dump_per_vcpu.txt",
-                        dump_table(test::make_snapshot(),
-                                   {.sort = find_field("name"), .per_vcpu = true}));
+    test::expect_golden(
+        "dump_per_vcpu.txt",
+        dump_table(test::make_snapshot(), {.sort = find_field("name"), .per_vcpu = true}));
 }
 
 TEST(Table, Histogram) {
     Snapshot snapshot = test::make_snapshot();
     snapshot.vms.resize(1);
-    const std::string table =
-        dump_table(snapshot, {.sort = find_field("time"), .histogram = true});
+    const std::string table = dump_table(snapshot, {.sort = find_field("time"), .histogram = true});
     test::expect_golden("dump_histogram.txt", table);
     EXPECT_LE(widest_line(table), 80U);
 }

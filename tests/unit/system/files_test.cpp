@@ -68,7 +68,7 @@ TEST_F(WriteFile, HonoursTheUmask) {
         const mode_t before = umask(mask);
         ASSERT_TRUE(write_file(folder_ / "run", "x", true));
         umask(before);
-        struct stat status {};
+        struct stat status{};
         ASSERT_EQ(stat((folder_ / "run").c_str(), &status), 0);
         EXPECT_EQ(status.st_mode & 07777U, mode);
     }
@@ -127,7 +127,7 @@ TEST_F(WriteFile, PublishedFilesMayBeReadByAll) {
     const auto published = publish_file(folder_ / "a.prom", "1");
     umask(before);
     ASSERT_TRUE(published);
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(stat((folder_ / "a.prom").c_str(), &status), 0);
     EXPECT_EQ(status.st_mode & 07777U, 0644U);
     ASSERT_TRUE(publish_file(folder_ / "a.prom", "2"));

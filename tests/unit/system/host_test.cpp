@@ -52,7 +52,7 @@ TEST_F(Hosts, AnEmptyOneHasNothing) {
 TEST_F(Hosts, WhoseProcessesAreShown) {
     struct Case {
         const char* what;
-        const char* self;        // of /proc; and its PID namespace
+        const char* self;  // of /proc; and its PID namespace
         const char* name_space;
         std::uint64_t kernel_pid;
         ProcView::Numbers numbers;
@@ -173,10 +173,9 @@ TEST_F(Hosts, LockdownInForceIsInBrackets) {
 
 TEST_F(Hosts, NameKernelAndCpu) {
     write("proc/sys/kernel/osrelease", "6.1.0-50-cloud-amd64\n");
-    write("proc/cpuinfo",
-          "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t\t: 1\n"
-          "model name\t: AMD EPYC: the 1st\nstepping\t: 2\n\nprocessor\t: 1\n"
-          "model name\t: another\n");
+    write("proc/cpuinfo", "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t\t: 1\n"
+                          "model name\t: AMD EPYC: the 1st\nstepping\t: 2\n\nprocessor\t: 1\n"
+                          "model name\t: another\n");
     write("proc/sys/kernel/hostname", "kvm07\n");
     EXPECT_EQ(host().facts().kernel, "6.1.0-50-cloud-amd64");
     EXPECT_EQ(host().facts().name, "kvm07");
@@ -201,8 +200,10 @@ TEST_F(Hosts, AllParametersOfKvmAndItsVendorModule) {
 
 TEST_F(Hosts, PagingIsAParameterThatIsABoolOrAnInt) {
     const fs::path npt = "sys/module/kvm_amd/parameters/npt";
-    for (const auto& [value, paging] : {std::pair("Y\n", Paging::npt), {"1\n", Paging::npt},
-                                       {"N\n", Paging::shadow}, {"0\n", Paging::shadow}}) {
+    for (const auto& [value, paging] : {std::pair("Y\n", Paging::npt),
+                                        {"1\n", Paging::npt},
+                                        {"N\n", Paging::shadow},
+                                        {"0\n", Paging::shadow}}) {
         write(npt, value);
         EXPECT_EQ(host().facts().paging, paging) << value;
     }
@@ -263,8 +264,8 @@ TEST_F(Hosts, UidAndExecutableOfAProcess) {
     // A name cannot hold a newline there; the effective uid is the second.
     write("proc/42/status", "Name:\ta\\nUid:\t0\t0\nUmask:\t0022\nUid:\t1000\t64055\t0\t0\n");
     EXPECT_EQ(host().uid(42), 64055U);
-    for (const char* damaged : {"", "Uid:\n", "Uid:\tx\ty\n", "Uid:\t1\n",
-                                "Uid:\t0\t4294967296\n"}) {
+    for (const char* damaged :
+         {"", "Uid:\n", "Uid:\tx\ty\n", "Uid:\t1\n", "Uid:\t0\t4294967296\n"}) {
         write("proc/42/status", damaged);
         EXPECT_FALSE(host().uid(42)) << damaged;
     }

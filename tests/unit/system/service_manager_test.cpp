@@ -30,9 +30,8 @@ protected:
         std::memcpy(address.sun_path + 1, name_.data(), name_.size());
         const auto size = offsetof(sockaddr_un, sun_path) + 1 + name_.size();
         socket_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        EXPECT_EQ(bind(socket_, reinterpret_cast<sockaddr*>(&address),
-                       static_cast<socklen_t>(size)),
-                  0);
+        EXPECT_EQ(
+            bind(socket_, reinterpret_cast<sockaddr*>(&address), static_cast<socklen_t>(size)), 0);
         setenv("NOTIFY_SOCKET", ("@" + name_).c_str(), 1);
     }
     ~ServiceManagerTest() override {

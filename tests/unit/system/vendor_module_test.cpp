@@ -45,15 +45,16 @@ protected:
     }
 
     VendorModule found() {
-        auto module = VendorModule::find(
-            host_, {.remove =
-                        [this](const std::string& name) {
-                            done_.push_back("remove " + name);
-                            return cannot_remove_;
-                        },
-                    .modprobe = [this](const std::vector<std::string>& arguments) {
-                        return modprobe(arguments);
-                    }});
+        auto module =
+            VendorModule::find(host_, {.remove =
+                                           [this](const std::string& name) {
+                                               done_.push_back("remove " + name);
+                                               return cannot_remove_;
+                                           },
+                                       .modprobe =
+                                           [this](const std::vector<std::string>& arguments) {
+                                               return modprobe(arguments);
+                                           }});
         if (!module) throw std::runtime_error(module.error().text);
         return std::move(*module);
     }

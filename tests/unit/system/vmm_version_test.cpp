@@ -94,15 +94,16 @@ TEST_F(VmmVersionTest, IsReadLaterAndInParts) {
 TEST_F(VmmVersionTest, OfAnotherProgramInTheSamePlaceIsAnother) {
     VmmVersions versions(root_);
     const auto version = [&](const std::string& content) {
-        std::ofstream(root_ / "qemu", std::ios::binary | std::ios::in | std::ios::out |
-                                          std::ios::trunc) << content;  // The same inode.
+        std::ofstream(root_ / "qemu",
+                      std::ios::binary | std::ios::in | std::ios::out | std::ios::trunc)
+            << content;  // The same inode.
         run(7, "qemu");
         const VmmVersion found = versions.of(7);
         versions.read(all);
         return *found;
     };
     write("qemu", "");
-    struct stat before {}, after {};
+    struct stat before{}, after{};
     stat((root_ / "qemu").c_str(), &before);
     EXPECT_EQ(version(qemu("7.2.1")), "7.2.1");
     EXPECT_EQ(version(qemu("7.2.22")), "7.2.22");
@@ -158,15 +159,15 @@ TEST_F(VmmVersionTest, WhatIsOnAnotherMachineIsNotRead) {
     const fs::path memory = "/dev/shm/exittop-vmm-" + std::to_string(getpid());
     for (const fs::path& program : {root_ / "qemu", memory}) {
         std::ofstream(program, std::ios::binary) << qemu("7.2.22");
-        struct stat facts {};
+        struct stat facts{};
         if (stat(program.c_str(), &facts) != 0) continue;
         fs::remove(root_ / "proc/7/exe");
         fs::create_symlink(program, root_ / "proc/7/exe");
         const bool has_blocks = gnu_dev_major(facts.st_dev) != 0;
         for (const std::string kind : {"tmpfs", "nfs4", "fuse.sshfs", "nfs"}) {
-            write("proc/7/mountinfo",
-                  "36 35 0:" + std::to_string(gnu_dev_minor(facts.st_dev)) +
-                      " / /mnt rw,noatime shared:1 master:2 - " + kind + " server:/x rw\n");
+            write("proc/7/mountinfo", "36 35 0:" + std::to_string(gnu_dev_minor(facts.st_dev)) +
+                                          " / /mnt rw,noatime shared:1 master:2 - " + kind +
+                                          " server:/x rw\n");
             VmmVersions versions(root_);
             const VmmVersion version = versions.of(7);
             versions.read(all);

@@ -35,8 +35,7 @@ protected:
         const timespec now{};
         sigset_t all;
         sigfillset(&all);
-        while (sigtimedwait(&all, nullptr, &now) > 0) {
-        }
+        while (sigtimedwait(&all, nullptr, &now) > 0) {}
         for (std::size_t i = 0; i < numbers.size(); ++i) {
             sigaction(numbers[i], &actions_[i], nullptr);
         }
@@ -61,8 +60,7 @@ std::expected<Workload, Error> start_shell(const std::string& script) {
 /// Waits for the end of a child without taking its status away.
 void wait_for_end() {
     siginfo_t info{};
-    while (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
-    }
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {}
 }
 
 int status_of(std::expected<Workload, Error> workload) {
@@ -142,9 +140,9 @@ std::expected<Workload, Error> start_stubborn(std::chrono::milliseconds grace,
                                               pid_t* pid = nullptr) {
     std::array<int, 2> ends{};
     EXPECT_EQ(pipe(ends.data()), 0);
-    const std::vector<std::string> arguments = {
-        "sh", "-c",
-        "trap '' INT TERM HUP; echo $$ >&" + std::to_string(ends[1]) + "; exec sleep 1000"};
+    const std::vector<std::string> arguments = {"sh", "-c",
+                                                "trap '' INT TERM HUP; echo $$ >&" +
+                                                    std::to_string(ends[1]) + "; exec sleep 1000"};
     auto workload = Workload::start(arguments, grace);
     std::array<char, 32> line{};
     EXPECT_GT(read(ends[0], line.data(), line.size() - 1), 1);
@@ -155,8 +153,8 @@ std::expected<Workload, Error> start_stubborn(std::chrono::milliseconds grace,
 }
 
 TEST_F(Workloads, AreAskedToEndInTheWayThatExittopWas) {
-    for (const auto& [asked, told] : {std::pair{SIGINT, SIGTERM}, std::pair{SIGTERM, SIGTERM},
-                                      std::pair{SIGHUP, SIGHUP}}) {
+    for (const auto& [asked, told] :
+         {std::pair{SIGINT, SIGTERM}, std::pair{SIGTERM, SIGTERM}, std::pair{SIGHUP, SIGHUP}}) {
         auto workload = start({"sleep", "1000"});
         ASSERT_TRUE(workload);
         workload->end(asked);
@@ -240,8 +238,7 @@ TEST_F(Workloads, ASignalHastensTheirOwnersEnd) {
         }
     }
     EXPECT_LT(std::chrono::steady_clock::now() - begin, 60s);
-    while (waitpid(-1, nullptr, 0) > 0) {
-    }
+    while (waitpid(-1, nullptr, 0) > 0) {}
 }
 
 TEST_F(Workloads, AreEndedWithTheirOwner) {

@@ -62,8 +62,8 @@ std::string fact_table(const Comparison& comparison, const char* heading,
 std::string print_losses(const Lost& lost) {
     std::string out;
     for (const Loss& loss : losses(lost)) {
-        out += fmt::format("{}{} {}", out.empty() ? "" : ", ", loss.cause,
-                           group_digits(loss.count));
+        out +=
+            fmt::format("{}{} {}", out.empty() ? "" : ", ", loss.cause, group_digits(loss.count));
     }
     return out.empty() ? "nothing" : out;
 }
@@ -100,12 +100,11 @@ std::vector<FactRow> parameters(const Comparison& comparison) {
 
 struct TimePart {
     const char* name;
-    double TimeSplit::*ns;
+    double TimeSplit::* ns;
 };
-constexpr std::array time_parts = {TimePart{"guest", &TimeSplit::guest_ns},
-                                   TimePart{"kernel", &TimeSplit::kernel_ns},
-                                   TimePart{"VMM", &TimeSplit::vmm_ns},
-                                   TimePart{"halted", &TimeSplit::halted_ns}};
+constexpr std::array time_parts = {
+    TimePart{"guest", &TimeSplit::guest_ns}, TimePart{"kernel", &TimeSplit::kernel_ns},
+    TimePart{"VMM", &TimeSplit::vmm_ns}, TimePart{"halted", &TimeSplit::halted_ns}};
 
 /// 0 where a part is not known.
 double all_time(const RunSummary& run) {

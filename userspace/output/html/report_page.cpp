@@ -87,9 +87,9 @@ std::string run_card(const Comparison& comparison, std::size_t run) {
         summary.duration_s > 0.0 ? print_seconds(summary.duration_s) : "",
         summary.repeats > 1 ? print_number_of(summary.repeats, "repetition") : "",
     });
-    const std::string made = joined_known({html_text(fact_of(summary, "paging")),
-                                           html_text(fact_of(summary, "kernel")),
-                                           html_text(fact_of(summary, "CPU"))});
+    const std::string made =
+        joined_known({html_text(fact_of(summary, "paging")), html_text(fact_of(summary, "kernel")),
+                      html_text(fact_of(summary, "CPU"))});
     return fmt::format(
         "<li class=\"run-{}\"><h2>{} <span class=\"name\">{}</span></h2><p class=\"big\">{}</p>"
         "<p>{}</p><p>{}</p></li>\n",
@@ -134,8 +134,8 @@ std::string fill_in(std::string_view page, const Parts& parts) {
         out += page.substr(0, begin);
         if (begin == page.npos) return out;
         const std::size_t end = page.find("}}", begin);
-        const auto part = end == page.npos ? parts.end()
-                                           : parts.find(page.substr(begin + 2, end - begin - 2));
+        const auto part =
+            end == page.npos ? parts.end() : parts.find(page.substr(begin + 2, end - begin - 2));
         if (part == parts.end()) {  // Braces of a script's own.
             out += "{{";
             page.remove_prefix(begin + 2);
@@ -165,19 +165,18 @@ std::string report_page(const Comparison& comparison) {
     if (comparison.runs.empty()) return {};
     const std::string times = times_html(comparison);
     const std::string meanings = meanings_html(comparison);
-    return fill_in(report_template,
-                   {{"version", EXITTOP_VERSION},
-                    {"title", title_of(comparison)},
-                    {"lead", lead_of(comparison)},
-                    {"warnings", warnings_html(comparison)},
-                    {"runs", cards_html(comparison)},
-                    {"time", times},
-                    {"time_hidden", times.empty() ? "hidden" : ""},
-                    {"table_hint", table_hint(comparison)},
-                    {"reasons", reasons_html(comparison)},
-                    {"meanings", meanings},
-                    {"meanings_hidden", meanings.empty() ? "hidden" : ""},
-                    {"facts", facts_html(comparison)}});
+    return fill_in(report_template, {{"version", EXITTOP_VERSION},
+                                     {"title", title_of(comparison)},
+                                     {"lead", lead_of(comparison)},
+                                     {"warnings", warnings_html(comparison)},
+                                     {"runs", cards_html(comparison)},
+                                     {"time", times},
+                                     {"time_hidden", times.empty() ? "hidden" : ""},
+                                     {"table_hint", table_hint(comparison)},
+                                     {"reasons", reasons_html(comparison)},
+                                     {"meanings", meanings},
+                                     {"meanings_hidden", meanings.empty() ? "hidden" : ""},
+                                     {"facts", facts_html(comparison)}});
 }
 
 }  // namespace exittop

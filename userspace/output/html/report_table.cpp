@@ -155,9 +155,9 @@ std::string heading_html(const std::vector<Column>& columns, std::size_t place) 
 }
 
 std::string head_html(const std::vector<Measure>& measures, const std::vector<Column>& columns) {
-    std::string out = fmt::format(
-        "<thead>\n<tr><th rowspan=\"2\" scope=\"col\" data-column=\"0\">{}</th>",
-        find_field("name")->heading);
+    std::string out =
+        fmt::format("<thead>\n<tr><th rowspan=\"2\" scope=\"col\" data-column=\"0\">{}</th>",
+                    find_field("name")->heading);
     for (const Measure& measure : measures) {
         const auto number = std::ranges::count(columns, &measure, &Column::measure);
         out += fmt::format("<th colspan=\"{}\" scope=\"colgroup\" class=\"group\">{}</th>", number,
@@ -193,8 +193,7 @@ std::string row_html(const std::vector<Column>& columns, const ReasonRow& row, B
     return out + "</tr>\n";
 }
 
-std::string reason_row_html(const std::vector<Column>& columns, const ReasonRow& row,
-                            Basis basis) {
+std::string reason_row_html(const std::vector<Column>& columns, const ReasonRow& row, Basis basis) {
     const std::string label = html_text(row.label);
     const std::string histograms = histograms_json(row);
     return row_html(columns, row, basis,
@@ -210,16 +209,16 @@ std::string reasons_html(const Comparison& comparison) {
     const std::vector<Measure> measures = measures_of(comparison.basis);
     const std::vector<Column> columns = columns_of(measures, comparison);
     // On paper the style makes room for all columns.
-    std::string out = fmt::format(
-        "<table id=\"reason-table\" class=\"wide{}\" style=\"--columns: {}\">\n",
-        comparison.runs.size() > 2 ? " landscape" : "", columns.size());
+    std::string out =
+        fmt::format("<table id=\"reason-table\" class=\"wide{}\" style=\"--columns: {}\">\n",
+                    comparison.runs.size() > 2 ? " landscape" : "", columns.size());
     out += head_html(measures, columns) + "<tbody>\n";
     for (const ReasonRow& row : comparison.rows) {
         out += reason_row_html(columns, row, comparison.basis);
     }
     out += "</tbody>\n<tfoot>\n";
-    out += row_html(columns, comparison.total, comparison.basis,
-                    html_text(comparison.total.label), "");
+    out += row_html(columns, comparison.total, comparison.basis, html_text(comparison.total.label),
+                    "");
     return out + "</tfoot>\n</table>";
 }
 

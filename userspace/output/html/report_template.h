@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The HTML report's page, built in: userspace/output/html/page/ in one text by cmake/ReportTemplate.cmake.
+// The HTML report's page, built in: userspace/output/html/page/ in one text by
+// cmake/ReportTemplate.cmake.
 #pragma once
 
 #include <string_view>

@@ -186,10 +186,10 @@ TEST(Report, ForeignTextIsNeverMarkup) {
     const std::string plain = page_with("x");
     EXPECT_NE(plain.find("other-kernel"), plain.npos);
     EXPECT_TRUE(rc::check("the same elements, whatever the bytes", [&] {
-        const auto pieces = *rc::gen::container<std::vector<std::string>>(
-            rc::gen::element<std::string>("<", ">", "\"", "'", "&", "</script>", "<!--", "-->",
-                                          "{{", "runs}}", "`", "\\", "\n", "\x1b", "\xff",
-                                          "\u202e", "=", "javascript:", "a"));
+        const auto pieces =
+            *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
+                "<", ">", "\"", "'", "&", "</script>", "<!--", "-->", "{{", "runs}}", "`", "\\",
+                "\n", "\x1b", "\xff", "\u202e", "=", "javascript:", "a"));
         std::string text = "x";
         for (const std::string& piece : pieces) text += piece;
         const std::string page = page_with(text);
