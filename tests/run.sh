@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs the tests, all or a part, with ctest underneath:
-#     tests/run.sh [all|lint|unit|cli|bpf|bench|lab|distro|sid|leaves|matrix]...
+#     tests/run.sh [all|lint|unit|cli|bpf|bench|lab|distro|tidy|sid|leaves|matrix]...
 # In brackets: minutes that a part took on two cores, with its downloads in the cache; to build for
 # the parts behind unit took 5 more. ctest's label summary at the end tells what each test took.
 # all (52)
-# lint (4):    clang-format, clang-tidy, shellcheck, flake8
+# lint (0):    clang-format, shellcheck, flake8
 # unit (6):    everything built by clang++-19; what needs neither root nor KVM, under ASan and UBSan
 #              (as released: in distro)
 # cli (7):     the command line, its documented examples, starting and installing
@@ -15,6 +15,7 @@
 # distro (14): README's first command, the units and the package in a bare Debian 12 and 13; the
 #              package of 12 on 13 (root)
 # Not in all:
+# tidy (5): clang-tidy over userspace/
 # sid:    as distro, in Debian's sid; what fails there is only told (root)
 # leaves: what the lab has no time for on modules with the patches of kernel/
 # matrix: several CPUs, thousands of VMs, attaching to VMs, L2, on the kernels that the lab has no
@@ -31,7 +32,7 @@ if [[ ${1-} == --help || ${1-} == -h ]]; then
 fi
 
 all_parts=(lint unit cli bpf bench lab distro)
-other_parts=(sid leaves matrix)
+other_parts=(tidy sid leaves matrix)
 needing_root=(bpf distro sid)
 other_targets=(exittop guest/all lab/all tests/{bench,bpf,lab}/all)
 (($#)) || set -- all
@@ -52,7 +53,7 @@ if has_part cli || has_part lab || has_part leaves || has_part matrix; then
     wanted+=("${lab_packages[@]}" "${amd_lab_packages[@]}" "${intel_lab_packages[@]}"
         "${kvm_patch_packages[@]}")
 fi
-has_part lint && wanted+=("${lint_packages[@]}")
+if has_part lint || has_part tidy; then wanted+=("${lint_packages[@]}"); fi
 has_part cli && wanted+=("${browser_packages[@]}")
 has_part unit && wanted+=("${dev_packages[@]}")
 ensure_packages yes "${wanted[@]}"

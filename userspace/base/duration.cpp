@@ -40,9 +40,10 @@ const Unit* find_unit(std::string_view name) {
 }  // namespace
 
 std::expected<nanoseconds, std::string_view> parse_duration(std::string_view text) {
-    const char* const text_end = text.data() + text.size();
+    const char* const text_begin = text.data();
+    const char* const text_end = text_begin + text.size();
     double number = 0.0;
-    const auto [number_end, error] = std::from_chars(text.data(), text_end, number);
+    const auto [number_end, error] = std::from_chars(text_begin, text_end, number);
     const Unit* unit = find_unit({number_end, text_end});
     const bool is_beyond = error == std::errc::result_out_of_range;
     if (unit == nullptr || !(is_beyond || (error == std::errc{} && std::isfinite(number)))) {

@@ -142,10 +142,11 @@ private:
 }
 
 void take_files(const CommandText& text, CommandOptions& options, std::vector<std::string> files) {
-    if (auto* compare = std::get_if<CompareOptions>(&options)) compare->runs = std::move(files);
     if (auto* import = std::get_if<ImportOptions>(&options)) {
         if (files.size() != 1) Checker(text).fail("one file to read must be given");
         import->input = std::move(files.front());
+    } else if (auto* compare = std::get_if<CompareOptions>(&options)) {
+        compare->runs = std::move(files);
     }
 }
 
