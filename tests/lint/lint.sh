@@ -25,8 +25,8 @@ shell)
     shellcheck -s dash -e SC1091 lab/*.sh
     ;;
 tidy)
-    bash cmake/build.sh dev ON exittop_skeleton_files kvm_symbol_skeleton_files
-    run-clang-tidy-19 -quiet -j 1 -p build/dev -warnings-as-errors='*' "$PWD/userspace/" 2>/dev/null
+    bash cmake/build.sh tidy OFF exittop_skeleton_files kvm_symbol_skeleton_files
+    run-clang-tidy-19 -quiet -j 1 -p build/tidy -warnings-as-errors='*' "$PWD/userspace/" 2>/dev/null
     ;;
 python)
     mapfile -t sources < <(files '*.py')
