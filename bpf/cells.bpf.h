@@ -84,8 +84,8 @@ static __always_inline u8 *index_entry(struct vcpu_header *header, u32 index, bo
 {
 	if (in_l2)
 		index += EXITTOP_INDEX_CODES;
-	/* Keeps the mask next to the access: on 6.1 clang moves it away, and the verifier loses it. */
-	asm volatile("" : "+w"(index));
+	/* Else clang masks a copy (seen on 6.1). */
+	hide32(index);
 	/* The offset of `index` within the header then is part of the load: no addition. */
 	header = ptr_add(header, index & (2 * EXITTOP_INDEX_CODES - 1));
 	return header->index;
@@ -165,7 +165,7 @@ static __always_inline u32 cell_of(struct vcpu_slot *slot, u32 code, const bool 
 	if (unlikely(!block_index)) {
 		block_index = cell_search(slot, code, in_l2) & 255;
 		/* Keeps the mask on the rare path: the verifier has to see a byte here too. */
-		asm volatile("" : "+w"(block_index));
+		hide32(block_index);
 	}
 	return block_index;
 }
@@ -238,7 +238,7 @@ static __always_inline u32 long_bucket(u64 ns)
 	for (u32 level = 2; level < EXITTOP_LEVELS; level++) {
 		shifted >>= EXITTOP_LEVEL_OCTAVES;
 		if (shifted < 256) {
-			asm volatile("" : "+r"(shifted));
+			hide(shifted);
 			return bucket_table[shifted & 255] / COUNT_SIZE +
 			       level * EXITTOP_LEVEL_BUCKETS;
 		}
@@ -270,7 +270,7 @@ static __always_inline void histogram_add(struct vcpu_slot *slot, struct exit_ce
 	/* As in index_entry(): the offset of short_counts is part of the load. */
 	cell = ptr_add(cell, offset);
 	count = cell->short_counts[0] + 1;
-	asm volatile("" : "+w"(count));
+	hide32(count);
 	if (unlikely(!count))
 		short_carry(slot, offset / COUNT_SIZE);
 	else

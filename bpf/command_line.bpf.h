@@ -28,8 +28,7 @@ static __noinline int command_line_tell(u32 slot)
 		return 0;
 	line->slot = slot;
 	line->size = size;
-	/* Keeps the bound next to the call: the verifier loses it otherwise. */
-	asm volatile("" : "+r"(size));
+	hide(size);
 	if (size > EXITTOP_COMMAND_LINE_SIZE ||
 	    bpf_probe_read_user(line->text, size, (void *)begin))
 		bpf_ringbuf_discard(line, BPF_RB_NO_WAKEUP);

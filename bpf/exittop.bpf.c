@@ -14,6 +14,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "exittop_abi.h"
+#include "verifier.bpf.h"
 #include "kvm_compat.bpf.h"
 #include "slots.bpf.h"
 #include "waiting.bpf.h"
@@ -166,8 +167,8 @@ static __always_inline int count_exit(struct vcpu_slot *slot, u32 block_index, c
 	u64 offset = (u64)block_index * EXITTOP_BLOCK_SIZE;
 	struct exit_cell *cell;
 
-	/* Computed once: clang would shift the index again for each use. */
-	asm volatile("" : "+r"(offset));
+	/* Computed once. */
+	hide(offset);
 	cell = ptr_add(slot, offset);
 	cell->count++;
 	if (!timed)

@@ -37,15 +37,6 @@ const volatile u64 tdp_enabled_address = 0;
 /* Read where the exit code would be if it is not known where that is. */
 const volatile u64 unreadable_code = EXITTOP_CODE_UNREADABLE;
 
-/* Low half of a word. The verifier lets a typed pointer be cut to 32 bits, but not be shifted. */
-static __always_inline u32 low_half(u64 word)
-{
-	u32 low;
-
-	asm volatile("%0 = %1" : "=w"(low) : "w"((u32)word));
-	return low;
-}
-
 /* The word at a kernel address; 0 if it cannot be read. */
 static __always_inline u64 load_u64(u64 address, const enum read_by by)
 {
@@ -72,7 +63,7 @@ static __always_inline bool has_guest_bit(u64 hflags)
 
 	if (bpf_core_field_exists(ops->is_vnmi_pending)) {
 		/* Two branches, of which the verifier takes one out; clang would make a mask. */
-		asm volatile("" : "+r"(hflags));
+		hide(hflags);
 		return hflags & 1 << 0;
 	}
 	return hflags & 1 << 5;

@@ -6,12 +6,6 @@
 #ifndef EXITTOP_SLOTS_BPF_H
 #define EXITTOP_SLOTS_BPF_H
 
-/* libbpf has them too, since 1.6. */
-#ifndef likely
-#define likely(condition) __builtin_expect(!!(condition), 1)
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
-#endif
-
 /* Hash slots have the indices 0 to hash_slots - 1; overflow slots go on to last_slot. */
 const volatile u32 hash_slots = 2;
 const volatile u32 last_slot = 2;
@@ -54,12 +48,11 @@ static __always_inline struct vcpu_slot *slot_at(u32 slot_index)
 	u64 before = slot_index - 1;
 
 	if (before < last_slot) {
-		/* Keeps the address computation behind the check, for the verifier. */
-		asm volatile("" : "+r"(before));
+		hide(before);
 		slot = &slots[1 + before];
 	}
-	/* Makes a check for NULL one of the pointer, which the verifier follows, not of `before`. */
-	asm volatile("" : "+r"(slot));
+	/* A check for NULL then is one of the pointer, which the verifier follows. */
+	hide(slot);
 	return slot;
 }
 
@@ -71,15 +64,9 @@ static __always_inline void slot_set_state(u32 slot_index, enum exittop_slot_sta
 
 	if (place > last_slot)
 		return;
-	asm volatile("" : "+r"(place) : : "memory");
+	hide(place);
+	barrier();
 	states[place] = state;
-}
-
-/* address + offset. The address is added to the offset: the other way clang copies it first. */
-static __always_inline void *ptr_add(void *address, u64 offset)
-{
-	asm volatile("%0 += %1" : "+r"(offset) : "r"(address));
-	return (void *)offset;
 }
 
 /* A block of a slot; 0 is its header. The index is below 256: see EXITTOP_MEMORY_SIZE. */

@@ -40,8 +40,7 @@ static __always_inline u32 waiting_place(u64 vcpu, u32 probe)
 
 static __always_inline struct waiting_vcpu *waiting_at(u64 place)
 {
-	/* Keeps the mask next to the access, for the verifier. */
-	asm volatile("" : "+r"(place));
+	hide(place);
 	return &memory.waiting[place & (EXITTOP_WAITING - 1)];
 }
 
