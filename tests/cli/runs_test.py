@@ -147,7 +147,7 @@ class RunsTest(CommandLineTest):
                            (self.folder / "no/run.json", "No such file")):
             self.assert_error(run("record", "-o", path, "--", "true"), FAILED, said)
         self.assert_error(run("record", "--force", "-o", "/dev/full", "--", "true"), FAILED,
-                          "no regular file")
+                          "not a regular file")
 
     def test_experiment_wants_a_command(self):
         self.assert_error(run("experiment"), USAGE, "no command given")

@@ -13,7 +13,7 @@ class UsageTest(CommandLineTest):
                 (["--nonsense"], "live: unexpected '--nonsense'"),
                 (["dump", "--nonsense"], "--nonsense"),
                 (["--delay", "0.01"], "too short: 100ms at least"),
-                (["live", "-n", "0"], "--iterations '0' is no whole number"),
+                (["live", "-n", "0"], "--iterations '0' is not a whole number"),
                 (["-b", "--baseline", "run.json"], "--baseline is for the live view"),
                 (["dump", "\x1b[2J\nx"], r"\\x1b\[2J"),
                 (["dump", "sleep", "1"], "exittop dump -- COMMAND"),

@@ -80,8 +80,8 @@ killall micro_vm
 _CASES = {
     "whole": (0, None, True),
     "busy": (1, "a VM runs (process ", True),
-    "declined": (1, "not agreed to", True),
-    "unanswered": (1, "not agreed to", True),
+    "declined": (1, "did not agree", True),
+    "unanswered": (1, "did not agree", True),
     "no_vm": (1, "the run with npt=1: the command started no VM", True),
     "failed": (1, "the run with npt=0: the command ended with status 3", True),
     "core_only": (77, "neither kvm_intel nor kvm_amd is loaded", True),

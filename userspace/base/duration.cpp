@@ -47,7 +47,7 @@ std::expected<nanoseconds, std::string_view> parse_duration(std::string_view tex
     const Unit* unit = find_unit({number_end, text_end});
     const bool is_beyond = error == std::errc::result_out_of_range;
     if (unit == nullptr || !(is_beyond || (error == std::errc{} && std::isfinite(number)))) {
-        return std::unexpected("is no duration: 500ms, 5s, 2m, 1h, or a number of seconds");
+        return std::unexpected("is not a duration: 500ms, 5s, 2m, 1h, or a number of seconds");
     }
     if (is_beyond) return std::unexpected("is out of range: from a nanosecond to ten years");
     const double ns = number * static_cast<double>(unit->ns);

@@ -16,7 +16,7 @@ namespace exittop {
     std::string_view text);
 
 /// In the largest unit in which it is a whole number ("90s", "1h"), else in milliseconds. It reads
-/// back as the same; where it is no whole number of milliseconds, up to ten days.
+/// back as the same; where it is not a whole number of milliseconds, up to ten days.
 std::string duration_text(std::chrono::nanoseconds duration);
 
 }  // namespace exittop

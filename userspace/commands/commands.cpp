@@ -120,8 +120,8 @@ CommandResult Runner::operator()(const LiveOptions& options) const {
         return run_live(host, options, color_);
     }
     if (!options.baseline.empty()) {
-        return std::unexpected(
-            Error{ExitStatus::usage, "--baseline is for the live view, and stdout is no terminal"});
+        return std::unexpected(Error{
+            ExitStatus::usage, "--baseline is for the live view, and stdout is not a terminal"});
     }
     return run_batch(host, options, table_options(color_, options.sort));
 }

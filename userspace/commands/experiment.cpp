@@ -35,7 +35,7 @@ std::string plan(const VendorModule& module, const ExperimentOptions& options) {
 }
 
 bool agrees() {
-    std::fputs("Go on? [y/N] ", stderr);
+    std::fputs("Continue? [y/N] ", stderr);
     std::string answer;
     std::getline(std::cin, answer);
     return answer == "y" || answer == "Y" || answer == "yes";
@@ -77,7 +77,7 @@ std::expected<std::vector<Run>, Error> run_experiment(const Host& host,
     std::fputs(plan(*module, options).c_str(), stderr);
     if (!options.yes && !agrees()) {
         return std::unexpected(
-            Error{ExitStatus::failed, "not begun: it was not agreed to (--yes)"});
+            Error{ExitStatus::failed, "not started: you did not agree (--yes does not ask)"});
     }
 
     Signals signals;  // From here on none of them ends exittop half-way.

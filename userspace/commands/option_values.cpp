@@ -62,8 +62,8 @@ std::uint32_t whole_number(std::string_view option, std::string_view typed, std:
         number <= most) {
         return number;
     }
-    throw UsageError{fmt::format("{} {} is no whole number from {} to {}", option, in_quotes(typed),
-                                 least, most)};
+    throw UsageError{fmt::format("{} {} is not a whole number from {} to {}", option,
+                                 in_quotes(typed), least, most)};
 }
 
 std::uint32_t uid_value(std::string_view typed) {

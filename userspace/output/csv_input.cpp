@@ -245,7 +245,7 @@ Snapshot read_snapshot(std::string_view text) {
     reader.skip_comments(true);
     const auto heading = next_record(reader);
     reader.skip_comments(false);  // A VM may be called "#1".
-    if (!heading || !is_snapshot_heading(heading->cells)) throw BadCsv{"it is no CSV of exittop"};
+    if (!heading || !is_snapshot_heading(heading->cells)) throw BadCsv{"it is not CSV of exittop"};
     std::map<std::string, std::size_t> columns;
     for (std::size_t i = 0; i < heading->cells.size(); ++i) columns.emplace(heading->cells[i], i);
 

@@ -68,7 +68,7 @@ std::uint64_t count_in(std::string_view typed, std::size_t line) {
     std::uint64_t count = 0;
     const auto [end, error] = std::from_chars(typed.data(), typed.data() + typed.size(), count);
     if (error != std::errc{} || end != typed.data() + typed.size()) {
-        fail(line, fmt::format("'{}' is no count of exits", sanitise(typed, 40)));
+        fail(line, fmt::format("'{}' is not a count of exits", sanitise(typed, 40)));
     }
     return count;
 }

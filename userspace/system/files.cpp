@@ -106,7 +106,7 @@ Error failure(std::string_view what, const fs::path& path, std::string_view why)
 std::expected<void, Error> write_result(const fs::path& path, int code) {
     if (code == 0) return {};
     return std::unexpected(
-        failure("write", path, code == EINVAL ? "it is no regular file" : std::strerror(code)));
+        failure("write", path, code == EINVAL ? "it is not a regular file" : std::strerror(code)));
 }
 
 std::expected<FilePlace, Error> place_to_write(const fs::path& path) {

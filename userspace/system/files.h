@@ -34,8 +34,8 @@ std::expected<void, Error> check_writable(const std::filesystem::path& path, boo
 
 /// Writes a file that is there in full or, where this fails, as it was before: by a temporary file
 /// in the same folder, whose name ends in ".tmp". A file that exists is replaced only if wanted,
-/// and what is no regular file never. Through symbolic links, but not those that somebody else put
-/// into a folder that everyone can write to (file_place.h).
+/// and what is not a regular file never. Through symbolic links, but not those that somebody else
+/// put into a folder that everyone can write to (file_place.h).
 std::expected<void, Error> write_file(const std::filesystem::path& path, std::string_view text,
                                       bool overwrite);
 

@@ -54,7 +54,7 @@ TEST(Duration, IsNone) {
         const char* text;
         const char* said;
     };
-    constexpr const char* none = "is no duration: 500ms, 5s, 2m, 1h, or a number of seconds";
+    constexpr const char* none = "is not a duration: 500ms, 5s, 2m, 1h, or a number of seconds";
     for (const Case& c : {
              Case{"", none},
              {" ", none},

@@ -172,8 +172,8 @@ TEST(CsvInput, OfIntervalsTheSum) {
 
 TEST(CsvInput, WhatIsWrongIsSaidWithItsLine) {
     const std::string heading = "vm,isa,level,reason,code,count\n";
-    EXPECT_EQ(failure(""), "it is no CSV of exittop");
-    EXPECT_EQ(failure("a,b\n"), "it is no CSV of exittop");
+    EXPECT_EQ(failure(""), "it is not CSV of exittop");
+    EXPECT_EQ(failure("a,b\n"), "it is not CSV of exittop");
     EXPECT_EQ(failure(heading + "a,vmx,1,HLT,12\n"), "line 2: has 5 columns, the heading 6");
     EXPECT_EQ(failure(heading + "\"a\nb\",vmx,1,HLT,12,3\nc,vmx,3,HLT,12,1\n"),
               "line 4: '3' in the column level is not 1 or 2");

@@ -123,14 +123,14 @@ TEST(Import, WhatIsWrongIsSaidWithItsLine) {
               "it has several columns of counts: choose one of a with --column");
     EXPECT_EQ(failure("reason,a\n1,2\n", {.column = "c"}),
               "it has no column 'c': choose one of a with --column");
-    EXPECT_EQ(failure("reason,a\n1,-2\n"), "line 2: '-2' is no count of exits");
-    EXPECT_EQ(failure("reason,a\n1,1.5\n"), "line 2: '1.5' is no count of exits");
+    EXPECT_EQ(failure("reason,a\n1,-2\n"), "line 2: '-2' is not a count of exits");
+    EXPECT_EQ(failure("reason,a\n1,1.5\n"), "line 2: '1.5' is not a count of exits");
     EXPECT_EQ(failure("reason,a\n1,18446744073709551616\n"),
-              "line 2: '18446744073709551616' is no count of exits");
+              "line 2: '18446744073709551616' is not a count of exits");
     EXPECT_EQ(failure("reason,a\n#\n1,2,3\n"), "line 3: has 3 columns, the heading 2");
     EXPECT_EQ(failure("reason,a\n1,2\n1,3\n"), "line 3: the exit reason 1 comes twice");
     EXPECT_EQ(failure("reason,a\nnpf,2\n"), "line 2: 'npf' is no exit reason of vmx");
-    EXPECT_EQ(failure("reason,a\x1b\n1,x\x1b[2J\n"), "line 2: 'x\\x1b[2J' is no count of exits");
+    EXPECT_EQ(failure("reason,a\x1b\n1,x\x1b[2J\n"), "line 2: 'x\\x1b[2J' is not a count of exits");
     EXPECT_EQ(failure("reason,a\n1,2\n\n\"3\n\",\"4\n"), "line 5: a quote is not closed");
     EXPECT_EQ(failure("reason,a\n\"1\"x,2\n"), "line 2: there is text behind a closing quote");
     EXPECT_EQ(failure(to_csv(test::make_snapshot(), false), {.column = "count"}),

@@ -93,8 +93,8 @@ TEST_F(WriteFile, ThroughLinks) {
 
 TEST_F(WriteFile, ReplacesOnlyRegularFiles) {
     ASSERT_EQ(mkfifo((folder_ / "pipe").c_str(), 0600), 0);
-    EXPECT_NE(failure(folder_ / "pipe", "x", true).find("no regular file"), std::string::npos);
-    EXPECT_NE(failure("/dev/full", "x", true).find("no regular file"), std::string::npos);
+    EXPECT_NE(failure(folder_ / "pipe", "x", true).find("not a regular file"), std::string::npos);
+    EXPECT_NE(failure("/dev/full", "x", true).find("not a regular file"), std::string::npos);
     EXPECT_NE(failure(folder_, "x", true).find("Is a directory"), std::string::npos);
     EXPECT_NE(failure(folder_ / "no" / "run", "x", true).find("No such file"), std::string::npos);
     EXPECT_NE(failure("", "x", true).find("cannot write ''"), std::string::npos);
