@@ -45,7 +45,7 @@ class UsageTest(CommandLineTest):
                 self.assert_error(run(*arguments), USAGE, said)
 
     def test_durations_that_are_none(self):
-        right = "no duration: 500ms, 5s, 2m, 1h, or a number of seconds"
+        right = "not a duration: 500ms, 5s, 2m, 1h, or a number of seconds"
         for typed, said in (("ten", right), ("", right), ("5x", right), ("5 s", right),
                             ("nan", right), ("inf", right), ("s", right),
                             ("-1", "negative"), ("-1s", "negative"), ("0", "too short"),

@@ -295,7 +295,7 @@ TEST(Options, MistakesAreOneLine) {
         {{"export", "--textfile", "-", "--interval", "-1"}, "--interval '-1' is negative"},
         {{"export", "--textfile", "-", "--interval", "5", "--duration", "1"}, "not both"},
         {{"export", "--textfile", "-", "--top-reasons", "0"}, "from 1 to 1000"},
-        {{"export", "--textfile", "-", "--top-reasons", "-2"}, "--top-reasons '-2' is no whole"},
+        {{"export", "--textfile", "-", "--top-reasons", "-2"}, "--top-reasons '-2' is not a whole"},
         {{"export", "--textfile", "-", "x"}, "export: unexpected 'x'"},
         {{"export", "--textfile", "-", "--histograms", "--detail", "count"},
          "export: --histograms needs more than --detail count"},
