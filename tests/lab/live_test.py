@@ -40,11 +40,38 @@ see() {
     cat /out/live.err
     exit 1
 }
+# Waits until a command says yes of the screen's text, which is kept under the name, too.
+see_that() {
+    name=$1
+    shift
+    for i in $(seq 60); do
+        screen $name
+        if "$@" /out/$name.txt; then return 0; fi
+        sleep 0.2
+    done
+    fail "$name: not $*"
+    grep . /out/$name.txt
+    exit 1
+}
+lacks() { ! grep -qF -- "$1" "$2"; }
+# Rows whose rates are much the same change places: it is the row that tells, not what is in it.
+marks_second_row() { grep -A2 "^ REASON" "$1" | tail -n 1 | grep -q "^>"; }
+# stands_still FILE: below the lines with the clock, the screen is as it was 1.5 seconds before.
+stands_still() {
+    tail -n +4 "$1" >/tmp/before
+    sleep 1.5
+    screen later
+    tail -n +4 /out/later.txt | cmp -s - /tmp/before
+}
+gone() {
+    for i in $(seq 50); do pidof exittop >/dev/null || return 0; sleep 0.2; done
+    return 1
+}
 # live [OPTIONS [ENVIRONMENT]]
 live() {
     # From a shell with job control: SIGTSTP stops nothing in a process group without one.
     tmux -u -f /dev/null new-session -d -s live -x 110 -y 24 sh
-    sleep 1
+    see shell "#"
     keys "echo before; $2 exittop $1 2>>/out/live.err; echo status=\$?" Enter
     for i in $(seq 50); do pidof exittop >/dev/null && return 0; sleep 0.2; done
     screen not_started
@@ -80,26 +107,22 @@ see hostile evil
 step "down and back"
 keys g
 keys Enter
-see reasons "reasons"
-sleep 2
-screen reasons
+see reasons cpuid
 keys Down
-screen reasons_down
+see_that reasons_down marks_second_row
 keys Tab
 see vcpus "vCPU 1"
 keys Tab
 keys Enter
 see histogram "time per exit"
 keys Escape
-sleep 0.3
-screen reasons_again
+see_that reasons_again lacks "time per exit"
 keys Escape
 see vms_again "VMs"
 
 step "filter, sort, pause"
 keys / b e t
-sleep 1
-screen filtered
+see_that filtered lacks alpha
 keys Enter
 keys Escape
 keys s
@@ -112,18 +135,14 @@ keys r
 keys Space
 see paused PAUSED
 screen paused_then
+# Three refreshes that must not come.
 sleep 3
 screen paused_later
 keys Space
-sleep 1
 keys m
-see measured "ns/event"
-sleep 2
-screen measured
+see_that measured grep -q "[0-9] ns/event"
 keys b
-sleep 1.5
-see ratio "x"
-screen ratio
+see_that ratio grep -q "[0-9][.][0-9][0-9]x"
 keys b
 keys w
 see wrote "wrote exittop-"
@@ -132,13 +151,11 @@ mv exittop-*.json run.json
 
 step "sizes"
 tmux resize-window -t live -x 40 -y 10
-sleep 1.5
-screen narrow
+see_that narrow lacks PID
 tmux resize-window -t live -x 20 -y 5
-sleep 1.5
-screen tiny
+see tiny "EXITS/s"
 tmux resize-window -t live -x 110 -y 24
-sleep 1.5
+see large "LAST MINUTE"
 
 step "terminals"
 # shown NAME OPTIONS ENVIRONMENT: the first screen, with the sequences for colours, under that name.
@@ -170,8 +187,7 @@ keys e
 keys c
 kill $(cat /tmp/guests)
 wait
-sleep 2.5
-see sums "EXITS"
+see_that sums stands_still
 keys q
 see quit "status=0"
 tmux kill-session -t live
@@ -179,7 +195,7 @@ tmux kill-session -t live
 step "a VM without exits, beside one with exits"
 micro_vm --rounds 100000000 -- qemu-system-x86_64 -name guest=asleep >/dev/null & asleep=$!
 micro_vm --rounds 100000000 -- firecracker --id awake >/dev/null & awake=$!
-sleep 2
+until ls -l /proc/$asleep/fd | grep -q kvm-vcpu; do sleep 0.1; done
 kill -STOP $asleep
 live
 see silent_beside awake
@@ -199,12 +215,11 @@ step "stop and continue"
 live
 see again "No VM"
 kill -TSTP $(live_pid)
-sleep 1
-screen stopped
+see stopped before
 keys fg Enter
 see continued "No VM"
 keys q
-sleep 1
+gone || fail "q does not end it"
 tmux kill-session -t live
 
 step "signals"
@@ -221,8 +236,7 @@ tmux kill-session -t live
 live
 see again "No VM"
 tmux kill-session -t live
-sleep 2
-pidof exittop && fail "a closed terminal does not end it"
+gone || fail "a closed terminal does not end it"
 grep -ls ^prog_type /proc/[0-9]*/fdinfo/* && fail "BPF programs are left"
 tmux kill-server
 [ ! -e /out/failed ]
