@@ -184,41 +184,47 @@ def measure(version: str, vendor: str, options: argparse.Namespace) -> str:
 
 _ABOUT = """# What counting costs
 
-Written by `tests/bench/overhead --write docs/cost.md`, which needs root, installs the rivals from
-Debian's packages and takes ten minutes on two CPUs; `tests/bench/overhead --own --kernel 6.12`
-measures exittop alone in a minute. `ctest -R lab.cost` holds ceilings on one kernel.
+`tests/bench/overhead --write docs/cost.md` writes this page. It needs root, installs the other
+tools from Debian's packages, and takes ten minutes on two CPUs. `tests/bench/overhead --own
+--kernel 6.12` measures only exittop, in a minute. `ctest -R lab.cost` fails if exittop's cost on
+6.1 exceeds a limit.
 
 ## Instructions per exit and entry
 
-In an emulated host (`mitigations=off`, one CPU) whose clock advances by one with each instruction,
-a guest does nothing but CPUID. *instructions*: what a pair of exit and entry takes beyond no
-tracing, in the batch of 200 exits with the fewest of 60, which no interrupt disturbed. *2nd boot*:
-by how much another boot differed. *in all*: the mean of all batches, so with the tool's own process
-and timer interrupts, which differ by some dozens; in these 40 ms exittop also reads, once, who the
-new VM is. *CPUID exit takes*: its mean time in ns, one to an instruction, as the tool says; what is
-above the least of the column is the tool's own doing. *counts right?*: CPUID exits against the
-guest's own number, or all exits against KVM's.
-Instructions are not cycles: a clock read or a cache miss costs more on hardware. The emulated Intel
-host counts instructions too, but its clock is coarser: see its differences between boots.
+The guest does nothing but CPUID, in an emulated host (`mitigations=off`, one CPU) whose clock
+advances by one per instruction. The columns:
 
-Of exittop's part above the floor, two reads of the clock (bpf_ktime_get_ns) are 98 instructions on
-6.1 and 6.12, reading the exit code on 6.1 is 86 (bpf_probe_read_kernel; 8 since 6.2, by
-bpf_rdonly_cast), and the histogram is 13. The rest, some 70 in both programs, is by their machine
-code: finding the slot 12 each, guest level and exit code 12, finding the reason's cell 8, adding
-23, saving registers a few. Twice the floor (340 on 6.12) is what is aimed at; kernels to 7.3 offer
-BPF programs no cheaper clock.
+- *instructions*: what a pair of exit and entry takes beyond no tracing. It is measured in batches
+  of 200 exits; the figure is from the cheapest of 60 batches, which no interrupt disturbed.
+- *2nd boot*: the difference measured in another boot.
+- *in all*: the mean of all batches. It includes the tool's own process and timer interrupts, which
+  vary by some dozens. In these 40 ms, exittop also reads once who the new VM is.
+- *CPUID exit takes*: the mean time in ns that the tool reports, one ns per instruction. The excess
+  over the smallest value in the column is the tool's own overhead.
+- *counts right?*: whether the CPUID exits equal the guest's own number, or all exits equal KVM's.
 
-`perf kvm stat live` loses exits here because its reader is slow in an emulated host: its column of
-counts says nothing about hardware.
+Instructions are not cycles: on hardware, a clock read or a cache miss costs more. The emulated
+Intel host also counts instructions, but its clock is coarser, as the differences between its boots
+show.
 
-The split of the time into kernel, VMM and halted has programs of its own on kvm_fpu and
-kvm_vcpu_wakeup, which run only when a vCPU's thread goes to its VMM and back, or halts. The second
-tables charge them per event: *exit to the VMM* is an OUT, with two events of kvm_fpu beyond its
-exit; *halt* is a HLT that waits in the kernel until an NMI comes, with one event of kvm_vcpu_wakeup
-beyond its exits, of which AMD takes two. *2nd boot*: by how much each event's cost differed there.
+Most of exittop's cost above the floor has known parts. Two clock reads (bpf_ktime_get_ns) take 98
+instructions on 6.1 and 6.12. Reading the exit code takes 86 on 6.1 (bpf_probe_read_kernel) and 8
+since 6.2 (bpf_rdonly_cast). The histogram takes 13. The rest is about 70 in both programs, by their
+machine code: finding the slot 12 each, guest level and exit code 12, finding the reason's cell 8,
+adding 23, and a few to save registers. The goal is twice the floor (340 on 6.12). Kernels up to 7.3
+offer BPF programs no cheaper clock.
 
-The *start* is from starting exittop until its command runs, when all is attached: at one
-instruction per ns, which the processors of today surpass, a million is a millisecond.
+`perf kvm stat live` loses exits here because its reader is slow in an emulated host. Its counts
+here say nothing about hardware.
+
+Separate programs on kvm_fpu and kvm_vcpu_wakeup split the time into kernel, VMM and halted. They
+run only when a vCPU's thread goes to its VMM and back, or halts. The second table of each kernel
+shows their cost per event. *exit to the VMM* is an OUT, with two kvm_fpu events beyond its exit.
+*halt* is a HLT that waits in the kernel until an NMI comes, with one kvm_vcpu_wakeup event beyond
+its exits (two exits on AMD). *2nd boot* is the difference in each event's cost.
+
+*Start* is the time from starting exittop until everything is attached and its command runs. At one
+instruction per ns, which today's processors exceed, a million instructions is a millisecond.
 
 """
 
@@ -226,8 +232,9 @@ instruction per ns, which the processors of today surpass, a million is a millis
 _GROWTH = """\
 ## Growth, counted
 
-VMs of 8 vCPUs, 20 reasons, on Linux 6.12 in the emulated host, where a millisecond (of CPU / wall
-time) is a million instructions and caches cost nothing: what there is to do grows as the vCPUs do.
+VMs of 8 vCPUs and 20 reasons, on Linux 6.12 in the emulated host. There, a millisecond (of CPU /
+wall time) is a million instructions, and cache misses cost nothing: the work grows with the number
+of vCPUs.
 
 """
 _GROWTH_SCRIPT = """
@@ -247,15 +254,16 @@ def growth(options: argparse.Namespace) -> str:
 
 
 _MEMORY = """\
-*snapshot* is all there is with all histograms, as `exittop dump` takes it once; *live refresh* the
-sums that the screen shows, drawn; *export* all of one update of the metrics, their file included,
-whose wall time is the disk's. All three take longer per vCPU where slots and values, some 5 KiB
-read or made for each, no longer fit the processor's caches; by instructions (above) they do not.
+*snapshot* reads everything, with all histograms, as `exittop dump` does once. *live refresh* reads
+the sums that the screen shows, and draws them. *export* is one full update of the metrics,
+including the file; its wall time depends on the disk. All three take longer per vCPU once slots and
+values (some 5 KiB read or made per vCPU) no longer fit the processor's caches; the instruction
+counts above do not show this.
 
-Kernel memory is taken at the start, for as many vCPUs as `--max-vcpus` says (4,096 unless told): a
-slot of 7.5 KiB each, which is 30 blocks of 256 bytes that are handed out to the reasons that occur;
-0.4 KiB for the entries of two hash maps; and 82 KiB once, which counts where there are few. In the
-table there is room for just as many as are in use.
+Kernel memory is allocated at the start, for as many vCPUs as `--max-vcpus` says (default 4,096).
+Per vCPU it is a slot of 7.5 KiB (30 blocks of 256 bytes, assigned to reasons as they occur) and 0.4
+KiB for entries in two hash maps. Another 82 KiB is allocated once, which matters only for few
+vCPUs. In the table, exittop has room for exactly as many vCPUs as are in use.
 """
 
 
