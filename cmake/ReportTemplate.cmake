@@ -49,10 +49,12 @@ foreach(script D3 PLOT SCRIPT)
 endforeach()
 list(JOIN SCRIPT_HASHES " " SCRIPT_HASHES)
 
-# What is written @NAME@ is put in here, {{name}} for each page by report_page.cpp.
+# What is written @NAME@ is put in here, {name} for each page by fmt: other braces are doubled.
 file(READ ${REPORT}/page.html page)
 foreach(part STYLE SCRIPT D3_LICENSE D3 PLOT_LICENSE PLOT SCRIPT_HASHES)
-    string(REPLACE "@${part}@" "${${part}}" page "${page}")
+    string(REPLACE "{" "{{" text "${${part}}")
+    string(REPLACE "}" "}}" text "${text}")
+    string(REPLACE "@${part}@" "${text}" page "${page}")
 endforeach()
 if(page MATCHES "\\)report\"")
     message(FATAL_ERROR "the page holds what ends its C++ string")

@@ -17,7 +17,7 @@ RUN = SOURCE / "tests/golden/dump.json"
 # A power of ten more of each: what a logarithmic scale turns into equal steps.
 COUNTS = {"HLT": (10, 1), "CPUID": (100, 100), "INVLPG": (0, 1_000), "EPT_VIOLATION": (10_000, 0)}
 CODES = {"CPUID": 10, "HLT": 12, "INVLPG": 14, "EPT_VIOLATION": 48}
-HOSTILE = "</script></td><img src=x onerror=pwned=1><script>pwned=1</script>\"'`{{runs}}\u202e"
+HOSTILE = "</script></td><img src=x onerror=pwned=1><script>pwned=1</script>\"'`{runs}\u202e"
 
 
 def exits(reason: str, count: int) -> dict:
@@ -48,7 +48,7 @@ class ReportTest(CommandLineTest):
         cls.browser = cls.enterClassContext(Browser())
         folder = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="exittop-report-"))
         cls.page = cls.make_page(folder, "ept=1", "ept=0")
-        cls.hostile = cls.make_page(folder, "<b>'\"&amp;", "{{title}}<!--", HOSTILE)
+        cls.hostile = cls.make_page(folder, "<b>'\"&amp;", "{title}<!--", HOSTILE)
 
     @staticmethod
     def make_page(folder: str, first: str, second: str, text: str = "") -> Path:
@@ -177,7 +177,7 @@ class ReportTest(CommandLineTest):
             "document.querySelectorAll('img, iframe, b b, td b').length"), 0)
         self.assertEqual(self.browser.value("document.scripts.length"), 3)
         title = self.browser.value("document.querySelector('h1').textContent")
-        self.assertEqual(title, "<b>'\"&amp; and {{title}}<!--")
+        self.assertEqual(title, "<b>'\"&amp; and {title}<!--")
         facts = self.browser.value("document.querySelector('#hosts').textContent")
         self.assertIn("</script></td><img src=x onerror=pwned=1>", facts)
         self.assertIn("<U+202E>", facts)

@@ -3,7 +3,6 @@
 #include "output/html/report_page.h"
 
 #include <algorithm>
-#include <map>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -124,28 +123,6 @@ std::string table_hint(const Comparison& comparison) {
     return "Differences and ratios are to the first run. " + html_text(noise);
 }
 
-using Parts = std::map<std::string_view, std::string>;
-
-// In one pass: what is put in is not looked at again.
-std::string fill_in(std::string_view page, const Parts& parts) {
-    std::string out;
-    while (true) {
-        const std::size_t begin = page.find("{{");
-        out += page.substr(0, begin);
-        if (begin == page.npos) return out;
-        const std::size_t end = page.find("}}", begin);
-        const auto part =
-            end == page.npos ? parts.end() : parts.find(page.substr(begin + 2, end - begin - 2));
-        if (part == parts.end()) {  // Braces of a script's own.
-            out += "{{";
-            page.remove_prefix(begin + 2);
-            continue;
-        }
-        out += part->second;
-        page.remove_prefix(end + 2);
-    }
-}
-
 }  // namespace
 
 std::string run_letter(std::size_t run) {
@@ -165,18 +142,15 @@ std::string report_page(const Comparison& comparison) {
     if (comparison.runs.empty()) return {};
     const std::string times = times_html(comparison);
     const std::string meanings = meanings_html(comparison);
-    return fill_in(report_template, {{"version", EXITTOP_VERSION},
-                                     {"title", title_of(comparison)},
-                                     {"lead", lead_of(comparison)},
-                                     {"warnings", warnings_html(comparison)},
-                                     {"runs", cards_html(comparison)},
-                                     {"time", times},
-                                     {"time_hidden", times.empty() ? "hidden" : ""},
-                                     {"table_hint", table_hint(comparison)},
-                                     {"reasons", reasons_html(comparison)},
-                                     {"meanings", meanings},
-                                     {"meanings_hidden", meanings.empty() ? "hidden" : ""},
-                                     {"facts", facts_html(comparison)}});
+    return fmt::format(
+        fmt::runtime(report_template), fmt::arg("version", EXITTOP_VERSION),
+        fmt::arg("title", title_of(comparison)), fmt::arg("lead", lead_of(comparison)),
+        fmt::arg("warnings", warnings_html(comparison)), fmt::arg("runs", cards_html(comparison)),
+        fmt::arg("time", times), fmt::arg("time_hidden", times.empty() ? "hidden" : ""),
+        fmt::arg("table_hint", table_hint(comparison)),
+        fmt::arg("reasons", reasons_html(comparison)), fmt::arg("meanings", meanings),
+        fmt::arg("meanings_hidden", meanings.empty() ? "hidden" : ""),
+        fmt::arg("facts", facts_html(comparison)));
 }
 
 }  // namespace exittop

@@ -7,7 +7,7 @@
 
 namespace exittop {
 
-/// What is to be filled in is written {{name}}.
+/// A format string of fmt: {name} is to be filled in, braces of scripts and style are doubled.
 extern const std::string_view report_template;
 
 }  // namespace exittop
