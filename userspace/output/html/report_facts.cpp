@@ -6,10 +6,10 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/text.h"
 #include "output/comparison_text.h"
-#include "output/html/html.h"
 #include "output/html/report_parts.h"
 
 namespace exittop {
@@ -33,15 +33,6 @@ bool differs(const FactRow& row) {
     return std::ranges::any_of(row.values, [&](const auto& value) { return value != first; });
 }
 
-std::string run_headings(const Comparison& comparison, const char* first) {
-    std::string out = fmt::format("<thead>\n<tr><th scope=\"col\">{}</th>", first);
-    for (std::size_t run = 0; run < comparison.runs.size(); ++run) {
-        out += fmt::format("<th scope=\"col\">{} {}</th>", letter_mark(run),
-                           html_text(comparison.runs[run].label));
-    }
-    return out + "</tr>\n</thead>\n";
-}
-
 std::string fact_row_html(const FactRow& row) {
     std::string out = fmt::format("<tr><th scope=\"row\">{}{}</th>", html_text(row.name),
                                   differs(row) ? " <span class=\"differs\">differs</span>" : "");
@@ -53,19 +44,24 @@ std::string fact_row_html(const FactRow& row) {
 
 std::string fact_table(const Comparison& comparison, const char* heading,
                        const std::vector<FactRow>& rows) {
-    std::string out = "<table class=\"fact\">\n" + run_headings(comparison, heading) + "<tbody>\n";
+    std::string out =
+        fmt::format("<table class=\"fact\">\n<thead>\n<tr><th scope=\"col\">{}</th>", heading);
+    for (std::size_t run = 0; run < comparison.runs.size(); ++run) {
+        out += fmt::format("<th scope=\"col\">{} {}</th>", letter_mark(run),
+                           html_text(comparison.runs[run].label));
+    }
+    out += "</tr>\n</thead>\n<tbody>\n";
     for (const FactRow& row : rows) out += fact_row_html(row);
     return out + "</tbody>\n</table>";
 }
 
 // What was lost by a run, by cause: "table_full 5".
 std::string print_losses(const Lost& lost) {
-    std::string out;
+    std::vector<std::string> parts;
     for (const Loss& loss : losses(lost)) {
-        out +=
-            fmt::format("{}{} {}", out.empty() ? "" : ", ", loss.cause, group_digits(loss.count));
+        parts.push_back(fmt::format("{} {}", loss.cause, group_digits(loss.count)));
     }
-    return out.empty() ? "nothing" : out;
+    return parts.empty() ? "nothing" : fmt::format("{}", fmt::join(parts, ", "));
 }
 
 std::vector<FactRow> known_facts(const Comparison& comparison) {
@@ -106,10 +102,14 @@ constexpr std::array time_parts = {
     TimePart{"guest", &TimeSplit::guest_ns}, TimePart{"kernel", &TimeSplit::kernel_ns},
     TimePart{"VMM", &TimeSplit::vmm_ns}, TimePart{"halted", &TimeSplit::halted_ns}};
 
-/// 0 where a part is not known.
+// 0 where it is not known.
+double time_of(const RunSummary& run, const TimePart& part) {
+    return run.split ? (*run.split).*part.ns : 0.0;
+}
+
 double all_time(const RunSummary& run) {
     double sum = 0.0;
-    for (const TimePart& part : time_parts) sum += run.split ? (*run.split).*part.ns : 0.0;
+    for (const TimePart& part : time_parts) sum += time_of(run, part);
     return sum;
 }
 
@@ -124,9 +124,8 @@ std::string time_cell(double ns, double all) {
 std::string times_html(const Comparison& comparison) {
     std::vector<TimePart> parts(time_parts.begin(), time_parts.end());
     std::erase_if(parts, [&](const TimePart& part) {
-        return std::ranges::none_of(comparison.runs, [&](const RunSummary& run) {
-            return run.split && (*run.split).*part.ns > 0.0;
-        });
+        return std::ranges::none_of(
+            comparison.runs, [&](const RunSummary& run) { return time_of(run, part) > 0.0; });
     });
     if (parts.empty()) return {};
     std::string out = "<table id=\"time-table\" class=\"wide\">\n<thead>\n"
@@ -137,14 +136,11 @@ std::string times_html(const Comparison& comparison) {
     out += "</tr>\n</thead>\n<tbody>\n";
     for (std::size_t run = 0; run < comparison.runs.size(); ++run) {
         const RunSummary& summary = comparison.runs[run];
-        out += fmt::format("<tr><th scope=\"row\">{} {}</th>", letter_mark(run),
-                           html_text(summary.label));
         const double all = all_time(summary);
-        out += fmt::format("<td>{}</td>",
+        out += fmt::format("<tr><th scope=\"row\">{} {}</th><td>{}</td>", letter_mark(run),
+                           html_text(summary.label),
                            print_time(summary.split ? std::optional(all) : std::nullopt));
-        for (const TimePart& part : parts) {
-            out += time_cell(summary.split ? (*summary.split).*part.ns : 0.0, all);
-        }
+        for (const TimePart& part : parts) out += time_cell(time_of(summary, part), all);
         out += "</tr>\n";
     }
     return out + "</tbody>\n</table>";

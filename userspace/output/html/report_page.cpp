@@ -4,12 +4,13 @@
 
 #include <algorithm>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/text.h"
 #include "output/comparison_text.h"
-#include "output/html/html.h"
 #include "output/html/report_parts.h"
 #include "output/html/report_template.h"
 
@@ -21,33 +22,30 @@ constexpr std::size_t run_colors = 6;  // As many as page.css has.
 
 // "ept=1 and ept=0", "a, b and c"
 std::string title_of(const Comparison& comparison) {
-    std::string out;
-    for (std::size_t run = 0; run < comparison.runs.size(); ++run) {
-        if (run > 0) out += run + 1 == comparison.runs.size() ? " and " : ", ";
-        out += html_text(comparison.runs[run].label);
+    const std::vector<RunSummary>& runs = comparison.runs;
+    std::string out = html_text(runs.front().label);
+    for (std::size_t run = 1; run < runs.size(); ++run) {
+        out += (run + 1 == runs.size() ? " and " : ", ") + html_text(runs[run].label);
     }
     return out;
 }
 
-std::string amount(const Cell& cell, Basis basis) {
-    return html_text(fmt::format("{} {}", print_amount(cell.value, basis), basis_name(basis)));
-}
-
-// "ept=0: 121,342 exits, 251x those of ept=1."
+// "ept=0: 121,342 exits, 251x as many as ept=1."
 std::string lead_of(const Comparison& comparison) {
-    std::string out;
+    std::vector<std::string> out;
     const std::size_t number = comparison.runs.size();
     for (std::size_t run = number > 1 ? 1 : 0; run < number; ++run) {
         const Cell& cell = comparison.total.cells[run];
-        out += fmt::format("{}<b>{}</b>: {}", out.empty() ? "" : " ",
-                           html_text(comparison.runs[run].label), amount(cell, comparison.basis));
+        std::string& line = out.emplace_back(fmt::format(
+            "<b>{}</b>: {} {}", html_text(comparison.runs[run].label),
+            html_text(print_amount(cell.value, comparison.basis)), basis_name(comparison.basis)));
         if (cell.versus && cell.versus->ratio) {
-            out += fmt::format(", <b>{}</b> as many as {}", html_text(print_ratio(*cell.versus)),
-                               html_text(comparison.runs.front().label));
+            line += fmt::format(", <b>{}</b> as many as {}", html_text(print_ratio(*cell.versus)),
+                                html_text(comparison.runs.front().label));
         }
-        out += ".";
+        line += ".";
     }
-    return out;
+    return fmt::format("{}", fmt::join(out, " "));
 }
 
 std::string warnings_html(const Comparison& comparison) {
@@ -66,12 +64,10 @@ std::string fact_of(const RunSummary& run, std::string_view name) {
     return found == run.facts.end() ? "" : found->value;
 }
 
-std::string joined_known(const std::vector<std::string>& parts) {
-    std::string out;
-    for (const std::string& part : parts) {
-        if (!part.empty()) out += (out.empty() ? "" : " \u00b7 ") + part;
-    }
-    return out;
+std::string joined_known(std::vector<std::string> parts) {
+    std::erase(parts, "");
+    for (std::string& part : parts) part = html_text(part);
+    return fmt::format("{}", fmt::join(parts, " \u00b7 "));
 }
 
 std::string run_card(const Comparison& comparison, std::size_t run) {
@@ -86,9 +82,8 @@ std::string run_card(const Comparison& comparison, std::size_t run) {
         summary.duration_s > 0.0 ? print_seconds(summary.duration_s) : "",
         summary.repeats > 1 ? print_number_of(summary.repeats, "repetition") : "",
     });
-    const std::string made =
-        joined_known({html_text(fact_of(summary, "paging")), html_text(fact_of(summary, "kernel")),
-                      html_text(fact_of(summary, "CPU"))});
+    const std::string made = joined_known(
+        {fact_of(summary, "paging"), fact_of(summary, "kernel"), fact_of(summary, "CPU")});
     return fmt::format(
         "<li class=\"run-{}\"><h2>{} <span class=\"name\">{}</span></h2><p class=\"big\">{}</p>"
         "<p>{}</p><p>{}</p></li>\n",
@@ -119,11 +114,25 @@ std::string meanings_html(const Comparison& comparison) {
 
 std::string table_hint(const Comparison& comparison) {
     if (comparison.runs.size() < 2) return {};
-    const std::string noise = noise_line(comparison);
-    return "Differences and ratios are to the first run. " + html_text(noise);
+    return "Differences and ratios are to the first run. " + html_text(noise_line(comparison));
 }
 
 }  // namespace
+
+std::string html_text(std::string_view bytes) {
+    std::string out;
+    for (const char c : sanitise(bytes)) {
+        switch (c) {
+            case '&': out += "&amp;"; break;
+            case '<': out += "&lt;"; break;
+            case '>': out += "&gt;"; break;
+            case '"': out += "&quot;"; break;
+            case '\'': out += "&#39;"; break;
+            default: out += c;
+        }
+    }
+    return out;
+}
 
 std::string run_letter(std::size_t run) {
     return run < 26 ? std::string(1, static_cast<char>('A' + run)) : fmt::format("{}", run + 1);

@@ -4,10 +4,16 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "analysis/comparison.h"
 
 namespace exittop {
+
+/// Other people's bytes as text of an element, or of an attribute in double or single quotes:
+/// sanitised as for a terminal, so that nothing is invisible or reordered, then escaped. No other
+/// place of a page (script, style, an attribute without quotes) is safe for it.
+std::string html_text(std::string_view bytes);
 
 /// A run is called by a letter in tables and charts: "A", "B", ..., then by its number.
 std::string run_letter(std::size_t run);

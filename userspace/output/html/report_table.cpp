@@ -6,10 +6,10 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "model/fields.h"
 #include "output/comparison_text.h"
-#include "output/html/html.h"
 #include "output/html/report_parts.h"
 
 namespace exittop {
@@ -81,16 +81,16 @@ std::string value_cell(double value, const std::string& text) {
     return fmt::format("<td data-value=\"{}\">{}</td>", value, html_text(text));
 }
 
-std::string own_cell(const Cell& cell, const Measure& measure) {
+// What is compared comes with its spread.
+std::string own_cell(const Cell& cell, const Column& column) {
+    const Measure& measure = *column.measure;
     const auto value = measure.value(cell);
-    return value ? value_cell(*value, measure.print(*value)) : plain_cell();
-}
-
-// What is compared, with its spread.
-std::string compared_cell(const Cell& cell, const Measure& measure) {
-    std::string text = measure.print(cell.value);
-    if (cell.spread) text += " \u00b1" + measure.print(*cell.spread);
-    return value_cell(cell.value, text);
+    if (!value) return plain_cell();
+    std::string text = measure.print(*value);
+    if (column.kind == Column::Kind::compared && cell.spread) {
+        text += " \u00b1" + measure.print(*cell.spread);
+    }
+    return value_cell(*value, text);
 }
 
 std::string delta_cell(const Versus& versus, Basis basis) {
@@ -116,8 +116,8 @@ std::string noise_cell(const Versus& versus) {
 std::string cell_html(const Column& column, const ReasonRow& row, Basis basis) {
     const Cell& cell = row.cells[column.run];
     switch (column.kind) {
-        case Column::Kind::compared: return compared_cell(cell, *column.measure);
-        case Column::Kind::own: return own_cell(cell, *column.measure);
+        case Column::Kind::compared:
+        case Column::Kind::own: return own_cell(cell, column);
         case Column::Kind::delta: return delta_cell(*cell.versus, basis);
         case Column::Kind::ratio: return ratio_cell(*cell.versus);
         case Column::Kind::noise: return noise_cell(*cell.versus);
@@ -137,21 +137,16 @@ std::string column_label(const Column& column) {
     return "NOISE";
 }
 
-std::string group_class(const std::vector<Column>& columns, std::size_t place) {
-    const bool first = place == 0 || columns[place - 1].measure != columns[place].measure;
-    return first ? " class=\"group\"" : "";
-}
-
 // Where a column belongs to a run, charts find there what it holds.
-std::string heading_html(const std::vector<Column>& columns, std::size_t place) {
-    const Column& column = columns[place];
-    std::string data = fmt::format(" data-column=\"{}\"", place + 1);
+std::string heading_html(const Column& column, std::size_t place) {
+    std::string data = fmt::format(" data-column=\"{}\"", place);
     if (column.kind == Column::Kind::compared || column.kind == Column::Kind::own) {
         data += fmt::format(" data-run=\"{}\" data-field=\"{}\" data-title=\"{}\"", column.run,
                             column.measure->key, html_text(column.measure->heading));
     }
-    return fmt::format("<th scope=\"col\"{}{}>{}</th>", group_class(columns, place), data,
-                       column_label(column));
+    // The first run's column is the first of its measure.
+    return fmt::format("<th scope=\"col\"{}{}>{}</th>", column.run == 0 ? " class=\"group\"" : "",
+                       data, column_label(column));
 }
 
 std::string head_html(const std::vector<Measure>& measures, const std::vector<Column>& columns) {
@@ -164,26 +159,26 @@ std::string head_html(const std::vector<Measure>& measures, const std::vector<Co
                            html_text(measure.heading));
     }
     out += "</tr>\n<tr>";
-    for (std::size_t i = 0; i < columns.size(); ++i) out += heading_html(columns, i);
+    for (std::size_t i = 0; i < columns.size(); ++i) out += heading_html(columns[i], i + 1);
     return out + "</tr>\n</thead>\n";
 }
 
 // "[[[lower,upper,count],...],...]", a list for each run; empty if there is no histogram.
 std::string histograms_json(const ReasonRow& row) {
-    std::string runs;
+    std::vector<std::string> runs;
     bool any = false;
     for (const Cell& cell : row.cells) {
         const Histogram& histogram = cell.histogram;
-        std::string buckets;
+        std::vector<std::string> buckets;
         for (std::size_t i = histogram.first_bucket(); i < histogram.end_bucket(); ++i) {
             if (histogram.at(i) == 0) continue;
-            buckets += fmt::format("{}[{},{},{}]", buckets.empty() ? "" : ",", bucket_lower(i),
-                                   bucket_upper(i), histogram.at(i));
+            buckets.push_back(
+                fmt::format("[{},{},{}]", bucket_lower(i), bucket_upper(i), histogram.at(i)));
         }
         any = any || !buckets.empty();
-        runs += fmt::format("{}[{}]", runs.empty() ? "" : ",", buckets);
+        runs.push_back(fmt::format("[{}]", fmt::join(buckets, ",")));
     }
-    return any ? "[" + runs + "]" : "";
+    return any ? fmt::format("[{}]", fmt::join(runs, ",")) : "";
 }
 
 std::string row_html(const std::vector<Column>& columns, const ReasonRow& row, Basis basis,

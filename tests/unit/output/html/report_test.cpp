@@ -9,7 +9,7 @@
 #include <rapidcheck.h>
 
 #include "golden.h"
-#include "output/html/html.h"
+#include "output/html/report_parts.h"
 #include "samples.h"
 
 namespace exittop {
