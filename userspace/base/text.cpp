@@ -146,6 +146,12 @@ std::string_view cut_bytes(std::string_view bytes, std::size_t limit) {
 std::string strong(std::string_view text, Color color) { return in_style("1", text, color); }
 std::string alarming(std::string_view text, Color color) { return in_style("1;31", text, color); }
 
+std::string lower_cased(std::string_view text) {
+    std::string lower(text);
+    std::ranges::transform(lower, lower.begin(), lower_case);
+    return lower;
+}
+
 std::string group_digits(std::uint64_t value) {
     std::string digits = fmt::format("{}", value);
     for (std::size_t place = digits.size(); place > 3; place -= 3) digits.insert(place - 3, ",");

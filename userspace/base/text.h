@@ -42,6 +42,12 @@ std::string_view cut_bytes(std::string_view bytes, std::size_t limit);
 std::string strong(std::string_view text, Color color);
 std::string alarming(std::string_view text, Color color);
 
+/// ASCII letters in lower case; other bytes stay as they are.
+constexpr char lower_case(char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+std::string lower_cased(std::string_view text);
+
 /// "1,234,567"
 std::string group_digits(std::uint64_t value);
 /// Three digits and a unit: "812ns", "2.41us", "24.1ms", "3.05s", "12.5min", "30.2h", "45.1d".

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -12,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "base/number.h"
 #include "base/text.h"
 
 namespace exittop {
@@ -79,18 +79,17 @@ std::string checked_uuid(std::string_view text) {
 
 // A number of `unit` bytes with a suffix as VMMs take it ("2048", "2G", "512M"); 0 for other text.
 std::uint64_t memory_size(std::string_view text, std::uint64_t unit) {
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    std::string_view suffix = text.substr(static_cast<std::size_t>(end - text.data()));
+    std::string_view suffix = text;
+    const auto number = take_number<std::uint64_t>(suffix);
     if (suffix.ends_with('B') || suffix.ends_with('b')) suffix.remove_suffix(1);
     if (suffix.ends_with('i')) suffix.remove_suffix(1);
-    if (error != std::errc{} || suffix.size() > 1) return 0;
+    if (!number || suffix.size() > 1) return 0;
     if (!suffix.empty()) {
         const std::size_t power = std::string_view("KkMmGgTt").find(suffix.front());
         if (power == suffix.npos) return 0;
         unit = std::uint64_t{1} << (10 * (power / 2 + 1));
     }
-    return number <= UINT64_MAX / unit ? number * unit : 0;
+    return *number <= UINT64_MAX / unit ? *number * unit : 0;
 }
 
 constexpr std::uint64_t mebibyte = 1U << 20;
@@ -186,12 +185,11 @@ std::string pod_uid(std::string_view folder) {
 std::string without_escapes(std::string_view name) {
     std::string out;
     for (std::size_t i = 0; i < name.size(); ++i) {
-        unsigned code = 0;
-        const std::string_view digits = name.substr(i).substr(0, 4);
-        if (digits.size() == 4 && digits.starts_with("\\x") &&
-            std::from_chars(digits.data() + 2, digits.data() + 4, code, 16).ptr ==
-                digits.data() + 4) {
-            out += static_cast<char>(code);
+        const std::string_view escape = name.substr(i, 4);
+        const bool is_escape = escape.size() == 4 && escape.starts_with("\\x");
+        const auto code = is_escape ? parse_number<unsigned>(escape.substr(2), 16) : std::nullopt;
+        if (code) {
+            out += static_cast<char>(*code);
             i += 3;
         } else {
             out += name[i];

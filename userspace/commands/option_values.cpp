@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "commands/option_values.h"
 
-#include <charconv>
-#include <system_error>
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "base/duration.h"
+#include "base/number.h"
 #include "base/text.h"
 #include "model/fields.h"
 
@@ -56,12 +54,8 @@ LeafMeanings choose_layout(std::string_view typed) {
 
 std::uint32_t whole_number(std::string_view option, std::string_view typed, std::uint32_t most,
                            std::uint32_t least) {
-    std::uint32_t number = 0;
-    const auto [end, error] = std::from_chars(typed.data(), typed.data() + typed.size(), number);
-    if (error == std::errc{} && end == typed.data() + typed.size() && number >= least &&
-        number <= most) {
-        return number;
-    }
+    const auto number = parse_number<std::uint32_t>(typed);
+    if (number && *number >= least && *number <= most) return *number;
     throw UsageError{fmt::format("{} {} is not a whole number from {} to {}", option,
                                  in_quotes(typed), least, most)};
 }

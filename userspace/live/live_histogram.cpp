@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The live view's drawing of how long the exits of one reason took, and what that reason is.
 #include <algorithm>
-#include <charconv>
 
 #include <fmt/format.h>
 
+#include "base/number.h"
 #include "live/live_draw.h"
 #include "output/reasons_report.h"
 #include "output/table.h"
@@ -21,9 +21,8 @@ std::string with_blocks(std::string_view line) {
 }
 
 Shown shown_of(const State& state, const VmTrack& track, const std::string& key) {
-    std::uint32_t vcpu = 0;
-    const bool one = std::from_chars(key.data(), key.data() + key.size(), vcpu).ec == std::errc{};
-    return one ? shown_vcpu(state, track, vcpu) : shown_reasons(state, track);
+    const auto vcpu = parse_number<std::uint32_t>(key);
+    return vcpu ? shown_vcpu(state, track, *vcpu) : shown_reasons(state, track);
 }
 
 const char* time_of(Since since) {

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "live/live_state.h"
 #include "model/fields.h"
 
@@ -21,10 +22,8 @@ struct SortedRow {
     std::string key;
 };
 
-char folded(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 bool contains(std::string_view text, std::string_view part) {
-    return !std::ranges::search(text, part, {}, folded, folded).empty() || part.empty();
+    return !std::ranges::search(text, part, {}, lower_case, lower_case).empty() || part.empty();
 }
 
 double vm_value(const VmTrack& track, std::string_view sort) {

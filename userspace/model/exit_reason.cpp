@@ -5,10 +5,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include <fmt/format.h>
 
+#include "base/number.h"
+#include "base/text.h"
 #include "model/reason_tables.h"
 
 namespace exittop {
@@ -33,33 +34,18 @@ constexpr auto vmx_flags = std::to_array<ExitFlag>({
 });
 
 /// Case does not count, and "idle_halt" may stand for "idle-halt", "pf_excp" for "PF excp".
-constexpr char folded(char c) {
-    if (c >= 'A' && c <= 'Z') {
-        return static_cast<char>(c - 'A' + 'a');
-    }
-    return c == ' ' || c == '-' ? '_' : c;
-}
+constexpr char folded(char c) { return c == ' ' || c == '-' ? '_' : lower_case(c); }
 
 bool same_name(std::string_view left, std::string_view right) {
     return std::ranges::equal(left, right, {}, folded, folded);
 }
 
-std::optional<std::uint32_t> parse_whole(std::string_view digits, int base) {
-    std::uint32_t number = 0;
-    const auto [stop, error] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), number, base);
-    if (error != std::errc{} || stop != digits.data() + digits.size()) {
-        return std::nullopt;
-    }
-    return number;
-}
-
 /// Decimal, or hexadecimal after 0x.
 std::optional<std::uint32_t> parse_exit_code(std::string_view text) {
     if (text.starts_with("0x") || text.starts_with("0X")) {
-        return parse_whole(text.substr(2), 16);
+        return parse_number<std::uint32_t>(text.substr(2), 16);
     }
-    return parse_whole(text, 10);
+    return parse_number<std::uint32_t>(text);
 }
 
 std::optional<std::uint32_t> flag_by_name(std::string_view name) {

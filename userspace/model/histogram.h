@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "base/number.h"
 #include "exittop_abi.h"
 
 namespace exittop {
@@ -23,17 +24,6 @@ std::size_t bucket_of(std::uint64_t ns);
 std::uint64_t bucket_lower(std::size_t bucket);
 /// First time above a bucket, in nanoseconds; UINT64_MAX for the last one, which is open.
 std::uint64_t bucket_upper(std::size_t bucket);
-
-/// Sum that stays at the highest value where it would overflow: counts come from files, too.
-constexpr std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) {
-    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
-}
-
-/// Difference that stays at zero where it would be negative: counts that seem to go back do not
-/// become huge ones.
-constexpr std::uint64_t saturating_subtract(std::uint64_t a, std::uint64_t b) {
-    return a > b ? a - b : 0;
-}
 
 /// Counts by bucket. A value; memory only for the range between the first and last count.
 class Histogram {

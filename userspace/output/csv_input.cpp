@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <limits>
 #include <map>
 #include <tuple>
@@ -11,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "base/number.h"
 #include "base/text.h"
 #include "model/fields.h"
 
@@ -118,10 +118,8 @@ public:
     template <typename Number>
     [[nodiscard]] Number number(std::string_view column) const {
         const std::string_view text = at(column);
-        Number value = 0;
-        if (text.empty()) return value;
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-        if (error == std::errc{} && end == text.data() + text.size()) return value;
+        if (text.empty()) return 0;
+        if (const auto value = parse_number<Number>(text)) return *value;
         fail(column,
              fmt::format("a whole number from 0 to {}", std::numeric_limits<Number>::max()));
     }

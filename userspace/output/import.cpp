@@ -4,7 +4,6 @@
 #include "output/import.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -14,6 +13,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/number.h"
 #include "base/text.h"
 #include "output/csv_input.h"
 
@@ -32,14 +32,6 @@ struct Line {
     std::size_t number;  // From 1 on, for messages.
     std::string_view text;
 };
-
-std::string lower(std::string_view text) {
-    std::string out(text);
-    for (char& c : out) {
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    }
-    return out;
-}
 
 std::string_view trimmed(std::string_view text) {
     constexpr std::string_view blanks = " \t\r\v\f";
@@ -65,12 +57,8 @@ std::vector<Line> lines_of(std::string_view text) {
 }
 
 std::uint64_t count_in(std::string_view typed, std::size_t line) {
-    std::uint64_t count = 0;
-    const auto [end, error] = std::from_chars(typed.data(), typed.data() + typed.size(), count);
-    if (error != std::errc{} || end != typed.data() + typed.size()) {
-        fail(line, fmt::format("'{}' is not a count of exits", sanitise(typed, 40)));
-    }
-    return count;
+    if (const auto count = parse_number<std::uint64_t>(typed)) return *count;
+    fail(line, fmt::format("'{}' is not a count of exits", sanitise(typed, 40)));
 }
 
 std::uint32_t code_in(std::string_view typed, std::size_t line, Isa isa) {
@@ -146,10 +134,7 @@ std::optional<std::uint64_t> number_after(std::string_view text, std::string_vie
     text.remove_prefix(begin);
     const bool is_hex = text.starts_with("0x");
     if (is_hex) text.remove_prefix(2);
-    std::uint64_t number = 0;
-    const auto [end, error] =
-        std::from_chars(text.data(), text.data() + text.size(), number, is_hex ? 16 : 10);
-    return error == std::errc{} ? std::optional(number) : std::nullopt;
+    return take_number<std::uint64_t>(text, is_hex ? 16 : 10);
 }
 
 // "48: 35708 exits": the number before the word.
@@ -159,9 +144,7 @@ std::optional<std::uint64_t> number_before(std::string_view text, std::string_vi
     text = trimmed(text.substr(0, found));
     const std::size_t digits = text.find_last_not_of("0123456789");
     if (digits != text.npos) text.remove_prefix(digits + 1);
-    std::uint64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    return error == std::errc{} ? std::optional(number) : std::nullopt;
+    return parse_number<std::uint64_t>(text);
 }
 
 template <typename Find>
@@ -174,7 +157,7 @@ std::optional<std::uint64_t> first_of(Find find, std::initializer_list<std::stri
 
 // A reason's number and its exits, where a line names both.
 std::optional<std::pair<std::uint32_t, std::uint64_t>> read_log_line(const Line& line) {
-    const std::string text = lower(line.text);
+    const std::string text = lower_cased(line.text);
     const auto after = [&text](std::string_view word) { return number_after(text, word); };
     const auto reason = first_of(after, {"exit number", "exit reason number", "exit_reason",
                                          "exit reason", "exit type", "exit no"});
@@ -210,7 +193,7 @@ Form form_of(std::string_view text, const std::vector<Line>& lines) {
     if (!heading || !*heading) return Form::log;
     const auto& cells = (*heading)->cells;
     if (is_snapshot_heading(cells)) return Form::own;
-    return cells.size() > 1 && lower(cells[0]).contains("reason") ? Form::table : Form::log;
+    return cells.size() > 1 && lower_cased(cells[0]).contains("reason") ? Form::table : Form::log;
 }
 
 // ---- The run

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/text.h"
 #include "output/csv.h"
 
 namespace exittop {
@@ -42,12 +43,8 @@ ReasonRows all_rows(const std::vector<Isa>& isas) {
 /// Letters and digits in lower case: what is left of a name when its style is taken off.
 std::string normalised_name(std::string_view name) {
     std::string result;
-    for (const char c : name) {
-        if (c >= 'A' && c <= 'Z') {
-            result += static_cast<char>(c - 'A' + 'a');
-        } else if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) {
-            result += c;
-        }
+    for (const char c : lower_cased(name)) {
+        if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')) result += c;
     }
     return result;
 }

@@ -13,6 +13,11 @@ namespace {
 
 using namespace std::string_literals;
 
+TEST(LowerCase, IsOfAsciiAlone) {
+    EXPECT_EQ(lower_cased("EPT_Violation-9 \u00c4"), "ept_violation-9 \u00c4");
+    EXPECT_EQ(lower_cased(""), "");
+}
+
 TEST(Sanitise, Table) {
     struct Case {
         std::string raw, shown;
