@@ -171,9 +171,9 @@ int grow(std::uint32_t vms) {
     State state = apply(State{}, Resize{50, 200});
     const Spent refresh = median_of(15, [&] {
         Sample sample;
-        sample.snapshot.taken_at = "2026-03-01T12:00:00Z";
-        sample.snapshot.duration_s = static_cast<double>(now += 1'000'000'000) * 1e-9;
-        sample.snapshot.vms = table.overview(program->slots(), now, "").vms;
+        sample.overview.taken_at = "2026-03-01T12:00:00Z";
+        sample.overview.duration_s = static_cast<double>(now += 1'000'000'000) * 1e-9;
+        sample.overview.vms = table.overview(program->slots(), now, "").vms;
         state = apply(std::move(state), std::move(sample));
         const auto lines = draw(state, Glyphs::utf8);
     });
@@ -183,11 +183,11 @@ int grow(std::uint32_t vms) {
         std::filesystem::temp_directory_path() / fmt::format("exittop-bench-{}.prom", getpid());
     SeriesMemory memory;
     const Spent exported = median_of(15, [&] {
-        Snapshot snapshot;
-        snapshot.detail = CountDetail::time;
-        snapshot.vms = table.overview(program->slots(), now += 1'000'000'000, "").vms;
-        const auto series = make_series(snapshot, {}, memory);
-        if (!publish_file(file, prometheus_text(snapshot, series, {}))) std::abort();
+        Overview overview;
+        overview.detail = CountDetail::time;
+        overview.vms = table.overview(program->slots(), now += 1'000'000'000, "").vms;
+        const auto series = make_series(overview, {}, memory);
+        if (!publish_file(file, prometheus_text(overview, series, {}))) std::abort();
     });
     const double export_memory = own_mib();
     withdraw_file(file);

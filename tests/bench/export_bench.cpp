@@ -43,17 +43,23 @@ public:
 
     void update(std::uint32_t second, bool histograms, const std::filesystem::path& file) {
         count_more(second);
+        const std::uint64_t now_ns = second * 1'000'000'000ULL;
         const double began = cpu_ms();
-        Snapshot snapshot;
-        snapshot.detail = histograms ? CountDetail::histogram : CountDetail::time;
-        VmTable::Contents contents =
-            histograms ? table_.contents(slots_.all(), second * 1'000'000'000ULL)
-                       : table_.overview(slots_.all(), second * 1'000'000'000ULL, "");
-        snapshot.vms = std::move(contents.vms);
+        if (histograms) {
+            Snapshot snapshot{{}, table_.contents(slots_.all(), now_ns).vms};
+            write(snapshot, began, file);
+        } else {
+            Overview overview{{}, table_.overview(slots_.all(), now_ns, "").vms, {}};
+            overview.detail = CountDetail::time;
+            write(overview, began, file);
+        }
+    }
+
+    void write(const auto& taken, double began, const std::filesystem::path& file) {
         const double read = cpu_ms();
-        const auto series = make_series(snapshot, {}, memory_);
+        const auto series = make_series(taken, {}, memory_);
         const double made = cpu_ms();
-        const std::string text = prometheus_text(snapshot, series, {});
+        const std::string text = prometheus_text(taken, series, {});
         const double printed = cpu_ms();
         if (const auto written = publish_file(file, text); !written) {
             throw std::runtime_error(written.error().text);

@@ -111,13 +111,14 @@ public:
     void refresh(std::uint32_t second, const std::string& in_full) {
         count_more(slots_, second);
         const double began = cpu_ms();
-        VmTable::Contents contents =
+        VmTable::OverviewContents contents =
             table_.overview(slots_.all(), second * 1'000'000'000ULL, in_full);
         const double read = cpu_ms();
         Sample sample;
-        sample.snapshot.taken_at = "2026-03-01T12:00:00Z";
-        sample.snapshot.duration_s = second;
-        sample.snapshot.vms = std::move(contents.vms);
+        sample.overview.taken_at = "2026-03-01T12:00:00Z";
+        sample.overview.duration_s = second;
+        sample.overview.vms = std::move(contents.vms);
+        sample.overview.in_full = std::move(contents.in_full);
         state = apply(std::move(state), std::move(sample));
         const double applied = cpu_ms();
         const auto lines = draw(state, Glyphs::utf8);

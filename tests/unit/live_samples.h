@@ -30,7 +30,7 @@ struct MadeVm {
     std::string vmm = "qemu";
 };
 
-inline Vm made_vm(const MadeVm& made, std::uint64_t seconds, bool full) {
+inline Vm made_vm(const MadeVm& made, std::uint64_t seconds) {
     Vm vm;
     vm.id = std::to_string(made.pid) + ".1";
     vm.pid = made.pid;
@@ -41,16 +41,12 @@ inline Vm made_vm(const MadeVm& made, std::uint64_t seconds, bool full) {
     vm.uid = 64055;
     vm.executable = "/usr/libexec/" + made.vmm + "-of-" + made.name;
     for (std::uint32_t id = 0; id < made.vcpus; ++id) {
-        Vcpu vcpu{id, made.pid + 1 + id, {}, seconds * 600'000'000};
+        Vcpu vcpu{{id, made.pid + 1 + id, seconds * 600'000'000}, {}};
         for (const MadeRate& rate : made.rates) {
             ExitStats stats = make_exits(
                 rate.code, {{rate.ns, rate.per_second * seconds}, {rate.ns * 8, seconds}});
             stats.halted_ns = rate.halted_ns * rate.per_second * seconds;
-            if (full) {
-                vcpu.exits.push_back(stats);
-            } else {
-                add_to_sums(vm.sums, stats);
-            }
+            vcpu.exits.push_back(std::move(stats));
         }
         vm.vcpus.push_back(std::move(vcpu));
     }
@@ -77,25 +73,33 @@ inline std::vector<MadeVm> made_vms() {
     };
 }
 
+/// Adds a VM to a sample, or replaces the one of its id.
+inline void add_vm(Sample& sample, const Vm& vm, bool full = false) {
+    auto& vms = sample.overview.vms;
+    const auto place = std::ranges::find(vms, vm.id, &VmInfo::id);
+    (place == vms.end() ? vms.emplace_back() : *place) = overview_of(vm);
+    if (full) sample.overview.in_full = vm;
+}
+
 /// The host after so many seconds; the VM of that id in full.
 inline Sample made_sample(const std::vector<MadeVm>& vms, std::uint64_t seconds,
                           const std::string& in_full = "") {
     Sample sample;
-    Snapshot& snapshot = sample.snapshot;
-    snapshot.taken_at =
+    Overview& overview = sample.overview;
+    overview.taken_at =
         "2026-03-01T12:00:" + std::string(seconds < 10 ? "0" : "") + std::to_string(seconds) + "Z";
-    snapshot.duration_s = static_cast<double>(seconds);
-    snapshot.host = {"6.1.0-18-cloud-amd64",
+    overview.duration_s = static_cast<double>(seconds);
+    overview.host = {"6.1.0-18-cloud-amd64",
                      "AMD EPYC 7763 64-Core Processor",
                      Isa::svm,
                      Paging::npt,
                      {},
                      "kvm07"};
     for (const MadeVm& made : vms) {
-        const bool full = std::to_string(made.pid) + ".1" == in_full;
-        snapshot.vms.push_back(made_vm(made, seconds, full));
+        const Vm vm = made_vm(made, seconds);
+        add_vm(sample, vm, vm.id == in_full);
     }
-    snapshot.cost.cpu_ns = seconds * 4'000'000;
+    overview.cost.cpu_ns = seconds * 4'000'000;
     return sample;
 }
 

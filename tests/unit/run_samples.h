@@ -18,7 +18,7 @@ inline Snapshot make_repeat(Paging paging, std::vector<ExitStats> exits) {
     snapshot.host.parameters["kvm_intel.ept"] = paging == Paging::ept ? "Y" : "N";
     snapshot.vms.resize(1);
     snapshot.vms[0].paging = paging;
-    snapshot.vms[0].vcpus = {{0, 1, std::move(exits), 4'000'000'000}};
+    snapshot.vms[0].vcpus = {{{0, 1, 4'000'000'000}, std::move(exits)}};
     return snapshot;
 }
 

@@ -44,11 +44,10 @@ inline Vm make_web_vm() {
     vm.uid = 64055;
     vm.executable = "/usr/bin/qemu-system-x86_64";
     vm.vcpus = {
-        {0,
-         4250,
+        {{0, 4250},
          {make_exits(1, {{700, 20'000}, {1'300, 5'000}}), make_exits(10, {{1'100, 424}}), halt, io,
           nested}},
-        {1, 4251, {make_exits(1, {{800, 7'000}}), make_exits(0x5f, {{640, 2}})}},
+        {{1, 4251}, {make_exits(1, {{800, 7'000}}), make_exits(0x5f, {{640, 2}})}},
     };
     vm.vcpus[0].guest_ns = 4'200'000'000;
     vm.vcpus[1].guest_ns = 9'100'000'000;
@@ -74,7 +73,7 @@ inline Vm make_ended_vm() {
     vm.ended = true;
     vm.uid = 0;
     vm.executable = "/tmp/\x1b[2J\n\"firecracker (deleted)";
-    vm.vcpus = {{0, 980, {make_exits(10, {{1'000, 12}})}}};
+    vm.vcpus = {{{0, 980}, {make_exits(10, {{1'000, 12}})}}};
     return vm;
 }
 

@@ -35,7 +35,7 @@ Sums sums_of(const Snapshot& snapshot) {
     sums.duration_s = snapshot.duration_s;
     std::uint64_t guest_ns = 0;
     for (const Vm& vm : snapshot.vms) {
-        for (const Vcpu& vcpu : vm.vcpus) guest_ns = saturating_add(guest_ns, vcpu.guest_ns);
+        guest_ns = saturating_add(guest_ns, sum_of_vcpus(vm).guest_ns);
         for (const ExitStats& stats : exits_by_reason(vm)) {
             const auto [place, is_new] =
                 sums.by_reason.try_emplace({vm.isa, stats.level, stats.code}, stats);

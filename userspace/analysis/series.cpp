@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -23,8 +24,7 @@ using VmMemory = SeriesMemory::VmMemory;
 // one that is alone with its name, or the only one of that name that runs, has the name, if no VM
 // has it; where the one that has it is written for the last time, it waits for the next update,
 // without a label. Those that are left are told apart.
-std::vector<std::optional<std::string>> label_vms(const std::vector<Vm>& vms,
-                                                  const SeriesMemory& memory) {
+std::vector<std::optional<std::string>> label_vms(const auto& vms, const SeriesMemory& memory) {
     std::vector<std::optional<std::string>> labels(vms.size());
     std::set<std::string> used, given_up;
     std::map<std::string, std::vector<std::size_t>> fresh;  // By name: places in `vms`.
@@ -100,16 +100,12 @@ void keep_from_shrinking(std::uint64_t& now, std::uint64_t& before) {
 }
 
 std::vector<VcpuSeries> vcpu_series(const Vm& vm, VmMemory& memory) {
-    std::map<std::uint32_t, Vm> by_id;  // A number may have been used again.
-    std::map<std::uint32_t, std::uint64_t> guest_ns;
-    for (const Vcpu& vcpu : vm.vcpus) {
-        by_id[vcpu.id].vcpus.push_back(vcpu);
-        guest_ns[vcpu.id] += vcpu.guest_ns;
-    }
+    std::map<std::uint32_t, Vcpu> by_id;  // A number may have been used again.
+    for (const Vcpu& vcpu : vm.vcpus) by_id[vcpu.id] += vcpu;
     std::vector<VcpuSeries> series;
-    for (const auto& [id, of_id] : by_id) {
-        keep_from_shrinking(guest_ns[id], memory.vcpu_guest_ns[id]);
-        series.push_back({id, guest_ns[id], reason_series(exits_by_reason(of_id), vm.isa, memory)});
+    for (auto& [id, vcpu] : by_id) {
+        keep_from_shrinking(vcpu.guest_ns, memory.vcpu_guest_ns[id]);
+        series.push_back({id, vcpu.guest_ns, reason_series(std::move(vcpu.exits), vm.isa, memory)});
     }
     return series;
 }
@@ -119,55 +115,48 @@ double ratio_of(std::uint64_t part, std::uint64_t rest) {
     return whole > 0.0 ? static_cast<double>(part) / whole : 0.0;
 }
 
-VmSeries series_of(const std::string& label, const Vm& vm, const SeriesOptions& options,
+template <typename AnyVm>
+VmSeries series_of(const std::string& label, const AnyVm& vm, const SeriesOptions& options,
                    VmMemory& memory) {
     VmSeries series;
     series.label = label;
-    series.identity = without_exits(vm);
+    series.identity = vm;
     std::set<std::uint32_t> ids;
-    for (const Vcpu& vcpu : vm.vcpus) {
-        ids.insert(vcpu.id);
-        series.guest_ns += vcpu.guest_ns;
-    }
+    for (const VcpuInfo& vcpu : vm.vcpus) ids.insert(vcpu.id);
     series.vcpus = ids.size();
-    const KvmCount kvm = kvm_count(vm);
-    if (kvm.unknown == 0) series.untraced = kvm.untraced;
-    series.uncounted = uncounted_exits(vm);
+    const VcpuInfo vcpus = sum_of_vcpus(vm);
+    series.guest_ns = vcpus.guest_ns;
+    if (vcpus.kvm_exits) series.untraced = vcpus.untraced;
+    series.uncounted = vcpus.uncounted;
 
     std::vector<ExitStats> exits = exits_by_reason(vm);
-    const std::uint64_t busy_before = saturating_subtract(memory.exit_ns, memory.halted_ns);
+    const std::uint64_t busy_before = busy_ns(memory.exits);
     const std::uint64_t guest_before = memory.guest_ns;
-    std::uint64_t exit_ns = 0;
-    for (const ExitStats& stats : exits) {
-        exit_ns += stats.time_ns;
-        series.vmm_ns += stats.vmm_ns;
-        series.halted_ns += stats.halted_ns;
+    for (const ExitStats& stats : exits) series.exits.add_numbers(stats);
+    for (const auto number : exit_numbers) {
+        keep_from_shrinking(series.exits.*number, memory.exits.*number);
     }
-    keep_from_shrinking(exit_ns, memory.exit_ns);
     keep_from_shrinking(series.guest_ns, memory.guest_ns);
-    keep_from_shrinking(series.vmm_ns, memory.vmm_ns);
-    keep_from_shrinking(series.halted_ns, memory.halted_ns);
     if (series.untraced) keep_from_shrinking(*series.untraced, memory.untraced);
-    series.exit_ratio =
-        ratio_of(saturating_subtract(saturating_subtract(exit_ns, series.halted_ns), busy_before),
-                 series.guest_ns - guest_before);
+    series.exit_ratio = ratio_of(saturating_subtract(busy_ns(series.exits), busy_before),
+                                 series.guest_ns - guest_before);
 
     choose_reasons(exits, options.top_reasons, memory);
-    if (options.per_vcpu) series.by_vcpu = vcpu_series(vm, memory);
+    if constexpr (std::is_same_v<AnyVm, Vm>) {
+        if (options.per_vcpu) series.by_vcpu = vcpu_series(vm, memory);
+    }
     series.reasons = reason_series(std::move(exits), vm.isa, memory);
     return series;
 }
 
-}  // namespace
-
-std::vector<VmSeries> make_series(const Snapshot& snapshot, const SeriesOptions& options,
-                                  SeriesMemory& memory) {
+std::vector<VmSeries> all_series(const auto& vms, const SeriesOptions& options,
+                                 SeriesMemory& memory) {
     SeriesMemory next;
     std::vector<VmSeries> all;
-    all.reserve(snapshot.vms.size());
-    const auto labels = label_vms(snapshot.vms, memory);
+    all.reserve(vms.size());
+    const auto labels = label_vms(vms, memory);
     for (std::size_t i = 0; i < labels.size(); ++i) {
-        const Vm& vm = snapshot.vms[i];
+        const auto& vm = vms[i];
         if (!labels[i]) continue;
         VmMemory& vm_memory = next.vms[vm.id];
         if (const auto known = memory.vms.find(vm.id); known != memory.vms.end()) {
@@ -179,6 +168,18 @@ std::vector<VmSeries> make_series(const Snapshot& snapshot, const SeriesOptions&
     std::ranges::sort(all, {}, &VmSeries::label);
     memory = std::move(next);
     return all;
+}
+
+}  // namespace
+
+std::vector<VmSeries> make_series(const Snapshot& snapshot, const SeriesOptions& options,
+                                  SeriesMemory& memory) {
+    return all_series(snapshot.vms, options, memory);
+}
+
+std::vector<VmSeries> make_series(const Overview& overview, const SeriesOptions& options,
+                                  SeriesMemory& memory) {
+    return all_series(overview.vms, options, memory);
 }
 
 }  // namespace exittop

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/overview.h"
 #include "model/snapshot.h"
 
 namespace exittop {
@@ -32,11 +33,10 @@ struct VcpuSeries {
 
 struct VmSeries {
     std::string label;  ///< The VM's name, harmless, and no other VM's in the same set; see below.
-    Vm identity;        ///< Without vCPUs and exits.
+    VmInfo identity;
     std::size_t vcpus = 0;
     std::uint64_t guest_ns = 0;
-    std::uint64_t vmm_ns = 0;
-    std::uint64_t halted_ns = 0;
+    ExitStats exits;                        ///< All of them, without code and histogram.
     std::optional<std::uint64_t> untraced;  ///< Exits that KVM counted only itself; none: unknown.
     std::uint64_t uncounted = 0;            ///< Exits of vCPUs while they had no slot.
     /// Of the time that the vCPUs wanted to run (in the guest and in exits, halted time left out),
@@ -60,7 +60,8 @@ struct SeriesMemory {
     struct VmMemory {
         std::string label;
         std::set<ReasonKey> own_series, folded;
-        std::uint64_t exit_ns = 0, guest_ns = 0, vmm_ns = 0, halted_ns = 0, untraced = 0;
+        ExitStats exits;
+        std::uint64_t guest_ns = 0, untraced = 0;
         std::map<std::uint32_t, std::uint64_t> vcpu_guest_ns;
     };
     std::map<std::string, VmMemory> vms;  ///< By Vm::id.
@@ -72,6 +73,9 @@ struct SeriesMemory {
 /// none gets the series of another when that ends. One that comes back under its name while the one
 /// before is written for the last time is not among them yet: it has the name from the next on.
 std::vector<VmSeries> make_series(const Snapshot& snapshot, const SeriesOptions& options,
+                                  SeriesMemory& memory);
+/// The same without histograms and, whatever is asked for, without series by vCPU.
+std::vector<VmSeries> make_series(const Overview& overview, const SeriesOptions& options,
                                   SeriesMemory& memory);
 
 }  // namespace exittop

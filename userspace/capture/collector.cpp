@@ -53,16 +53,33 @@ std::uint32_t pid_of(const vcpu_identity& who, ProcView::Numbers numbers) {
     return 0;
 }
 
+std::uint64_t exits_in(const std::vector<ExitStats>& exits) {
+    std::uint64_t sum = 0;
+    for (const ExitStats& stats : exits) sum += stats.count;
+    return sum;
+}
+
 std::uint64_t exits_in(const std::vector<Vm>& vms) {
     std::uint64_t sum = 0;
-    const auto add = [&sum](const std::vector<ExitStats>& exits) {
-        for (const ExitStats& stats : exits) sum += stats.count;
-    };
     for (const Vm& vm : vms) {
-        add(vm.sums);
-        for (const Vcpu& vcpu : vm.vcpus) add(vcpu.exits);
+        for (const Vcpu& vcpu : vm.vcpus) sum += exits_in(vcpu.exits);
     }
     return sum;
+}
+
+std::uint64_t exits_in(const std::vector<VmOverview>& vms) {
+    std::uint64_t sum = 0;
+    for (const VmOverview& vm : vms) sum += exits_in(vm.exits);
+    return sum;
+}
+
+/// The processes of VMs that are there.
+std::set<std::uint32_t> processes_of(const auto& vms) {
+    std::set<std::uint32_t> pids;
+    for (const VmInfo& vm : vms) {
+        if (!vm.ended) pids.insert(vm.pid);
+    }
+    return pids;
 }
 
 /// The arguments in what /proc/PID/cmdline has; the last may be cut.
@@ -90,9 +107,9 @@ VmIdentity identify_on(const Host& host, const VmTable::Process& process) {
 }
 
 /// Notes the host, which also has the ISA of VMs of which no exit was counted.
-void set_host(Snapshot& snapshot, const HostFacts& facts) {
+void set_host(auto& snapshot, const HostFacts& facts) {
     snapshot.host = facts;
-    for (Vm& vm : snapshot.vms) {
+    for (auto& vm : snapshot.vms) {
         if (is_uncounted(vm)) vm.isa = facts.isa;
     }
 }
@@ -164,7 +181,7 @@ void Collector::take_up_changes() {
     update_vms();
     share_slots();
     if (!leaves_) return;
-    vms_.for_each_live([this](const Vm& vm, std::uint32_t slot) {
+    vms_.for_each_live([this](const VmInfo& vm, std::uint32_t slot) {
         // The slot is this vCPU's until it is released, so no other VM can come to it.
         if (leaves_->may_read(vm)) program_.slots()[slot].header.readable = 1;
     });
@@ -174,43 +191,49 @@ Snapshot Collector::snapshot() {
     if (stopped_.time_since_epoch().count() == 0) look_at_kvm_counts();
     take_up_changes();
     versions_->read(most_of_programs);
-    Snapshot snapshot =
-        snapshot_of(vms_.contents(program_.slots(), monotonic_ns(), program_.waiting()));
+    auto [vms, lost] = vms_.contents(program_.slots(), monotonic_ns(), program_.waiting());
+    Snapshot snapshot{info(lost, exits_in(vms)), std::move(vms)};
     set_host(snapshot, host_->facts());
     return snapshot;
 }
 
-Snapshot Collector::overview(const std::string& in_full) {
+Overview Collector::overview(const std::string& in_full) {
     const auto now = std::chrono::steady_clock::now();
     if (now - looked_at_ >= kvm_count_age) look_at_kvm_counts();
     poll();
     versions_->read(most_in_overview);
-    Snapshot snapshot =
-        snapshot_of(vms_.overview(program_.slots(), monotonic_ns(), in_full, program_.waiting()));
+    auto [vms, full, lost] =
+        vms_.overview(program_.slots(), monotonic_ns(), in_full, program_.waiting());
+    Overview overview{info(lost, exits_in(vms)), std::move(vms), std::move(full)};
     if (facts_.kernel.empty() || now - facts_at_ > facts_age) {
         facts_ = host_->facts();
         facts_at_ = now;
     }
-    set_host(snapshot, facts_);
-    return snapshot;
+    set_host(overview, facts_);
+    if (overview.in_full && is_uncounted(*overview.in_full)) overview.in_full->isa = facts_.isa;
+    return overview;
 }
 
 std::vector<Vm> Collector::silent_vms(const Snapshot& snapshot) const {
+    return silent_vms(processes_of(snapshot.vms), snapshot.host.isa);
+}
+
+std::vector<Vm> Collector::silent_vms(const Overview& overview) const {
+    return silent_vms(processes_of(overview.vms), overview.host.isa);
+}
+
+std::vector<Vm> Collector::silent_vms(const std::set<std::uint32_t>& known, Isa isa) const {
     // Where a VM may be known by another number than /proc has for it, it would be there twice.
     if (proc_.numbers == ProcView::Numbers::unknown) return {};
-    std::set<std::uint32_t> known;
-    for (const Vm& vm : snapshot.vms) {
-        if (!vm.ended) known.insert(vm.pid);
-    }
     std::vector<Vm> silent;
     for (const KvmProcess& process : host_->vm_processes(known)) {
         if (process.vcpus.empty()) continue;
         Vm vm;
         describe_vm(vm, process.pid, identify_on(*host_, {process.pid, process.command, {}}));
         vm.id = fmt::format("{}.0", process.pid);  // Those with exits are numbered from 1 on.
-        vm.isa = snapshot.host.isa;
+        vm.isa = isa;
         vm.silent = true;
-        for (const std::uint32_t id : process.vcpus) vm.vcpus.push_back({.id = id, .exits = {}});
+        for (const std::uint32_t id : process.vcpus) vm.vcpus.push_back({{.id = id}, {}});
         silent.push_back(std::move(vm));
     }
     return silent;
@@ -248,7 +271,7 @@ void Collector::end_stale_vcpus() {
     constexpr auto never = std::numeric_limits<std::uint64_t>::max();
     constexpr std::uint64_t tick_ns = 10'000'000;
     std::vector<std::uint32_t> stale;
-    vms_.for_each_live([&](const Vm& vm, std::uint32_t slot) {
+    vms_.for_each_live([&](const VmInfo& vm, std::uint32_t slot) {
         if (vm.pid == 0) return;
         const auto [found, is_new] = started.try_emplace(vm.pid, never);
         if (is_new) found->second = host_->started_ns(vm.pid).value_or(never);
@@ -280,35 +303,33 @@ void Collector::forget_ended(std::chrono::nanoseconds age) {
     vms_.forget_ended(now > span ? now - span : 0);
 }
 
-Snapshot Collector::snapshot_of(VmTable::Contents contents) {
-    Snapshot snapshot;
-    snapshot.taken_at = utc_now();
-    snapshot.duration_s = running_time().count();
-    snapshot.detail = program_.detail();
-    snapshot.attach = attach_variant_id(program_.variant());
-    snapshot.vms = std::move(contents.vms);
-    snapshot.lost = contents.lost;
+SnapshotInfo Collector::info(const Lost& lost, std::uint64_t exits) {
+    SnapshotInfo info;
+    info.taken_at = utc_now();
+    info.duration_s = running_time().count();
+    info.detail = program_.detail();
+    info.attach = attach_variant_id(program_.variant());
+    info.lost = lost;
     // What found no place to wait either.
-    snapshot.lost.table_full += program_.memory().table_full;
-    snapshot.cost.cpu_ns = own_cpu_ns();
-    snapshot.cost.memory_bytes = memory_bytes_;
-    snapshot.cost.vcpus_used = vms_.slots_in_use();
-    snapshot.cost.vcpus_limit = program_.max_vcpus();
+    info.lost.table_full += program_.memory().table_full;
+    info.cost.cpu_ns = own_cpu_ns();
+    info.cost.memory_bytes = memory_bytes_;
+    info.cost.vcpus_used = vms_.slots_in_use();
+    info.cost.vcpus_limit = program_.max_vcpus();
     for (const ProgramFacts& program : program_.programs()) {
         // Since Linux 7.0 a task may be preempted within a raw tracepoint; the kernel does not run
         // the same program for others on that CPU then. kvm_exit and kvm_entry are safe: interrupts
         // are off there.
-        auto& missed =
-            program.splits_time ? snapshot.lost.split_missed : snapshot.lost.program_missed;
+        auto& missed = program.splits_time ? info.lost.split_missed : info.lost.program_missed;
         missed += program.missed;
-        snapshot.cost.run_ns += program.run_ns;
-        snapshot.cost.runs += program.runs;
+        info.cost.run_ns += program.run_ns;
+        info.cost.runs += program.runs;
     }
-    snapshot.split = program_.splits_time();
-    if (!snapshot.split && snapshot.detail >= CountDetail::time) {
-        snapshot.lost.split_missed += exits_in(snapshot.vms);
+    info.split = program_.splits_time();
+    if (!info.split && info.detail >= CountDetail::time) {
+        info.lost.split_missed += exits;
     }
-    return snapshot;
+    return info;
 }
 
 void Collector::stop() {

@@ -8,11 +8,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "capture/bpf_program.h"
 #include "capture/slot_shares.h"
 #include "capture/vm_table.h"
+#include "model/overview.h"
 #include "model/snapshot.h"
 #include "system/host.h"
 #include "system/vmm_version.h"
@@ -22,7 +24,7 @@ namespace exittop {
 /// CPUID leaves that guests read their own counts in.
 struct LeafService {
     LeafMeanings meanings;
-    std::function<bool(const Vm&)> may_read;  ///< The others get KVM's own answer.
+    std::function<bool(const VmInfo&)> may_read;  ///< The others get KVM's own answer.
 };
 
 class Collector {
@@ -38,13 +40,14 @@ public:
     void poll();
     /// All counts since the start.
     [[nodiscard]] Snapshot snapshot();
-    /// The same as an overview (Vm::sums) but for the VM whose id is `in_full`: cheap enough to be
-    /// taken every second on a host of thousands of vCPUs. Host facts and what is known of KVM's
-    /// own counts may be some seconds old.
-    [[nodiscard]] Snapshot overview(const std::string& in_full);
-    /// VMs that this host has, to judge by its processes, but that are not in a snapshot, as no
-    /// exit of theirs was seen (Vm::silent). Looks into every other process.
+    /// The same as an overview, with the VM whose id is `in_full` in full: cheap enough to be taken
+    /// every second on a host of thousands of vCPUs. Host facts and what is known of KVM's own
+    /// counts may be some seconds old.
+    [[nodiscard]] Overview overview(const std::string& in_full);
+    /// VMs that this host has, to judge by its processes, but that are not in a snapshot or an
+    /// overview, as no exit of theirs was seen (Vm::silent). Looks into every other process.
     [[nodiscard]] std::vector<Vm> silent_vms(const Snapshot& snapshot) const;
+    [[nodiscard]] std::vector<Vm> silent_vms(const Overview& overview) const;
     /// VMs that ended longer than this ago are no longer part of snapshots.
     void forget_ended(std::chrono::nanoseconds age);
     /// What is not as elsewhere, in a line each: what this kernel does not let exittop do, and
@@ -68,8 +71,11 @@ private:
     void end_stale_vcpus();
     /// Holds the counts of all vCPUs that are there against KVM's own.
     void look_at_kvm_counts();
-    /// A snapshot with all but what it says of the host.
-    Snapshot snapshot_of(VmTable::Contents contents);
+    /// What holds for all VMs of a snapshot, but for what it says of the host. `lost` is what the
+    /// table knows to be lost, `exits` are those in the snapshot.
+    SnapshotInfo info(const Lost& lost, std::uint64_t exits);
+    /// The silent VMs, given the processes of those that are not.
+    [[nodiscard]] std::vector<Vm> silent_vms(const std::set<std::uint32_t>& known, Isa isa) const;
 
     const Host* host_;
     BpfProgram program_;

@@ -116,7 +116,7 @@ std::string command_of(const vcpu_identity& who) {
 }
 
 /// A vCPU that has not exited yet has no ISA, and with it no name for its paging.
-void complete(Vm& vm, const vcpu_header& header) {
+void complete(VmInfo& vm, const vcpu_header& header) {
     if (vm.isa == Isa::unknown) vm.isa = isa_of(header);
     if (vm.paging == Paging::unknown) vm.paging = paging_of(header);
 }
@@ -137,8 +137,8 @@ Vcpu read_waiting(const waiting_vcpu& waiting) {
 }
 
 /// Adds a vCPU, which may be in the list from another time.
-void add_vcpu(std::vector<Vcpu>& vcpus, Vcpu vcpu) {
-    const auto known = std::ranges::find(vcpus, vcpu.id, &Vcpu::id);
+void add_vcpu(auto& vcpus, auto vcpu) {
+    const auto known = std::ranges::find(vcpus, vcpu.id, &VcpuInfo::id);
     if (known != vcpus.end()) {
         *known += vcpu;
     } else {
@@ -156,7 +156,7 @@ std::optional<std::uint64_t> untraced_exits(const vcpu_header& header) {
 }
 
 /// Notes what is known of KVM's own count of a vCPU, of which `counted` exits have a reason.
-void add_kvm_count(Vcpu& vcpu, const vcpu_slot& slot, std::uint64_t counted) {
+void add_kvm_count(VcpuInfo& vcpu, const vcpu_slot& slot, std::uint64_t counted) {
     const auto untraced = untraced_exits(slot.header);
     if (!untraced) return;
     vcpu.untraced = *untraced;
@@ -187,12 +187,7 @@ void add_nth(std::vector<ExitStats>& sums, std::size_t nth, const ExitStats& sta
             return;
         }
     }
-    ExitStats& sum = sums[nth];
-    sum.count += stats.count;
-    sum.time_ns += stats.time_ns;
-    sum.max_ns = std::max(sum.max_ns, stats.max_ns);
-    sum.vmm_ns += stats.vmm_ns;
-    sum.halted_ns += stats.halted_ns;
+    sums[nth].add_numbers(stats);
 }
 
 /// What the slot itself knows to be lost.
@@ -262,7 +257,7 @@ SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns) {
     return contents;
 }
 
-void describe_vm(Vm& vm, std::uint32_t pid, const VmIdentity& identity) {
+void describe_vm(VmInfo& vm, std::uint32_t pid, const VmIdentity& identity) {
     vm.pid = pid;
     vm.name = identity.name;
     vm.uuid = identity.uuid;
@@ -457,7 +452,7 @@ void VmTable::update_waiting(std::span<const waiting_vcpu> waiting,
     identify_newcomers();
 }
 
-void VmTable::add_present(const Entry& entry, Vm& vm, Vcpu vcpu) {
+void VmTable::add_present(const Entry& entry, auto& vm, auto vcpu) {
     // No vCPU is there twice but those that had no slot for a while.
     if (entry.still_there.empty() && entry.waiting.empty()) {
         vm.vcpus.push_back(std::move(vcpu));
@@ -466,7 +461,7 @@ void VmTable::add_present(const Entry& entry, Vm& vm, Vcpu vcpu) {
     }
 }
 
-void VmTable::add_waiting(const Entry& entry, Vm& vm, const Present& present, Lost& lost) {
+void VmTable::add_waiting(const Entry& entry, auto& vm, const Present& present, Lost& lost) {
     for (const std::uint32_t place : entry.waiting) {
         Vcpu vcpu = read_waiting(present.waiting[place]);
         lost.table_full += vcpu.uncounted;
@@ -489,42 +484,37 @@ Vm VmTable::full_vm(const Entry& entry, const Present& present, Lost& lost) {
     return vm;
 }
 
-Vm VmTable::vm_overview(const Entry& entry, const Present& present, Lost& lost) {
+VmOverview VmTable::vm_overview(const Entry& entry, const Present& present, Lost& lost) {
     const Vm& known = entry.vm;
-    Vm vm = without_exits(known);
+    VmOverview vm{known, {}, {}};
     if (entry.version) vm.vmm_version = *entry.version;
     vm.vcpus.reserve(known.vcpus.size() + entry.live.size());
     for (const std::uint32_t slot_index : entry.live) {
         const vcpu_slot& slot = present.slots[slot_index];
         complete(vm, slot.header);
-        std::uint64_t exits_ns = 0, counted = 0;
+        ExitStats sum;
         std::size_t nth = 0;
         for_each_cell(slot, [&](unsigned cell) {
             const ExitStats stats = read_counts(slot, cell);
-            exits_ns += stats.time_ns;
-            counted += stats.count;
-            add_nth(vm.sums, nth++, stats);
+            sum.add_numbers(stats);
+            add_nth(vm.exits, nth++, stats);
         });
-        vm.vcpus.push_back(read_vcpu(slot));
-        add_kvm_count(vm.vcpus.back(), slot, counted);
-        vm.vcpus.back().guest_ns = guest_time(slot.header, exits_ns, present.now_ns);
+        VcpuInfo vcpu = read_vcpu(slot);
+        add_kvm_count(vcpu, slot, sum.count);
+        vcpu.guest_ns = guest_time(slot.header, sum.time_ns, present.now_ns);
+        vm.vcpus.push_back(vcpu);
         lost += read_lost(slot);
     }
-    std::ranges::sort(vm.sums, {}, key_of);
-    add_unknown(lost, vm.sums, vm.isa);
+    std::ranges::sort(vm.exits, {}, key_of);
+    add_unknown(lost, vm.exits, vm.isa);
     for (const Vcpu& ended : known.vcpus) {  // What these lost is known since they ended.
-        for (const ExitStats& stats : ended.exits) add_to_sums(vm.sums, stats);
-        add_present(entry, vm,
-                    {ended.id,
-                     ended.tid,
-                     {},
-                     ended.guest_ns,
-                     ended.kvm_exits,
-                     ended.untraced,
-                     ended.uncounted});
+        for (const ExitStats& stats : ended.exits) {
+            entry_of(vm.exits, key_of(stats)).add_numbers(stats);
+        }
+        add_present(entry, vm, VcpuInfo(ended));
     }
     add_waiting(entry, vm, present, lost);
-    std::ranges::sort(vm.vcpus, {}, &Vcpu::id);
+    std::ranges::sort(vm.vcpus, {}, &VcpuInfo::id);
     return vm;
 }
 
@@ -548,23 +538,26 @@ VmTable::Contents VmTable::contents(std::span<const vcpu_slot> slots, std::uint6
     return result;
 }
 
-VmTable::Contents VmTable::overview(std::span<const vcpu_slot> slots, std::uint64_t now_ns,
-                                    const std::string& in_full,
-                                    std::span<const waiting_vcpu> waiting) const {
+VmTable::OverviewContents VmTable::overview(std::span<const vcpu_slot> slots, std::uint64_t now_ns,
+                                            const std::string& in_full,
+                                            std::span<const waiting_vcpu> waiting) const {
     const Present present{slots, waiting, now_ns};
-    Contents result{{}, ended_lost_};
+    OverviewContents result{{}, {}, ended_lost_};
     result.vms.reserve(entries_.size());
     for (const Entry& entry : entries_) {
         if (entry.forgotten) continue;
-        const bool full = !in_full.empty() && entry.vm.id == in_full;
-        result.vms.push_back(full ? full_vm(entry, present, result.lost)
-                                  : vm_overview(entry, present, result.lost));
+        if (in_full.empty() || entry.vm.id != in_full) {
+            result.vms.push_back(vm_overview(entry, present, result.lost));
+        } else {
+            result.in_full = full_vm(entry, present, result.lost);
+            result.vms.push_back(overview_of(*result.in_full));
+        }
     }
     return result;
 }
 
 void VmTable::for_each_live(
-    const std::function<void(const Vm& vm, std::uint32_t slot)>& use) const {
+    const std::function<void(const VmInfo& vm, std::uint32_t slot)>& use) const {
     for (const Entry& entry : entries_) {
         for (const std::uint32_t slot : entry.live) use(entry.vm, slot);
     }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -14,6 +15,7 @@
 
 #include "capture/vm_identity.h"
 #include "exittop_abi.h"
+#include "model/overview.h"
 #include "model/snapshot.h"
 
 namespace exittop {
@@ -30,7 +32,7 @@ struct SlotContents {
 SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns = 0);
 
 /// Notes in a VM who it is.
-void describe_vm(Vm& vm, std::uint32_t pid, const VmIdentity& identity);
+void describe_vm(VmInfo& vm, std::uint32_t pid, const VmIdentity& identity);
 
 /// The VMs seen since the start.
 class VmTable {
@@ -76,13 +78,17 @@ public:
     };
     [[nodiscard]] Contents contents(std::span<const vcpu_slot> slots, std::uint64_t now_ns = 0,
                                     std::span<const waiting_vcpu> waiting = {}) const;
-    /// The same as an overview (Vm::sums), at a fraction of the cost; in full only the VM whose id
-    /// is `in_full`.
-    [[nodiscard]] Contents overview(std::span<const vcpu_slot> slots, std::uint64_t now_ns,
-                                    const std::string& in_full,
-                                    std::span<const waiting_vcpu> waiting = {}) const;
+    /// The same as an overview, in no order; in full only the VM whose id is `in_full`.
+    struct OverviewContents {
+        std::vector<VmOverview> vms;
+        std::optional<Vm> in_full;
+        Lost lost;
+    };
+    [[nodiscard]] OverviewContents overview(std::span<const vcpu_slot> slots, std::uint64_t now_ns,
+                                            const std::string& in_full,
+                                            std::span<const waiting_vcpu> waiting = {}) const;
     /// Calls `use` with each VM and each of the slots that its vCPUs have at present.
-    void for_each_live(const std::function<void(const Vm& vm, std::uint32_t slot)>& use) const;
+    void for_each_live(const std::function<void(const VmInfo& vm, std::uint32_t slot)>& use) const;
     /// How many slots vCPUs have at present.
     [[nodiscard]] std::uint32_t slots_in_use() const;
     /// Of how many processes it is known how many VMs they had: a bounded number without a VM.
@@ -116,10 +122,11 @@ private:
         std::uint64_t now_ns = 0;
     };
     /// Adds to a VM a vCPU that is there, and the vCPUs that wait.
-    static void add_present(const Entry& entry, Vm& vm, Vcpu vcpu);
-    static void add_waiting(const Entry& entry, Vm& vm, const Present& present, Lost& lost);
+    static void add_present(const Entry& entry, auto& vm, auto vcpu);
+    static void add_waiting(const Entry& entry, auto& vm, const Present& present, Lost& lost);
     [[nodiscard]] static Vm full_vm(const Entry& entry, const Present& present, Lost& lost);
-    [[nodiscard]] static Vm vm_overview(const Entry& entry, const Present& present, Lost& lost);
+    [[nodiscard]] static VmOverview vm_overview(const Entry& entry, const Present& present,
+                                                Lost& lost);
     /// For the id of a process's next VM: never one that a process of this pid had before.
     unsigned next_number(std::uint32_t pid);
     /// Place in entries_ of the VM that a vCPU belongs to, which is seen for the first time;

@@ -143,7 +143,7 @@ CommandResult Runner::operator()(const LeavesOptions& options) const {
     const Host host;
     const DumpOptions& dump = options.dump;
     if (auto able = require_counting(host, dump.vms); !able) return std::unexpected(able.error());
-    const auto may_read = [&dump](const Vm& vm) { return matches(vm, dump.vms); };
+    const auto may_read = [&dump](const VmInfo& vm) { return matches(vm, dump.vms); };
     auto counted =
         count_exits(host, dump.counting, dump.work, LeafService{options.layout, may_read});
     if (!counted) return std::unexpected(counted.error());

@@ -125,7 +125,7 @@ CheckLine kvm_count_check(const std::vector<Vm>& vms) {
 }
 
 /// "; uid 107, /usr/bin/qemu-system-x86_64", as far as it is known.
-std::string owner_text(const Vm& vm) {
+std::string owner_text(const VmInfo& vm) {
     std::string text = vm.uid ? fmt::format("; uid {}", *vm.uid) : "";
     if (vm.executable.empty()) return text;
     return text + (text.empty() ? "; " : ", ") + sanitise(vm.executable, name_columns);

@@ -158,26 +158,26 @@ private:
     }
 
     std::string text() {
-        Snapshot snapshot = take();
-        keep_wanted(snapshot, options_.vms);
-        const SeriesOptions wanted = {options_.top_reasons, options_.per_vcpu};
-        const std::vector<VmSeries> vms = make_series(snapshot, wanted, memory_);
-        vms_ = vms.size();
-        return prometheus_text(snapshot, vms,
-                               {unix_time_s(), waiting_.collector().has_value(), write_errors_});
-    }
-
-    Snapshot take() {
         auto& collector = waiting_.collector();
         if (!collector) {
             Snapshot nothing;
             nothing.detail = options_.counting.detail;
             nothing.host = host_.facts();
-            return nothing;
+            return text_of(std::move(nothing));
         }
         const bool in_full =
             options_.counting.detail >= CountDetail::histogram || options_.per_vcpu;
-        return in_full ? collector->snapshot() : collector->overview("");
+        return in_full ? text_of(collector->snapshot()) : text_of(collector->overview(""));
+    }
+
+    /// Of a snapshot or an overview.
+    std::string text_of(auto taken) {
+        keep_wanted(taken, options_.vms);
+        const SeriesOptions wanted = {options_.top_reasons, options_.per_vcpu};
+        const std::vector<VmSeries> vms = make_series(taken, wanted, memory_);
+        vms_ = vms.size();
+        return prometheus_text(taken, vms,
+                               {unix_time_s(), waiting_.collector().has_value(), write_errors_});
     }
 
     const Host& host_;

@@ -121,18 +121,21 @@ private:
     }
 
     /// Adds the VMs of which no exit was seen; they are looked for every ten seconds.
-    void add_silent_vms(Snapshot& snapshot) {
+    void add_silent_vms(Overview& overview) {
         if (Clock::now() - silent_at_ >= silent_age) {
-            silent_ = collector()->silent_vms(snapshot);
+            silent_ = collector()->silent_vms(overview);
             silent_at_ = Clock::now();
         }
-        std::erase_if(silent_, [&snapshot](const Vm& silent) {
-            const auto has_exits = [&silent](const Vm& vm) {
+        std::erase_if(silent_, [&overview](const VmInfo& silent) {
+            const auto has_exits = [&silent](const VmInfo& vm) {
                 return vm.pid == silent.pid && !vm.ended;
             };
-            return std::ranges::any_of(snapshot.vms, has_exits);
+            return std::ranges::any_of(overview.vms, has_exits);
         });
-        std::ranges::copy(silent_, std::back_inserter(snapshot.vms));
+        for (const Vm& silent : silent_) {
+            overview.vms.push_back(overview_of(silent));
+            if (silent.id == detailed_) overview.in_full = silent;
+        }
     }
 
     void sample() {
@@ -144,8 +147,8 @@ private:
             collector()->forget_ended(std::max<Clock::duration>(ended_kept, 2 * delay));
         }
         Sample taken{collector()->overview(detailed_)};
-        add_silent_vms(taken.snapshot);
-        keep_wanted(taken.snapshot, options_.vms);
+        add_silent_vms(taken.overview);
+        keep_wanted(taken.overview, options_.vms);
         state_ = apply(std::move(state_), std::move(taken));
         changed_ = true;
         next_ = std::max(next_ + delay, Clock::now() + delay / 2);
@@ -156,10 +159,8 @@ private:
     void look_into(const std::string& id) {
         detailed_ = id;
         if (id.empty()) return;
-        Snapshot snapshot = collector()->overview(id);
-        for (Vm& vm : snapshot.vms) {
-            if (vm.id == id) happen(Detail{std::move(vm), snapshot.duration_s});
-        }
+        Overview overview = collector()->overview(id);
+        if (overview.in_full) happen(Detail{std::move(*overview.in_full), overview.duration_s});
     }
 
     void answer_requests() {

@@ -9,7 +9,7 @@
 
 namespace exittop {
 
-bool matches(const Vm& vm, const Selection& wanted) {
+bool matches(const VmInfo& vm, const Selection& wanted) {
     if (wanted.pid && vm.pid != *wanted.pid) return false;
     if (wanted.uid && vm.uid != wanted.uid) return false;
     const std::string& glob = wanted.vm_glob;
@@ -18,6 +18,12 @@ bool matches(const Vm& vm, const Selection& wanted) {
 
 void keep_wanted(Snapshot& snapshot, const Selection& wanted) {
     std::erase_if(snapshot.vms, [&](const Vm& vm) { return !matches(vm, wanted); });
+}
+
+void keep_wanted(Overview& overview, const Selection& wanted) {
+    const auto is_other = [&](const VmInfo& vm) { return !matches(vm, wanted); };
+    std::erase_if(overview.vms, is_other);
+    if (overview.in_full && is_other(*overview.in_full)) overview.in_full.reset();
 }
 
 std::expected<void, Error> require_wanted(Snapshot& snapshot, const Selection& wanted) {

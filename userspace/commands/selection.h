@@ -6,15 +6,17 @@
 
 #include "base/error.h"
 #include "commands/options.h"
+#include "model/overview.h"
 #include "model/snapshot.h"
 
 namespace exittop {
 
 /// Whether a VM is one of them. One whose uid is unknown is nobody's.
-bool matches(const Vm& vm, const Selection& wanted);
+bool matches(const VmInfo& vm, const Selection& wanted);
 
 /// Removes all others.
 void keep_wanted(Snapshot& snapshot, const Selection& wanted);
+void keep_wanted(Overview& overview, const Selection& wanted);
 
 /// The same; an error if something was asked for and nothing is left.
 std::expected<void, Error> require_wanted(Snapshot& snapshot, const Selection& wanted);

@@ -54,7 +54,7 @@ Line lost_line(const State& state) {
 
 // What the kernel says of who runs the VM, where its name is its own word: ", uid 107,
 // /usr/bin/qemu"; of the file, where there is little room, its last part, or nothing.
-std::string owner_of(const State& state, const Vm& vm) {
+std::string owner_of(const State& state, const VmInfo& vm) {
     std::string owner = vm.uid ? fmt::format(", uid {}", *vm.uid) : "";
     if (vm.executable.empty() || state.width < 100) return owner;
     const bool whole = state.width >= 140;
@@ -67,7 +67,7 @@ std::string path_of(const State& state) {
     if (state.screen == Screen::vms) return "VMs";
     const VmTrack* track = opened(state);
     if (track == nullptr) return "VMs";
-    const Vm& vm = track->vm;
+    const VmOverview& vm = track->vm;
     const char* state_of = vm.ended                  ? ", ended"
                            : vm.silent               ? ", no exit seen"
                            : uncounted_exits(vm) > 0 ? ", not all counted"

@@ -75,7 +75,7 @@ std::vector<SortedRow> reason_rows(const State& state, const VmTrack& track,
 
 std::vector<SortedRow> vcpu_rows(const State& state, const VmTrack& track, const ListState& list) {
     std::vector<SortedRow> rows;
-    for (const Vcpu& vcpu : track.vm.vcpus) {
+    for (const VcpuInfo& vcpu : track.vm.vcpus) {
         const ExitStats sum =
             list.sort == "id" ? ExitStats{} : sum_of(shown_vcpu(state, track, vcpu.id).exits);
         double value = 0.0;

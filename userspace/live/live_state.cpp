@@ -125,9 +125,7 @@ void set_zero(State& state) {
     for (auto& [id, track] : state.tracks) {
         for (ReasonTrack& reason : track.reasons) reason.zero = reason.now;
         track.zero.reset();
-        if (!track.vm.vcpus.empty() && track.vm.sums.empty()) {
-            track.zero = TakenVm{track.vm, track.taken_s};
-        }
+        if (track.full) track.zero = TakenVm{*track.full, track.taken_s};
     }
     state.note = "counts start from zero now";
 }
@@ -290,8 +288,9 @@ void take(State& state, const Detail& detail) {
     if (found == state.tracks.end()) return;
     VmTrack& track = found->second;
     // One that the newest sample has in full, as it was opened then, stays as in the sample.
-    if (track.vm.sums.empty()) return;
-    track.vm = detail.vm;
+    if (track.full) return;
+    track.vm = overview_of(detail.vm);
+    track.full = detail.vm;
     track.taken_s = detail.taken_s;
     track.before.reset();
 }

@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "model/overview.h"
 #include "model/snapshot.h"
 
 namespace exittop {
@@ -39,7 +40,7 @@ private:
     double due_ = 0.0;      ///< and the same less what was rounded into values_.
 };
 
-/// One exit reason of a VM. The numbers are without histograms; those are in VmTrack::vm.
+/// One exit reason of a VM. The numbers are without histograms; those are in VmTrack::full.
 struct ReasonTrack {
     ExitStats now;       ///< Since exittop started.
     ExitStats interval;  ///< In the last interval.
@@ -57,8 +58,9 @@ struct TakenVm {
 /// All numbers below `label` are of the interval between two samples, or come from several. A VM in
 /// full may have been taken between samples, when it was opened (Detail), so it has its own times.
 struct VmTrack {
-    Vm vm;                          ///< The newest there is; in full only while it is looked at.
-    double taken_s = 0.0;           ///< When that was.
+    VmOverview vm;                  ///< The newest there is.
+    std::optional<Vm> full;         ///< The same in full, while it is looked at.
+    double taken_s = 0.0;           ///< When both were taken.
     std::optional<TakenVm> before;  ///< The one before, if both are in full.
     std::optional<TakenVm> zero;    ///< As it was when set to zero, if it was in full.
     std::string label;              ///< The name, sanitised.
@@ -188,7 +190,7 @@ struct Resize {
     std::size_t width = 0;
 };
 struct Sample {
-    Snapshot snapshot;
+    Overview overview;
 };
 /// The VM that is looked at, in full, between samples.
 struct Detail {

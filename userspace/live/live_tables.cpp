@@ -216,7 +216,7 @@ std::uint32_t vcpu_of(const std::string& key) {
 }
 
 std::uint32_t tid_of(const VmTrack& track, const std::string& key) {
-    const auto found = std::ranges::find(track.vm.vcpus, vcpu_of(key), &Vcpu::id);
+    const auto found = std::ranges::find(track.vm.vcpus, vcpu_of(key), &VcpuInfo::id);
     return found == track.vm.vcpus.end() ? 0 : found->tid;
 }
 

@@ -52,35 +52,27 @@ void take_reason(VmTrack& track, const ExitStats& now, double interval_s, bool f
     reason.trail.add(rate, interval_s);
 }
 
-std::uint64_t guest_time(const Vm& vm) {
-    std::uint64_t sum = 0;
-    for (const Vcpu& vcpu : vm.vcpus) sum = saturating_add(sum, vcpu.guest_ns);
-    return sum;
+// Of the time of so many vCPUs, given how much of it was spent in the guest in a second.
+double guest_share(double guest_ns_per_s, std::size_t vcpus) {
+    return vcpus > 0 ? std::clamp(guest_ns_per_s * 1e-9 / static_cast<double>(vcpus), 0.0, 1.0)
+                     : 0.0;
 }
-
-// Of its vCPUs' time, given how much of it was spent in the guest in a second.
-double guest_share(double guest_ns_per_s, const Vm& vm) {
-    const auto vcpus = static_cast<double>(vm.vcpus.size());
-    return vcpus > 0.0 ? std::clamp(guest_ns_per_s * 1e-9 / vcpus, 0.0, 1.0) : 0.0;
-}
-
-bool is_full(const Vm& vm) { return vm.sums.empty(); }
 
 // Rates of a VM as a whole, from those of its reasons.
 void sum_up(VmTrack& track, double interval_s, bool first) {
     std::uint64_t count = 0;
-    std::uint64_t busy_ns = 0;
+    std::uint64_t busy = 0;
     for (const ReasonTrack& reason : track.reasons) {
         count += reason.interval.count;
-        busy_ns += saturating_subtract(reason.interval.time_ns, reason.interval.halted_ns);
+        busy += busy_ns(reason.interval);
     }
     // An exit's time is known when it ends, so that a long one may be longer than the interval.
     const auto vcpus = static_cast<double>(track.vm.vcpus.size());
     track.rate = per_second(count, interval_s);
-    track.cores = std::min(per_second(busy_ns, interval_s) * 1e-9, vcpus);
-    const std::uint64_t guest_ns = guest_time(track.vm);
+    track.cores = std::min(per_second(busy, interval_s) * 1e-9, vcpus);
+    const std::uint64_t guest_ns = sum_of_vcpus(track.vm).guest_ns;
     const std::uint64_t gained_ns = saturating_subtract(guest_ns, track.guest_ns);
-    track.guest = guest_share(per_second(gained_ns, interval_s), track.vm);
+    track.guest = guest_share(per_second(gained_ns, interval_s), track.vm.vcpus.size());
     track.guest_ns = guest_ns;
     track.smooth_rate = smoothed(track.smooth_rate, track.rate, first);
     track.smooth_cores = smoothed(track.smooth_cores, track.cores, first);
@@ -89,17 +81,17 @@ void sum_up(VmTrack& track, double interval_s, bool first) {
 }
 
 // Puts the VM of a new sample in the place of the one before.
-void replace_vm(VmTrack& track, Vm&& vm, double taken_s, bool first) {
-    const bool both_full = !first && is_full(vm) && is_full(track.vm);
+void replace_vm(VmTrack& track, VmOverview&& vm, std::optional<Vm>&& full, double taken_s) {
     track.before.reset();
-    if (both_full && taken_s - track.taken_s >= shortest_s) {
-        track.before = TakenVm{std::move(track.vm), track.taken_s};
+    if (full && track.full && taken_s - track.taken_s >= shortest_s) {
+        track.before = TakenVm{std::move(*track.full), track.taken_s};
     }
     track.vm = std::move(vm);
+    track.full = std::move(full);
     track.taken_s = taken_s;
 }
 
-void take_vm(State& state, Vm&& vm) {
+void take_vm(State& state, VmOverview&& vm, std::optional<Vm>&& full) {
     VmTrack& track = state.tracks[vm.id];
     const bool first = track.label.empty();
     if (first) {
@@ -109,17 +101,10 @@ void take_vm(State& state, Vm&& vm) {
     track.seen = true;
     track.from_s = std::exchange(track.to_s, state.duration_s);
     if (vm.ended && track.ended_s < 0.0) track.ended_s = state.duration_s;
-    replace_vm(track, std::move(vm), state.duration_s, first);
+    replace_vm(track, std::move(vm), std::move(full), state.duration_s);
 
     const double interval_s = track.to_s - track.from_s;
-    const bool full = is_full(track.vm);
-    std::vector<ExitStats> summed;
-    for (const Vcpu& vcpu : track.vm.vcpus) {
-        for (const ExitStats& stats : vcpu.exits) add_to_sums(summed, stats);
-    }
-    for (const ExitStats& stats : full ? summed : track.vm.sums) {
-        take_reason(track, stats, interval_s, first);
-    }
+    for (const ExitStats& stats : track.vm.exits) take_reason(track, stats, interval_s, first);
     sum_up(track, interval_s, first);
 }
 
@@ -192,23 +177,24 @@ void Trail::add(double rate, double seconds) {
 
 void take_sample(State& state, Sample&& sample) {
     if (state.paused) return;
-    Snapshot& snapshot = sample.snapshot;
+    Overview& overview = sample.overview;
     state.waiting.clear();
-    state.host = host_line(snapshot.host);
-    state.taken_at = snapshot.taken_at;
-    state.interval_s = std::max(0.0, snapshot.duration_s - state.duration_s);
-    state.duration_s = snapshot.duration_s;
-    state.lost = snapshot.lost;
-    state.split = snapshot.split;
-    take_cost(state, snapshot.cost);
+    state.host = host_line(overview.host);
+    state.taken_at = overview.taken_at;
+    state.interval_s = std::max(0.0, overview.duration_s - state.duration_s);
+    state.duration_s = overview.duration_s;
+    state.lost = overview.lost;
+    state.split = overview.split;
+    take_cost(state, overview.cost);
     for (auto& [id, track] : state.tracks) track.seen = false;
     std::set<std::string> faded;
-    for (Vm& vm : snapshot.vms) {
+    for (VmOverview& vm : overview.vms) {
         if (state.faded.contains(vm.id)) {
             faded.insert(vm.id);
-        } else {
-            take_vm(state, std::move(vm));
+            continue;
         }
+        const bool in_full = overview.in_full && overview.in_full->id == vm.id;
+        take_vm(state, std::move(vm), in_full ? std::move(overview.in_full) : std::nullopt);
     }
     state.faded = std::move(faded);
     follow_woken(state);
@@ -225,7 +211,8 @@ const Baseline::VmBaseline* Baseline::find(const std::string& name) const {
 Baseline baseline_from(const Snapshot& run, std::string label) {
     Baseline baseline{std::move(label), run.duration_s, {}, run.split};
     for (const Vm& vm : run.vms) {
-        const double guest = guest_share(per_second(guest_time(vm), run.duration_s), vm);
+        const double guest_rate = per_second(sum_of_vcpus(vm).guest_ns, run.duration_s);
+        const double guest = guest_share(guest_rate, vm.vcpus.size());
         baseline.vms.insert_or_assign(vm.name, Baseline::VmBaseline{exits_by_reason(vm), guest});
     }
     return baseline;
@@ -237,16 +224,6 @@ std::string reason_key(const ExitStats& stats) {
 
 namespace {
 
-// What came to each reason since an earlier state; all of it where there is none.
-std::vector<ExitStats> reasons_since(std::vector<ExitStats> now,
-                                     const std::vector<ExitStats>& earlier) {
-    for (ExitStats& stats : now) {
-        const auto before = std::ranges::find(earlier, key_of(stats), key_of);
-        if (before != earlier.end()) stats = exits_since(stats, *before);
-    }
-    return now;
-}
-
 const std::vector<ExitStats>& exits_of(const Vm& vm, std::uint32_t id) {
     static const std::vector<ExitStats> none;
     const auto found = std::ranges::find(vm.vcpus, id, &Vcpu::id);
@@ -256,13 +233,13 @@ const std::vector<ExitStats>& exits_of(const Vm& vm, std::uint32_t id) {
 }  // namespace
 
 Shown shown_reasons(const State& state, const VmTrack& track) {
-    Shown shown{exits_by_reason(track.vm),
+    Shown shown{track.full ? exits_by_reason(*track.full) : track.vm.exits,
                 state.cumulative ? state.duration_s - state.zero_s : track.to_s - track.from_s,
                 state.cumulative ? Since::zero : Since::interval};
     // Distributions are those since the start until there are two samples of them.
     const std::optional<TakenVm>& earlier = state.cumulative ? track.zero : track.before;
     if (earlier && (state.cumulative || earlier->taken_s == track.from_s)) {
-        shown.exits = reasons_since(std::move(shown.exits), exits_by_reason(earlier->vm));
+        shown.exits = exits_since(shown.exits, exits_by_reason(earlier->vm));
     } else if (!state.cumulative || state.zero_s > 0.0) {
         shown.distributions = Since::start;
     }
@@ -287,10 +264,10 @@ double shown_vcpu_s(const State& state, const VmTrack& track) {
 
 Shown shown_vcpu(const State& state, const VmTrack& track, std::uint32_t vcpu) {
     const std::optional<TakenVm>& earlier = state.cumulative ? track.zero : track.before;
-    Shown shown{exits_of(track.vm, vcpu), shown_vcpu_s(state, track),
-                state.cumulative ? Since::zero : Since::interval};
+    Shown shown{track.full ? exits_of(*track.full, vcpu) : std::vector<ExitStats>{},
+                shown_vcpu_s(state, track), state.cumulative ? Since::zero : Since::interval};
     if (earlier) {
-        shown.exits = reasons_since(std::move(shown.exits), exits_of(earlier->vm, vcpu));
+        shown.exits = exits_since(shown.exits, exits_of(earlier->vm, vcpu));
     } else if (!state.cumulative || state.zero_s > 0.0) {
         shown.distributions = Since::start;
     }

@@ -14,8 +14,8 @@ namespace exittop {
 namespace {
 
 bool is_nothing(const ExitStats& stats) {
-    return stats.count == 0 && stats.time_ns == 0 && stats.vmm_ns == 0 && stats.halted_ns == 0 &&
-           stats.histogram.empty();
+    const auto is_zero = [&stats](auto number) { return stats.*number == 0; };
+    return std::ranges::all_of(exit_numbers, is_zero) && stats.histogram.empty();
 }
 
 // What a VM or vCPU that was not there before is compared with.
@@ -50,30 +50,6 @@ auto find_vcpu(Vcpus& vcpus, const Vcpu& wanted) {
     return found == vcpus.end() ? nullptr : &*found;
 }
 
-// Of lists ascending by key: what came to each of them since `earlier`.
-std::vector<ExitStats> list_since(const std::vector<ExitStats>& later,
-                                  const std::vector<ExitStats>& earlier) {
-    std::vector<ExitStats> since;
-    for (const ExitStats& stats : later) {
-        const auto before = std::ranges::lower_bound(earlier, key_of(stats), {}, key_of);
-        const bool found = before != earlier.end() && key_of(*before) == key_of(stats);
-        ExitStats change = found ? exits_since(stats, *before) : stats;
-        if (!is_nothing(change)) since.push_back(std::move(change));
-    }
-    return since;
-}
-
-void add_list(std::vector<ExitStats>& exits, const std::vector<ExitStats>& more) {
-    for (const ExitStats& stats : more) {
-        const auto place = std::ranges::lower_bound(exits, key_of(stats), {}, key_of);
-        if (place != exits.end() && key_of(*place) == key_of(stats)) {
-            *place += stats;
-        } else {
-            exits.insert(place, stats);
-        }
-    }
-}
-
 Vcpu vcpu_since(const Vcpu& later, const Vcpu& earlier) {
     Vcpu since;
     since.id = later.id;
@@ -84,13 +60,13 @@ Vcpu vcpu_since(const Vcpu& later, const Vcpu& earlier) {
         since.untraced = saturating_subtract(later.untraced, earlier.untraced);
     }
     since.uncounted = saturating_subtract(later.uncounted, earlier.uncounted);
-    since.exits = list_since(later.exits, earlier.exits);
+    since.exits = exits_since(later.exits, earlier.exits);
+    std::erase_if(since.exits, is_nothing);
     return since;
 }
 
 Vm vm_since(const Vm& later, const Vm& earlier) {
-    Vm since = without_exits(later);
-    since.sums = list_since(later.sums, earlier.sums);
+    Vm since{later, {}};
     since.vcpus.reserve(later.vcpus.size());
     for (const Vcpu& vcpu : later.vcpus) {
         const Vcpu* was = find_vcpu(earlier.vcpus, vcpu);
@@ -145,11 +121,7 @@ void add_vm(std::vector<Vm>& vms, const Vm& next) {
         vms.push_back(next);
         return;
     }
-    Vm joined = without_exits(next);  // What is known of it may have become more.
-    joined.vcpus = std::move(vm->vcpus);
-    joined.sums = std::move(vm->sums);
-    *vm = std::move(joined);
-    add_list(vm->sums, next.sums);
+    static_cast<VmInfo&>(*vm) = next;  // What is known of it may have become more.
     for (const Vcpu& vcpu : next.vcpus) add_vcpu(*vm, vcpu);
 }
 
@@ -163,15 +135,25 @@ void join_ids(std::vector<std::string>& ids, const std::vector<std::string>& mor
 
 ExitStats exits_since(const ExitStats& later, const ExitStats& earlier) {
     ExitStats since = later;
-    since.count = saturating_subtract(later.count, earlier.count);
-    since.time_ns = saturating_subtract(later.time_ns, earlier.time_ns);
-    since.vmm_ns = saturating_subtract(later.vmm_ns, earlier.vmm_ns);
-    since.halted_ns = saturating_subtract(later.halted_ns, earlier.halted_ns);
+    for (const auto number : exit_numbers) {
+        since.*number = saturating_subtract(later.*number, earlier.*number);
+    }
     since.histogram -= earlier.histogram;
     if (later.max_ns <= earlier.max_ns) {
         // No record: it is no longer than where the highest bucket that was hit ends.
         const std::size_t end = since.histogram.end_bucket();
         since.max_ns = end == 0 ? 0 : std::min(later.max_ns, bucket_upper(end - 1) - 1);
+    }
+    return since;
+}
+
+std::vector<ExitStats> exits_since(const std::vector<ExitStats>& later,
+                                   const std::vector<ExitStats>& earlier) {
+    std::vector<ExitStats> since;
+    since.reserve(later.size());
+    for (const ExitStats& stats : later) {
+        const ExitStats* before = find_entry(earlier, key_of(stats));
+        since.push_back(before != nullptr ? exits_since(stats, *before) : stats);
     }
     return since;
 }

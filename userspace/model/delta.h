@@ -37,5 +37,9 @@ Delta operator+(Delta first, const Delta& next);
 
 /// What came to the exits of one reason since an earlier state of them.
 ExitStats exits_since(const ExitStats& later, const ExitStats& earlier);
+/// The same of lists ascending by key_of(): an entry for each of the later one, all of it where it
+/// is not in the earlier one.
+std::vector<ExitStats> exits_since(const std::vector<ExitStats>& later,
+                                   const std::vector<ExitStats>& earlier);
 
 }  // namespace exittop

@@ -91,6 +91,7 @@ void Histogram::add(std::size_t bucket, std::uint64_t count) {
 }
 
 Histogram& Histogram::operator+=(const Histogram& other) {
+    if (empty()) return *this = other;
     for (std::size_t i = 0; i < other.counts_.size(); ++i) add(other.first_ + i, other.counts_[i]);
     return *this;
 }

@@ -19,45 +19,29 @@ std::string detail_name(CountDetail detail) {
     return "histogram";
 }
 
-namespace {
-
-void add_numbers(ExitStats& sum, const ExitStats& more) {
-    sum.count = saturating_add(sum.count, more.count);
-    sum.time_ns = saturating_add(sum.time_ns, more.time_ns);
-    sum.max_ns = std::max(sum.max_ns, more.max_ns);
-    sum.vmm_ns = saturating_add(sum.vmm_ns, more.vmm_ns);
-    sum.halted_ns = saturating_add(sum.halted_ns, more.halted_ns);
-}
-
-}  // namespace
-
-Vm without_exits(const Vm& vm) {
-    Vm bare;
-    bare.id = vm.id;
-    bare.pid = vm.pid;
-    bare.name = vm.name;
-    bare.uuid = vm.uuid;
-    bare.vmm = vm.vmm;
-    bare.isa = vm.isa;
-    bare.paging = vm.paging;
-    bare.ended = vm.ended;
-    bare.named = vm.named;
-    bare.silent = vm.silent;
-    bare.vmm_version = vm.vmm_version;
-    bare.memory_bytes = vm.memory_bytes;
-    bare.pod = vm.pod;
-    bare.uid = vm.uid;
-    bare.executable = vm.executable;
-    return bare;
-}
-
 ExitStats& ExitStats::operator+=(const ExitStats& other) {
-    add_numbers(*this, other);
+    add_numbers(other);
     histogram += other.histogram;
     return *this;
 }
 
-Vcpu& Vcpu::operator+=(const Vcpu& other) {
+ExitStats& entry_of(std::vector<ExitStats>& exits, ReasonKey key) {
+    auto place = std::ranges::lower_bound(exits, key, {}, key_of);
+    if (place == exits.end() || key_of(*place) != key) {
+        ExitStats none;
+        none.level = key.level;
+        none.code = key.code;
+        place = exits.insert(place, std::move(none));
+    }
+    return *place;
+}
+
+const ExitStats* find_entry(const std::vector<ExitStats>& exits, ReasonKey key) {
+    const auto place = std::ranges::lower_bound(exits, key, {}, key_of);
+    return place != exits.end() && key_of(*place) == key ? &*place : nullptr;
+}
+
+VcpuInfo& VcpuInfo::operator+=(const VcpuInfo& other) {
     guest_ns = saturating_add(guest_ns, other.guest_ns);
     uncounted = saturating_add(uncounted, other.uncounted);
     if (kvm_exits && other.kvm_exits) {
@@ -67,27 +51,18 @@ Vcpu& Vcpu::operator+=(const Vcpu& other) {
         kvm_exits.reset();
         untraced = 0;
     }
-    const auto key = [](const ExitStats& stats) { return std::pair(stats.level, stats.code); };
-    for (const ExitStats& stats : other.exits) {
-        const auto place = std::ranges::lower_bound(exits, key(stats), {}, key);
-        if (place != exits.end() && key(*place) == key(stats)) {
-            *place += stats;
-        } else {
-            exits.insert(place, stats);
-        }
-    }
     return *this;
 }
 
-std::uint64_t uncounted_exits(const Vm& vm) {
-    std::uint64_t sum = 0;
-    for (const Vcpu& vcpu : vm.vcpus) sum = saturating_add(sum, vcpu.uncounted);
-    return sum;
+Vcpu& Vcpu::operator+=(const Vcpu& other) {
+    VcpuInfo::operator+=(other);
+    for (const ExitStats& stats : other.exits) entry_of(exits, key_of(stats)) += stats;
+    return *this;
 }
 
 bool is_uncounted(const Vm& vm) {
     const auto waits = [](const Vcpu& vcpu) { return vcpu.uncounted > 0 && vcpu.exits.empty(); };
-    return !vm.vcpus.empty() && vm.sums.empty() && std::ranges::all_of(vm.vcpus, waits);
+    return !vm.vcpus.empty() && std::ranges::all_of(vm.vcpus, waits);
 }
 
 bool affects_exit_cost(const std::string& name) {
@@ -182,31 +157,10 @@ KvmCount kvm_count(const std::vector<Vm>& vms) {
     return sum;
 }
 
-void add_to_sums(std::vector<ExitStats>& sums, const ExitStats& stats) {
-    const auto key = [](const ExitStats& each) { return std::pair(each.level, each.code); };
-    auto place = std::ranges::lower_bound(sums, key(stats), {}, key);
-    if (place == sums.end() || key(*place) != key(stats)) {
-        ExitStats none;
-        none.code = stats.code;
-        none.level = stats.level;
-        place = sums.insert(place, none);
-    }
-    add_numbers(*place, stats);
-}
-
 std::vector<ExitStats> exits_by_reason(const Vm& vm) {
-    std::map<ReasonKey, ExitStats> sums;
-    for (const ExitStats& stats : vm.sums) sums.try_emplace(key_of(stats), stats);
-    for (const Vcpu& vcpu : vm.vcpus) {
-        for (const ExitStats& stats : vcpu.exits) {
-            const auto [place, is_new] = sums.try_emplace(key_of(stats), stats);
-            if (!is_new) place->second += stats;
-        }
-    }
-    std::vector<ExitStats> merged;
-    merged.reserve(sums.size());
-    for (auto& [key, stats] : sums) merged.push_back(std::move(stats));
-    return merged;
+    Vcpu all;
+    for (const Vcpu& vcpu : vm.vcpus) all += vcpu;
+    return std::move(all.exits);
 }
 
 }  // namespace exittop

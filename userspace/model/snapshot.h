@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // What exittop knows at one moment: host, VMs, vCPUs, exits, losses. A plain value, and the only
 // thing that outputs see: each of them is a pure function of it.
+//
+// VcpuInfo, VmInfo and SnapshotInfo are bases, so that whoever needs no exits takes them by
+// reference, and a copy into one leaves out the vCPUs or exits.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <compare>
 #include <cstdint>
 #include <map>
@@ -11,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/number.h"
 #include "model/exit_reason.h"
 #include "model/histogram.h"
 
@@ -32,8 +38,27 @@ struct ExitStats {
     Histogram histogram;  ///< Of completed exits: count may be one ahead while an exit is handled.
 
     ExitStats& operator+=(const ExitStats& other);  ///< Same code and level.
+    void add_numbers(const ExitStats& other);       ///< The same without the histogram.
     bool operator==(const ExitStats&) const = default;
 };
+
+/// The numbers of ExitStats that add up. Whatever adds, subtracts or compares them goes through
+/// this list; the largest time and the histogram have rules of their own.
+inline constexpr std::array exit_numbers = {&ExitStats::count, &ExitStats::time_ns,
+                                            &ExitStats::vmm_ns, &ExitStats::halted_ns};
+
+// Inline, as an overview adds those of each vCPU on the host.
+inline void ExitStats::add_numbers(const ExitStats& other) {
+    for (const auto number : exit_numbers) {
+        this->*number = saturating_add(this->*number, other.*number);
+    }
+    max_ns = std::max(max_ns, other.max_ns);
+}
+
+/// The time of exits in which the vCPU was not halted.
+inline std::uint64_t busy_ns(const ExitStats& stats) {
+    return saturating_subtract(stats.time_ns, stats.halted_ns);
+}
 
 /// What tells the reasons of a vCPU apart, and orders them.
 struct ReasonKey {
@@ -43,18 +68,31 @@ struct ReasonKey {
 };
 inline ReasonKey key_of(const ExitStats& stats) { return {stats.level, stats.code}; }
 
-struct Vcpu {
-    std::uint32_t id = 0;          ///< KVM's vcpu_id.
-    std::uint32_t tid = 0;         ///< Thread that ran it when it was first seen.
-    std::vector<ExitStats> exits;  ///< Ascending by key_of(), no duplicates.
-    std::uint64_t guest_ns = 0;    ///< Time in the guest since it was first seen; 0: not known.
+/// The entry of a reason in a list ascending by key_of(); made, with nothing in it, where there is
+/// none.
+ExitStats& entry_of(std::vector<ExitStats>& exits, ReasonKey key);
+/// The same, or nullptr where there is none.
+const ExitStats* find_entry(const std::vector<ExitStats>& exits, ReasonKey key);
+
+/// All that is known of a vCPU but its exits by reason.
+struct VcpuInfo {
+    std::uint32_t id = 0;        ///< KVM's vcpu_id.
+    std::uint32_t tid = 0;       ///< Thread that ran it when it was first seen.
+    std::uint64_t guest_ns = 0;  ///< Time in the guest since it was first seen; 0: not known.
     /// Exits that KVM itself counted in the same time (kvm_vcpu.stat.exits); none: not known.
     std::optional<std::uint64_t> kvm_exits{};
     std::uint64_t untraced = 0;  ///< Those of them that it did not trace, so are in no count.
     /// Exits while it had no slot: in no other count but Lost::table_full.
     std::uint64_t uncounted = 0;
 
-    Vcpu& operator+=(const Vcpu& other);  ///< The same vCPU at another time.
+    VcpuInfo& operator+=(const VcpuInfo& other);  ///< At another time, or of another vCPU.
+    bool operator==(const VcpuInfo&) const = default;
+};
+
+struct Vcpu : VcpuInfo {
+    std::vector<ExitStats> exits{};  ///< Ascending by key_of(), no duplicates.
+
+    Vcpu& operator+=(const Vcpu& other);
     bool operator==(const Vcpu&) const = default;
 };
 
@@ -66,7 +104,8 @@ struct Pod {
     bool operator==(const Pod&) const = default;
 };
 
-struct Vm {
+/// Who a VM is, and what became of it: all but its vCPUs.
+struct VmInfo {
     std::string id;  ///< Unique within a snapshot and stable while the VM lives.
     std::uint32_t pid = 0;
     std::string name;  ///< From the VMM's command line: raw bytes, sanitise before printing.
@@ -74,14 +113,10 @@ struct Vm {
     std::string vmm;  ///< "qemu", "firecracker", ...; else the command.
     Isa isa = Isa::unknown;
     Paging paging = Paging::unknown;
-    bool ended = false;       ///< It went away while exittop counted.
-    bool named = true;        ///< Its name could be read; else it is the command and the number.
-    bool silent = false;      ///< It has vCPUs, but no exit of them was seen.
-    std::vector<Vcpu> vcpus;  ///< Ascending by id.
-    /// Exits that are not among those of the vCPUs above, without their histograms: an overview has
-    /// all exits here, and nothing but the time in the guest per vCPU.
-    std::vector<ExitStats> sums{};
-    std::string vmm_version{};       ///< "7.2.22"; empty: not known.
+    bool ended = false;         ///< It went away while exittop counted.
+    bool named = true;          ///< Its name could be read; else it is the command and the number.
+    bool silent = false;        ///< It has vCPUs, but no exit of them was seen.
+    std::string vmm_version{};  ///< "7.2.22"; empty: not known.
     std::uint64_t memory_bytes = 0;  ///< That its command line gives it; 0: not known.
     Pod pod{};
     /// Whose rights the VMM's process has (its effective uid), and the file that it runs, as its
@@ -89,12 +124,23 @@ struct Vm {
     /// own. Nothing and empty: not known.
     std::optional<std::uint32_t> uid{};
     std::string executable{};
+    bool operator==(const VmInfo&) const = default;
+};
+
+struct Vm : VmInfo {
+    std::vector<Vcpu> vcpus{};  ///< Ascending by id.
     bool operator==(const Vm&) const = default;
 };
-/// Who a VM is, without its vCPUs and exits.
-Vm without_exits(const Vm& vm);
+
+/// The vCPUs of a VM, be it a Vm or a VmOverview, in one; the ids have no meaning.
+VcpuInfo sum_of_vcpus(const auto& vm) {
+    VcpuInfo sum;
+    sum.kvm_exits = 0;
+    for (const VcpuInfo& vcpu : vm.vcpus) sum += vcpu;
+    return sum;
+}
 /// Exits of its vCPUs while they had no slot.
-std::uint64_t uncounted_exits(const Vm& vm);
+std::uint64_t uncounted_exits(const auto& vm) { return sum_of_vcpus(vm).uncounted; }
 /// Whether none of its vCPUs has had a slot: what is not counted is not 0.
 bool is_uncounted(const Vm& vm);
 
@@ -168,7 +214,8 @@ struct Cost {
 enum class CountDetail { count, time, histogram };
 std::string detail_name(CountDetail detail);
 
-struct Snapshot {
+/// What holds for all VMs of a snapshot.
+struct SnapshotInfo {
     std::string taken_at;                         ///< ISO 8601, UTC, when the counting ended.
     double duration_s = 0.0;                      ///< How long was counted.
     CountDetail detail = CountDetail::histogram;  ///< What it leaves out is 0 or empty, not shown.
@@ -177,9 +224,13 @@ struct Snapshot {
     bool split = true;
     std::string attach;  ///< The way to the tracepoints ("tp_btf"); empty: not known.
     HostFacts host;
-    std::vector<Vm> vms;  ///< Running ones and those that ended meanwhile, by name, then id.
     Lost lost;
     Cost cost;
+    bool operator==(const SnapshotInfo&) const = default;
+};
+
+struct Snapshot : SnapshotInfo {
+    std::vector<Vm> vms{};  ///< Running ones and those that ended meanwhile, by name, then id.
     bool operator==(const Snapshot&) const = default;
 };
 
@@ -196,10 +247,7 @@ struct KvmCount {
 KvmCount kvm_count(const Vm& vm);
 KvmCount kvm_count(const std::vector<Vm>& vms);
 
-/// Adds counts and times, but not the histogram, to those of the same (level, code).
-void add_to_sums(std::vector<ExitStats>& sums, const ExitStats& stats);
-
-/// Exits of all vCPUs of a VM, and its sums, by (level, code), ascending.
+/// Exits of all vCPUs of a VM, ascending by key_of().
 std::vector<ExitStats> exits_by_reason(const Vm& vm);
 
 }  // namespace exittop

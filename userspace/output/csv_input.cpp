@@ -218,14 +218,8 @@ private:
             vcpu = vm.vcpus.insert(vcpu, Vcpu{});
             vcpu->id = id;
         }
-        ExitStats stats = read_exits(row);
-        const auto order = [](const ExitStats& s) { return std::pair(s.level, s.code); };
-        auto place = std::ranges::lower_bound(vcpu->exits, order(stats), {}, order);
-        if (place != vcpu->exits.end() && order(*place) == order(stats)) {
-            *place += stats;
-        } else {
-            vcpu->exits.insert(place, std::move(stats));
-        }
+        const ExitStats stats = read_exits(row);
+        entry_of(vcpu->exits, key_of(stats)) += stats;
     }
 
     std::vector<Vm> vms_;

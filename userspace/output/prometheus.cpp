@@ -258,7 +258,7 @@ void write_reasons(Writer& writer, Vms vms, CountDetail detail) {
 }
 
 std::string info_labels(const LabelledVm& labelled) {
-    const Vm& vm = labelled.vm->identity;
+    const VmInfo& vm = labelled.vm->identity;
     return fmt::format(
         "{},uuid=\"{}\",pid=\"{}\",vmm=\"{}\",isa=\"{}\",paging=\"{}\",namespace=\"{}\",pod=\"{}\","
         "pod_uid=\"{}\",uid=\"{}\",exe=\"{}\"",
@@ -270,9 +270,9 @@ std::string info_labels(const LabelledVm& labelled) {
 void write_times(Writer& writer, Vms vms, bool is_split) {
     if (is_split) {
         writer.begin("exittop_vm_vmm_seconds_total");
-        for (const LabelledVm& each : vms) writer.time(each.label, each.vm->vmm_ns);
+        for (const LabelledVm& each : vms) writer.time(each.label, each.vm->exits.vmm_ns);
         writer.begin("exittop_vm_halted_seconds_total");
-        for (const LabelledVm& each : vms) writer.time(each.label, each.vm->halted_ns);
+        for (const LabelledVm& each : vms) writer.time(each.label, each.vm->exits.halted_ns);
     }
     writer.begin("exittop_vm_guest_seconds_total");
     for (const LabelledVm& each : vms) writer.time(each.label, each.vm->guest_ns);
@@ -381,7 +381,7 @@ void write_own(Writer& writer, const Lost& lost, const ExporterFacts& facts) {
 
 }  // namespace
 
-std::string prometheus_text(const Snapshot& snapshot, std::span<const VmSeries> vms,
+std::string prometheus_text(const SnapshotInfo& snapshot, std::span<const VmSeries> vms,
                             const ExporterFacts& facts) {
     const std::vector<LabelledVm> labelled = label(vms);
     const bool per_vcpu =

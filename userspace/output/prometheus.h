@@ -23,9 +23,9 @@ struct ExporterFacts {
     std::uint64_t write_errors = 0;
 };
 
-/// `vms` are the series of `snapshot`, whose detail says which families there are. Ends with a
-/// newline, has no timestamps, and is valid UTF-8 whatever the VMs are called.
-std::string prometheus_text(const Snapshot& snapshot, std::span<const VmSeries> vms,
+/// `vms` are the series of the snapshot or overview, whose detail says which families there are.
+/// Ends with a newline, has no timestamps, and is valid UTF-8 whatever the VMs are called.
+std::string prometheus_text(const SnapshotInfo& snapshot, std::span<const VmSeries> vms,
                             const ExporterFacts& facts);
 
 }  // namespace exittop

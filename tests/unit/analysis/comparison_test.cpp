@@ -163,7 +163,7 @@ TEST(Comparability, DifferencesByName) {
         {"other-vms",
          [](exittop::Run& run) { run.repeats[0].vms.push_back(run.repeats[0].vms[0]); }},
         {"other-vcpus",
-         [](exittop::Run& run) { run.repeats[0].vms[0].vcpus.push_back({1, 2, {}}); }},
+         [](exittop::Run& run) { run.repeats[0].vms[0].vcpus.push_back({{1, 2}, {}}); }},
         {"other-memory", [](exittop::Run& run) { run.repeats[0].vms[0].memory_bytes = 1 << 30; }},
         {"other-command", [](exittop::Run& run) { run.command = {"true"}; }},
         {"other-exittop", [](exittop::Run& run) { run.version = "0.0.1"; }},

@@ -21,7 +21,7 @@ Vm make_vm(const std::string& name, const std::string& id, std::uint64_t count,
     vm.name = name;
     vm.isa = Isa::vmx;
     vm.ended = ended;
-    vm.vcpus = {{0, 1, {test::make_exits(10, {{1'000, count}})}}};
+    vm.vcpus = {{{0, 1}, {test::make_exits(10, {{1'000, count}})}}};
     return vm;
 }
 
@@ -213,7 +213,7 @@ TEST(Series, TimesNeverShrink) {
     vm.vcpus[0].exits[0].vmm_ns = 400;
     const auto series = make_series(make_host({vm}), {.per_vcpu = true}, memory);
     EXPECT_EQ(series[0].guest_ns, 1'000U);
-    EXPECT_EQ(series[0].vmm_ns, 500U);
+    EXPECT_EQ(series[0].exits.vmm_ns, 500U);
     EXPECT_EQ(series[0].by_vcpu[0].guest_ns, 1'000U);
 }
 
@@ -238,6 +238,30 @@ TEST(Series, AVcpuNumberUsedAgainIsOneSeries) {
     EXPECT_EQ(series[0].vcpus, 1U);
     ASSERT_EQ(series[0].by_vcpu.size(), 1U);
     EXPECT_EQ(series[0].by_vcpu[0].reasons[0].exits.count, 6U);
+}
+
+TEST(Series, OfAnOverviewAreTheSameWithoutHistograms) {
+    Snapshot snapshot = test::make_snapshot();
+    snapshot.vms[0].vcpus[0].uncounted = 7;
+    Overview overview{snapshot, {}, {}};
+    for (const Vm& vm : snapshot.vms) overview.vms.push_back(overview_of(vm));
+    SeriesMemory of_snapshot, of_overview;
+    std::vector<VmSeries> expected = make_series(snapshot, {}, of_snapshot);
+    const std::vector<VmSeries> series = make_series(overview, {}, of_overview);
+    ASSERT_EQ(series.size(), expected.size());
+    for (std::size_t i = 0; i < series.size(); ++i) {
+        EXPECT_EQ(series[i].identity, expected[i].identity);
+        EXPECT_EQ(series[i].exits, expected[i].exits);
+        EXPECT_EQ(series[i].guest_ns, expected[i].guest_ns);
+        EXPECT_EQ(series[i].untraced, expected[i].untraced);
+        EXPECT_EQ(series[i].uncounted, expected[i].uncounted);
+        ASSERT_EQ(series[i].reasons.size(), expected[i].reasons.size());
+        for (std::size_t k = 0; k < series[i].reasons.size(); ++k) {
+            expected[i].reasons[k].exits.histogram = {};
+            EXPECT_EQ(series[i].reasons[k].label, expected[i].reasons[k].label);
+            EXPECT_EQ(series[i].reasons[k].exits, expected[i].reasons[k].exits);
+        }
+    }
 }
 
 // Whatever happens in a VM: all exits are in some series, and no series goes back.

@@ -46,7 +46,7 @@ protected:
         EXPECT_EQ(sum_of_counts(overview.vms.at(0)), sum_of_counts(vms.at(0)));
         return vms.at(0);
     }
-    static std::uint64_t sum_of_counts(const Vm& vm) {
+    static std::uint64_t sum_of_counts(const auto& vm) {
         std::uint64_t sum = 0;
         for (const ExitStats& stats : exits_by_reason(vm)) sum += stats.count;
         return sum;

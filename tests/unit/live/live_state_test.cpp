@@ -69,7 +69,7 @@ TEST(LiveState, a_short_burst_does_not_move_rows) {
     state = apply(std::move(state), made_sample(made_vms(), 4));
     EXPECT_THAT(rows(state), ElementsAre(web, db, evil));
     Sample burst = made_sample(made_vms(), 5);
-    burst.snapshot.vms[1].sums[1].count += 30'000;
+    burst.overview.vms[1].exits[1].count += 30'000;
     state = apply(std::move(state), std::move(burst));
     EXPECT_GT(state.tracks.at(db).rate, state.tracks.at(web).rate);
     EXPECT_THAT(rows(state), ElementsAre(web, db, evil));
@@ -167,7 +167,7 @@ double per_second(const Shown& shown) {
 
 /// What the loop does when the user opened a VM at that time.
 State detail(State state, std::size_t vm, std::uint64_t second) {
-    const Detail taken{made_vm(made_vms()[vm], second, true), static_cast<double>(second)};
+    const Detail taken{made_vm(made_vms()[vm], second), static_cast<double>(second)};
     return apply(std::move(state), taken);
 }
 
@@ -211,7 +211,9 @@ TEST(LiveState, an_opened_vm_has_right_rates_at_once_and_in_each_sample) {
 TEST(LiveState, reasons_of_an_opened_vm_are_those_of_its_line_where_the_load_changes) {
     State state = just_opened();
     Sample sample = made_sample(made_vms(), 30, web);
-    sample.snapshot.vms[0].vcpus[1].exits[0].count += 50'000;
+    Vm burst = *sample.overview.in_full;
+    burst.vcpus[1].exits[0].count += 50'000;
+    add_vm(sample, burst, true);
     state = apply(std::move(state), std::move(sample));
     const VmTrack& track = *opened(state);
     EXPECT_GT(track.rate, 33'000.0);
@@ -220,8 +222,8 @@ TEST(LiveState, reasons_of_an_opened_vm_are_those_of_its_line_where_the_load_cha
 
 TEST(LiveState, a_reason_that_came_after_the_sample_waits_for_the_next) {
     State state = just_opened();
-    state.tracks.at(web).vm.sums.emplace_back();  // As if it were an overview again.
-    Detail newer{made_vm(made_vms()[0], 29, true), 29.0};
+    state.tracks.at(web).full.reset();  // As if there was but an overview of it again.
+    Detail newer{made_vm(made_vms()[0], 29), 29.0};
     newer.vm.vcpus[0].exits.insert(newer.vm.vcpus[0].exits.begin(), make_exits(0x60, {{100, 9}}));
     state = apply(std::move(state), newer);
     const VmTrack& track = *opened(state);
@@ -241,11 +243,11 @@ TEST(LiveState, a_vm_that_came_later_has_mean_rates_of_its_own_time) {
     State state = apply(State{}, Resize{30, 110});
     state = apply(std::move(state), made_sample({made_vms()[2]}, 10));
     Sample with_web = made_sample(made_vms(), 20);
-    with_web.snapshot.vms[0] = made_vm(made_vms()[0], 10, false);  // It began at 10 s.
+    add_vm(with_web, made_vm(made_vms()[0], 10));  // It began at 10 s.
     state = press(apply(std::move(state), std::move(with_web)), KeyCode::home);
     state = press(std::move(state), KeyCode::enter);
     ASSERT_EQ(state.vm, web);
-    state = apply(std::move(state), Detail{made_vm(made_vms()[0], 19, true), 29.0});
+    state = apply(std::move(state), Detail{made_vm(made_vms()[0], 19), 29.0});
     expect_steady(state);
 }
 
@@ -354,8 +356,8 @@ TEST(LiveState, ended_vms_fade_or_are_kept) {
     const auto run_on = [](State state) {
         for (std::uint64_t second = 4; second < 16; ++second) {
             Sample sample = made_sample(made_vms(), 3);
-            sample.snapshot.duration_s = static_cast<double>(second);
-            sample.snapshot.vms[0].ended = true;
+            sample.overview.duration_s = static_cast<double>(second);
+            sample.overview.vms[0].ended = true;
             state = apply(std::move(state), std::move(sample));
             if (second == 8) {
                 EXPECT_EQ(rows(state).size(), 3U);
@@ -370,10 +372,10 @@ TEST(LiveState, ended_vms_fade_or_are_kept) {
 /// The host after so many seconds, on which web01 ended after three; `gone`: it is forgotten.
 Sample ended_sample(std::uint64_t second, const std::string& in_full, bool gone = false) {
     Sample sample = made_sample(made_vms(), second, in_full);
-    auto& vms = sample.snapshot.vms;
-    vms[0] = made_vm(made_vms()[0], 3, in_full == web);
-    vms[0].ended = true;
-    if (gone) vms.erase(vms.begin());
+    Vm ended = made_vm(made_vms()[0], 3);
+    ended.ended = true;
+    add_vm(sample, ended, in_full == web);
+    if (gone) sample.overview.vms.erase(sample.overview.vms.begin());
     return sample;
 }
 
@@ -417,9 +419,9 @@ TEST(LiveState, vms_that_come_and_go_leave_nothing) {
     for (std::uint32_t second = 4; second < 500; ++second) {
         Sample sample = made_sample(made_vms(), second);
         for (std::uint32_t begun = second > 60 ? second - 60 : 4; begun <= second; ++begun) {
-            Vm vm = made_vm({"short", 10'000 + begun, 1, {{0x72, 5, 1'000}}}, 1, false);
+            Vm vm = made_vm({"short", 10'000 + begun, 1, {{0x72, 5, 1'000}}}, 1);
             vm.ended = begun < second;
-            sample.snapshot.vms.push_back(std::move(vm));
+            add_vm(sample, vm);
         }
         state = apply(std::move(state), std::move(sample));
         if (second % 50 == 0) {  // One is looked at now and then.
@@ -433,10 +435,10 @@ TEST(LiveState, vms_that_come_and_go_leave_nothing) {
 Sample silent_sample(std::uint64_t second, bool there = true) {
     Sample sample = made_sample(made_vms(), second);
     if (!there) return sample;
-    Vm silent = made_vm({"asleep", 6060, 2, {}}, second, true);
+    Vm silent = made_vm({"asleep", 6060, 2, {}}, second);
     silent.id = "6060.0";
     silent.silent = true;
-    sample.snapshot.vms.push_back(std::move(silent));
+    add_vm(sample, silent);
     return sample;
 }
 

@@ -56,7 +56,7 @@ TEST(LiveView, a_vms_screen_says_who_runs_it) {
     EXPECT_EQ(path(100), "web01 (qemu, pid 4242, uid 64055, qemu-of-web01, npt) ›");
     EXPECT_EQ(path(80), "web01 (qemu, pid 4242, uid 64055, npt) ›");
     State state = opened_state(24, 160);
-    Vm& vm = state.tracks.at("4242.1").vm;
+    VmOverview& vm = state.tracks.at("4242.1").vm;
     vm.uid.reset();
     vm.executable = "/tmp/\x1b[2J\n" + std::string(5'000, 'x');
     const std::string text = frame(state);
@@ -72,20 +72,20 @@ TEST(LiveView, ratios) {
     // What came before has happened at the old rates.
     Sample before = made_sample(made_vms(), 5, "4242.1");
     Sample grown = made_sample(made_vms(), 6, "4242.1");
-    const Vm second = made_vm(vms[0], 1, true);
-    Vm& web = grown.snapshot.vms[0];
-    web.vcpus = before.snapshot.vms[0].vcpus;
+    const Vm second = made_vm(vms[0], 1);
+    Vm web = *before.overview.in_full;
     for (std::size_t i = 0; i < web.vcpus.size(); ++i) {
         auto& exits = web.vcpus[i].exits;
         exits.insert(exits.begin(), second.vcpus[i].exits.back());
         for (std::size_t k = 1; k < exits.size(); ++k) exits[k] += second.vcpus[i].exits[k - 1];
     }
+    add_vm(grown, web, true);
     expect_golden("live_ratios.txt", frame(apply(std::move(state), std::move(grown))));
 }
 
 TEST(LiveView, losses_cannot_be_missed) {
     Sample sample = made_sample(made_vms(), 4);
-    sample.snapshot.lost.table_full = 1'234;
+    sample.overview.lost.table_full = 1'234;
     State state = apply(made_state(), std::move(sample));
     expect_golden("live_lost.txt", frame(state));
     const auto lines = draw(state, Glyphs::utf8);
@@ -96,7 +96,7 @@ TEST(LiveView, losses_cannot_be_missed) {
 
 TEST(LiveView, parts_of_the_time_that_are_not_known_have_no_numbers) {
     Sample sample = made_sample(made_vms(), 4, "4242.1");
-    sample.snapshot.split = false;
+    sample.overview.split = false;
     State state = apply(apply(made_state(), Resize{30, 200}), std::move(sample));
     const std::string vms = frame(state);
     state = apply(std::move(state), Key{KeyCode::enter});
@@ -119,14 +119,13 @@ TEST(LiveView, vm_without_a_slot_has_no_numbers) {
     State state = made_state();
     for (std::uint64_t second = 4; second <= 5; ++second) {
         Sample sample = made_sample(made_vms(), second);
-        Vm kept_out = made_vm({"kept-out", 6060, 2, {}}, second, true);
-        kept_out.sums.clear();
+        Vm kept_out = made_vm({"kept-out", 6060, 2, {}}, second);
         for (Vcpu& vcpu : kept_out.vcpus) {
             vcpu.exits.clear();
             vcpu.guest_ns = 0;
             vcpu.uncounted = 100 * second;
         }
-        sample.snapshot.vms.push_back(std::move(kept_out));
+        add_vm(sample, kept_out);
         state = apply(std::move(state), std::move(sample));
     }
     const std::string shown = frame(state);
@@ -144,12 +143,12 @@ TEST(LiveView, vm_without_exits_has_no_numbers) {
     State state = made_state();
     for (std::uint64_t second = 4; second <= 5; ++second) {
         Sample sample = made_sample(made_vms(), second);
-        Vm silent = made_vm({"asleep", 6060, 2, {}}, second, true);
+        Vm silent = made_vm({"asleep", 6060, 2, {}}, second);
         silent.id = "6060.0";
         silent.silent = true;
         silent.paging = Paging::unknown;
         for (Vcpu& vcpu : silent.vcpus) vcpu.guest_ns = 0;
-        sample.snapshot.vms.push_back(std::move(silent));
+        add_vm(sample, silent);
         state = apply(std::move(state), std::move(sample));
     }
     expect_golden("live_silent.txt", frame(state));
@@ -167,8 +166,8 @@ TEST(LiveView, vm_without_exits_has_no_numbers) {
 
 TEST(LiveView, cost_in_the_kernel) {
     Sample sample = made_sample(made_vms(), 4);
-    sample.snapshot.cost.run_ns = 68'000;
-    sample.snapshot.cost.runs = 1'000;
+    sample.overview.cost.run_ns = 68'000;
+    sample.overview.cost.runs = 1'000;
     EXPECT_NE(frame(apply(made_state(), std::move(sample))).find("68 ns/event"), std::string::npos);
 }
 

@@ -164,8 +164,7 @@ void exit_some(std::vector<ExitStats>& exits) {
             if (stats.count > 0) exits.push_back(stats);
         }
     }
-    std::ranges::sort(exits, {},
-                      [](const ExitStats& stats) { return std::pair(stats.level, stats.code); });
+    std::ranges::sort(exits, {}, key_of);
 }
 
 Snapshot follow(const Snapshot& before) {
@@ -198,7 +197,6 @@ Snapshot follow(const Snapshot& before) {
             vcpu.uncounted += up_to(2);
             exit_some(vcpu.exits);
         }
-        exit_some(vm.sums);
         vm.ended = up_to(3) == 0;
     }
     std::ranges::sort(after.vms, {}, [](const Vm& vm) { return std::tie(vm.name, vm.id); });

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "model/overview.h"
 #include "samples.h"
 
 namespace exittop {
@@ -19,6 +20,49 @@ TEST(ExitStats, Add) {
     EXPECT_EQ(a.max_ns, 9'000U);
     EXPECT_EQ(a.vmm_ns, 5U);
     EXPECT_EQ(a.histogram.total(), 4U);
+}
+
+TEST(ExitStats, EveryNumberAddsUp) {
+    EXPECT_EQ(sizeof(ExitStats), sizeof(ReasonKey) + exit_numbers.size() * sizeof(std::uint64_t) +
+                                     sizeof(ExitStats::max_ns) + sizeof(Histogram));
+    ExitStats one, most;
+    for (const auto number : exit_numbers) {
+        one.*number = 1;
+        most.*number = UINT64_MAX;
+    }
+    ExitStats sum = one;
+    sum += one;
+    for (const auto number : exit_numbers) EXPECT_EQ(sum.*number, 2U);
+    sum += most;
+    EXPECT_EQ(sum, most) << "it stays in range";
+}
+
+TEST(ExitStats, AreFoundByTheirReason) {
+    std::vector<ExitStats> exits;
+    entry_of(exits, {GuestLevel::l2, 1}) += test::make_exits(1, {{100, 3}});
+    entry_of(exits, {GuestLevel::l1, 9}).count = 5;
+    entry_of(exits, {GuestLevel::l2, 1}).add_numbers(test::make_exits(1, {{900, 1}}));
+    ASSERT_EQ(exits.size(), 2U);
+    EXPECT_EQ(find_entry(exits, {GuestLevel::l1, 9}), &exits[0]);
+    EXPECT_EQ(find_entry(exits, {GuestLevel::l1, 1}), nullptr);
+    EXPECT_EQ(exits[1].count, 4U);
+    EXPECT_EQ(exits[1].max_ns, 900U);
+    EXPECT_EQ(exits[1].histogram.total(), 3U) << "numbers alone were added";
+}
+
+TEST(Vcpus, AreSummed) {
+    Vm vm = test::make_web_vm();
+    test::add_kvm_counts(vm);
+    vm.vcpus[0].untraced = 5;
+    vm.vcpus[1].uncounted = 7;
+    const VcpuInfo sum = sum_of_vcpus(vm);
+    EXPECT_EQ(sum.guest_ns, 13'300'000'000U);
+    EXPECT_EQ(sum.kvm_exits, *vm.vcpus[0].kvm_exits + *vm.vcpus[1].kvm_exits);
+    EXPECT_EQ(sum.untraced, 5U);
+    EXPECT_EQ(uncounted_exits(vm), 7U);
+    EXPECT_EQ(sum_of_vcpus(overview_of(vm)), sum);
+    vm.vcpus[1].kvm_exits.reset();
+    EXPECT_EQ(sum_of_vcpus(vm).kvm_exits, std::nullopt);
 }
 
 TEST(Snapshot, ExitsByReasonMergesVcpusNotLevels) {

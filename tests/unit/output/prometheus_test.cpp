@@ -122,8 +122,7 @@ TEST(Prometheus, BucketsHoldTheExitsUpToTheirBounds) {
     Snapshot snapshot = sample();
     snapshot.vms.resize(1);
     // A nanosecond below each bound, at it, and beyond the last one.
-    snapshot.vms[0].vcpus = {{0,
-                              1,
+    snapshot.vms[0].vcpus = {{{0, 1},
                               {test::make_exits(10, {{511, 1},
                                                      {512, 2},
                                                      {1'048'575, 4},

@@ -89,8 +89,8 @@ TEST(Table, SaysWhoseExitsWereNotCounted) {
     Snapshot snapshot = test::make_snapshot();
     snapshot.vms[0].vcpus[1].uncounted = 41'148;
     // Of this one nothing was.
-    snapshot.vms[1].vcpus = {{.id = 0, .tid = 980, .exits = {}, .uncounted = 12},
-                             {.id = 1, .tid = 981, .exits = {}, .uncounted = 3}};
+    snapshot.vms[1].vcpus = {{{.id = 0, .tid = 980, .uncounted = 12}, {}},
+                             {{.id = 1, .tid = 981, .uncounted = 3}, {}}};
     snapshot.lost.table_full = 41'163;
     test::expect_golden("dump_uncounted.txt", dump_table(snapshot, {}));
     const std::string per_vcpu = dump_table(snapshot, {.per_vcpu = true});

@@ -25,7 +25,7 @@ Run make_run(const std::string& label, Paging paging, std::vector<ExitStats> exi
     Snapshot snapshot = test::make_snapshot();
     snapshot.vms.resize(1);
     snapshot.vms[0].paging = paging;
-    snapshot.vms[0].vcpus = {{0, 1, std::move(exits)}};
+    snapshot.vms[0].vcpus = {{{0, 1}, std::move(exits)}};
     run.repeats = {std::move(snapshot)};
     return run;
 }
