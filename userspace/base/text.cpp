@@ -194,6 +194,11 @@ std::string print_percent(double ratio) {
     return fmt::format("{:.1f}%", 100.0 * ratio);
 }
 
+std::string print_ratio(double ratio) {
+    if (ratio > 0.0 && ratio < 0.01) return "<0.01x";
+    return ratio < 10.0 ? fmt::format("{:.2f}x", ratio) : print_rate(ratio) + "x";
+}
+
 std::string print_bytes(std::uint64_t bytes) {
     static constexpr std::array units = {"B", "KiB", "MiB", "GiB"};
     if (bytes < 1024) return fmt::format("{} B", bytes);

@@ -58,6 +58,8 @@ std::string print_rate(double per_second);
 std::string print_seconds(double seconds);
 /// A ratio as "45.2%"; what is less than 0.05% but not nothing is "<0.1%".
 std::string print_percent(double ratio);
+/// How many times as much: "1.52x", "23.2x", "<0.01x".
+std::string print_ratio(double ratio);
 /// Memory: "512 B", "33.6 MiB".
 std::string print_bytes(std::uint64_t bytes);
 /// "1 vCPU", "2 vCPUs".

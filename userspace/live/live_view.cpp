@@ -136,8 +136,7 @@ std::string draw_trail(const Trail& trail, std::size_t width, Glyphs glyphs) {
 std::string print_ratio(double now, double baseline) {
     if (!(now >= 0.0) || !(baseline >= 0.0)) return "-";
     if (baseline == 0.0) return now == 0.0 ? "-" : "new";
-    const double ratio = now / baseline;
-    return ratio < 99.995 ? fmt::format("{:.2f}x", ratio) : print_rate(ratio) + "x";
+    return print_ratio(now / baseline);
 }
 
 std::vector<Line> draw(const State& state, Glyphs glyphs) {

@@ -28,9 +28,7 @@ std::string print_ratio(const Versus& versus) {
     if (versus.change == Change::appeared) return "new";
     if (versus.change == Change::gone) return "gone";
     if (!versus.ratio) return "-";
-    if (*versus.ratio > 0.0 && *versus.ratio < 0.01) return "<0.01x";
-    return *versus.ratio < 10.0 ? fmt::format("{:.2f}x", *versus.ratio)
-                                : print_rate(*versus.ratio) + "x";
+    return print_ratio(*versus.ratio);
 }
 
 std::string print_noise(const Versus& versus) {

@@ -143,6 +143,11 @@ TEST(Numbers, RatesSecondsPercents) {
     EXPECT_EQ(print_percent(0.0001), "<0.1%");
     EXPECT_EQ(print_percent(0.4521), "45.2%");
     EXPECT_EQ(print_percent(1.0), "100.0%");
+    EXPECT_EQ(print_ratio(0.0), "0.00x");
+    EXPECT_EQ(print_ratio(0.001), "<0.01x");
+    EXPECT_EQ(print_ratio(1.5), "1.50x");
+    EXPECT_EQ(print_ratio(23.24), "23.2x");
+    EXPECT_EQ(print_ratio(2'000'000.0), "2,000,000x");
     EXPECT_EQ(print_number_of(1, "vCPU"), "1 vCPU");
     EXPECT_EQ(print_number_of(2'000, "VM"), "2,000 VMs");
 }
