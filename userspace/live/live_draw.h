@@ -60,7 +60,8 @@ void overlay_sort(const State& state, std::vector<Line>& lines);
 std::string draw_trail(const Trail& trail, std::size_t width, Glyphs glyphs);
 /// "1.52x"; "new" where the baseline has nothing, "-" where both have nothing.
 std::string print_ratio(double now, double baseline);
-/// Name of what a key of the histogram's list stands for.
+/// Exits of what a key of the histogram's list stands for, and its name.
+Shown shown_of(const State& state, const VmTrack& track, const std::string& key);
 std::string vcpu_label(const std::string& key);
 
 }  // namespace exittop

@@ -20,11 +20,6 @@ std::string with_blocks(std::string_view line) {
     return out;
 }
 
-Shown shown_of(const State& state, const VmTrack& track, const std::string& key) {
-    const auto vcpu = parse_number<std::uint32_t>(key);
-    return vcpu ? shown_vcpu(state, track, *vcpu) : shown_reasons(state, track);
-}
-
 const char* time_of(Since since) {
     switch (since) {
         case Since::interval: return "in the last interval";

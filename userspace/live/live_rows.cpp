@@ -45,12 +45,6 @@ std::vector<SortedRow> vm_rows(const State& state, const ListState& list) {
     return rows;
 }
 
-double number_of(const Value& value) {
-    if (const auto* whole = std::get_if<std::uint64_t>(&value)) return static_cast<double>(*whole);
-    if (const auto* real = std::get_if<double>(&value)) return *real;
-    return -1.0;
-}
-
 std::vector<SortedRow> reason_rows(const State& state, const VmTrack& track,
                                    const ListState& list) {
     std::unordered_map<std::string, double> values;
@@ -59,7 +53,7 @@ std::vector<SortedRow> reason_rows(const State& state, const VmTrack& track,
         const Shown shown = shown_reasons(state, track);
         const FieldContext context{track.vm.isa, sum_of(shown.exits).count, shown.duration_s};
         for (const ExitStats& stats : shown.exits) {
-            values[reason_key(stats)] = number_of(field->value(stats, context));
+            values[reason_key(stats)] = number_of(field->value(stats, context)).value_or(-1.0);
         }
     }
     std::vector<SortedRow> rows;
@@ -112,6 +106,18 @@ void keep_order(std::vector<std::string>& keys, const std::vector<std::string>& 
     std::ranges::stable_sort(keys, {}, place);
 }
 
+// Fields in their order, but the one that is sorted by at first before them, and the name last.
+std::vector<SortKey> field_sort_keys() {
+    std::vector<SortKey> keys;
+    for (const Field& field : fields()) {
+        if (!field.meaning.empty()) keys.push_back({field.key, field.meaning});
+    }
+    std::ranges::stable_sort(keys, {}, [](const SortKey& sort) {
+        return sort.key == "rate" ? 0 : sort.key == "name" ? 2 : 1;
+    });
+    return keys;
+}
+
 }  // namespace
 
 const std::vector<SortKey>& sort_keys(Screen screen) {
@@ -124,12 +130,7 @@ const std::vector<SortKey>& sort_keys(Screen screen) {
         {"pid", "process id"},
         {"vmm", "VMM"},
     };
-    static const std::vector<SortKey> of_reasons = {
-        {"rate", "exits per second"}, {"count", "exits"},     {"time", "time"},
-        {"kernel", "time in kernel"}, {"vmm", "time in VMM"}, {"halted", "time halted"},
-        {"mean", "mean time"},        {"p50", "median time"}, {"p99", "99th percentile"},
-        {"max", "longest time"},      {"name", "name"},
-    };
+    static const std::vector<SortKey> of_reasons = field_sort_keys();
     static const std::vector<SortKey> of_vcpus = {
         {"id", "vCPU number"}, {"rate", "exits per second"}, {"time", "time"}};
     static const std::vector<SortKey> none;

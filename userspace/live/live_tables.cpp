@@ -19,12 +19,6 @@ namespace {
 
 constexpr std::size_t marker_width = 1;  // ">" before the selected row
 
-std::optional<double> number_of(const Value& value) {
-    if (const auto* whole = std::get_if<std::uint64_t>(&value)) return static_cast<double>(*whole);
-    if (const auto* real = std::get_if<double>(&value)) return *real;
-    return std::nullopt;
-}
-
 double as_rate(double count, double seconds) { return seconds > 0.0 ? count / seconds : 0.0; }
 
 Line draw_row(const LiveTable& table, const std::vector<std::size_t>& widths,
@@ -54,17 +48,12 @@ const ExitStats* find_stats(const std::vector<ExitStats>& exits, const std::stri
     return found == exits.end() ? nullptr : &*found;
 }
 
-// A field of a reason per second of what was counted: so that intervals, sums and baselines of
-// different lengths can be compared.
-bool grows_with_time(const Field& field) {
-    return field.unit == Unit::count || field.key == "time" || field.key == "kernel" ||
-           field.key == "vmm" || field.key == "halted";
-}
-
+// A field of a reason; a sum per second of what was counted, so that intervals, sums and baselines
+// of different lengths can be compared.
 std::optional<double> comparable(const Field& field, const ExitStats& stats,
                                  const FieldContext& context) {
     const auto number = number_of(field.value(stats, context));
-    if (!number || !grows_with_time(field)) return number;
+    if (!number || !field.sums_up()) return number;
     return as_rate(*number, context.duration_s);
 }
 
@@ -80,8 +69,8 @@ struct FieldCells {
     [[nodiscard]] std::string print(std::size_t column, const ExitStats& stats,
                                     const FieldContext& context) const {
         const Field& field = *fields[column];
-        if (field.of_split && !split) return "-";
-        if (ratio && field.unit != Unit::text) {
+        if (field.is_time_part() && !split) return "-";
+        if (ratio) {
             const ExitStats* base = find_stats(baseline, reason_key(stats));
             const auto now = comparable(field, stats, context);
             const auto then =
@@ -89,8 +78,9 @@ struct FieldCells {
             return print_ratio(now.value_or(-1.0), then.value_or(-1.0));
         }
         Value value = field.value(stats, context);
-        const bool scaled = per_second && field.unit == Unit::nanoseconds && grows_with_time(field);
-        if (scaled) value = static_cast<std::uint64_t>(*comparable(field, stats, context));
+        if (per_second && field.sums_up()) {
+            value = static_cast<std::uint64_t>(*comparable(field, stats, context));
+        }
         return print_value(value, field.unit);
     }
 };
@@ -110,20 +100,18 @@ FieldCells field_cells(const State& state, const VmTrack& track) {
     return cells;
 }
 
-struct FieldColumn {
-    const char* key;
-    std::size_t width;
-    int importance;
-};
-
-void add_field(FieldCells& cells, LiveTable& table, const FieldColumn& column) {
-    const Field* field = find_field(column.key);
-    cells.fields.push_back(field);
-    std::string heading(field->heading);
-    const bool time = field->unit == Unit::nanoseconds && grows_with_time(*field);
-    if (time && cells.per_second) heading += "/s";
-    table.columns.push_back({std::move(heading), column.width, column.width, column.importance,
-                             Align::right, Role::normal});
+void add_fields(FieldCells& cells, LiveTable& table, int LiveColumnSpace::* importance) {
+    for (const Field& field : fields()) {
+        if (field.places.live.*importance == 0) continue;
+        // The rate of the exits is a field of its own.
+        const bool is_count = field.key == "count";
+        cells.fields.push_back(cells.per_second && is_count ? find_field("rate") : &field);
+        const Field& shown = *cells.fields.back();
+        const char* per = cells.per_second && shown.sums_up() ? "/s" : "";
+        table.columns.push_back({fmt::format("{}{}", shown.heading, per), field.places.live.width,
+                                 field.places.live.width, field.places.live.*importance,
+                                 Align::right, Role::normal});
+    }
 }
 
 /// As many of the texts as fit whole: half a number would be another number.
@@ -333,26 +321,13 @@ LiveTable reason_list(const State& state, const VmTrack& track, Glyphs glyphs) {
     contents->shown = shown_reasons(state, track);
     contents->context = context_of(track, contents->shown);
     LiveTable table;
-    const char* counted = state.cumulative ? "count" : "rate";
-    for (const FieldColumn& column : std::initializer_list<FieldColumn>{{"name", 10, 0},
-                                                                        {counted, 9, 1},
-                                                                        {"share", 6, 4},
-                                                                        {"time", 7, 2},
-                                                                        {"kernel", 8, 8},
-                                                                        {"vmm", 7, 9},
-                                                                        {"halted", 8, 10},
-                                                                        {"mean", 6, 3},
-                                                                        {"p50", 6, 6},
-                                                                        {"p99", 6, 5},
-                                                                        {"max", 6, 7}}) {
-        add_field(contents->cells, table, column);
-    }
-    table.columns.front() = {"REASON", 9, 22, 0, Align::left, Role::strong};
+    table.columns = {{"REASON", 9, 22, 0, Align::left, Role::strong}};
+    add_fields(contents->cells, table, &LiveColumnSpace::in_reasons);
     table.columns.push_back({"LAST MINUTE", 11, 60, 11, Align::right, Role::trail});
     table.role = [](const std::string&) { return Role::normal; };
     table.cell = [contents, &track, glyphs](std::size_t column, const std::string& key,
                                             std::size_t width) {
-        if (column == contents->cells.fields.size()) {
+        if (column > contents->cells.fields.size()) {
             const auto found = std::ranges::find_if(track.reasons, [&key](const ReasonTrack& one) {
                 return reason_key(one.now) == key;
             });
@@ -360,9 +335,15 @@ LiveTable reason_list(const State& state, const VmTrack& track, Glyphs glyphs) {
                                                 : draw_trail(found->trail, width, glyphs);
         }
         const ExitStats* stats = find_stats(contents->shown.exits, key);
-        return stats ? contents->cells.print(column, *stats, contents->context) : std::string();
+        if (stats == nullptr) return std::string();
+        if (column == 0) return reason_label(track.vm.isa, *stats);
+        return contents->cells.print(column - 1, *stats, contents->context);
     };
     return table;
+}
+
+Shown shown_of(const State& state, const VmTrack& track, const std::string& key) {
+    return key == "all" ? shown_reasons(state, track) : shown_vcpu(state, track, vcpu_of(key));
 }
 
 std::string vcpu_label(const std::string& key) {
@@ -412,30 +393,17 @@ LiveTable vcpu_list(const State& state, const VmTrack& track) {
 LiveTable histogram_list(const State& state, const VmTrack& track) {
     const auto cells = std::make_shared<FieldCells>(field_cells(state, track));
     LiveTable table;
-    const char* counted = state.cumulative ? "count" : "rate";
-    for (const FieldColumn& column : std::initializer_list<FieldColumn>{{"name", 10, 0},
-                                                                        {counted, 9, 1},
-                                                                        {"time", 7, 2},
-                                                                        {"kernel", 8, 6},
-                                                                        {"vmm", 7, 7},
-                                                                        {"halted", 8, 8},
-                                                                        {"mean", 6, 3},
-                                                                        {"p50", 6, 5},
-                                                                        {"p99", 6, 4},
-                                                                        {"max", 6, 7}}) {
-        add_field(*cells, table, column);
-    }
-    table.columns.front() = {"VCPU", 10, 12, 0, Align::left, Role::strong};
+    table.columns = {{"VCPU", 10, 12, 0, Align::left, Role::strong}};
+    add_fields(*cells, table, &LiveColumnSpace::in_vcpus);
     table.role = [](const std::string&) { return Role::normal; };
     table.cell = [cells, &state, &track](std::size_t column, const std::string& key, std::size_t) {
         if (column == 0) return vcpu_label(key);
         // The baseline is that of the VM: it says nothing of one vCPU.
         const bool all = key == "all";
-        const Shown shown =
-            all ? shown_reasons(state, track) : shown_vcpu(state, track, vcpu_of(key));
+        const Shown shown = shown_of(state, track, key);
         const ExitStats* stats = find_stats(shown.exits, state.reason);
         if (stats == nullptr || (cells->ratio && !all)) return std::string("-");
-        return cells->print(column, *stats, context_of(track, shown));
+        return cells->print(column - 1, *stats, context_of(track, shown));
     };
     return table;
 }

@@ -5,17 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include <fmt/format.h>
 
 namespace exittop {
 
 namespace {
-
-template <std::uint64_t ExitStats::* member>
-Value stored_value(const ExitStats& stats, const FieldContext&) {
-    return stats.*member;
-}
 
 Value reason_value(const ExitStats& stats, const FieldContext& context) {
     return reason_label(context.isa, stats);
@@ -50,41 +46,54 @@ Value percentile_value(const ExitStats& stats, const FieldContext&) {
     return stats.histogram.percentile(percent / 100.0, stats.max_ns);
 }
 
+// What of the time was spent in none of its other parts.
 Value kernel_value(const ExitStats& stats, const FieldContext&) {
-    const std::uint64_t elsewhere = saturating_add(stats.vmm_ns, stats.halted_ns);
-    return stats.time_ns > elsewhere ? stats.time_ns - elsewhere : std::uint64_t{0};
+    std::uint64_t rest = stats.time_ns;
+    for (const Field& field : fields()) {
+        if (field.is_time_part() && field.stored != nullptr) {
+            rest = saturating_subtract(rest, stats.*field.stored);
+        }
+    }
+    return rest;
 }
 
+constexpr std::size_t wide = 100;
+constexpr std::size_t never = std::numeric_limits<std::size_t>::max();
+
 constexpr std::array table = {
-    Field{"name", "", "REASON", Unit::text, CountDetail::count, reason_value, nullptr},
-    Field{"code", "", "CODE", Unit::code, CountDetail::count, code_value, nullptr},
-    Field{"count", "count", "COUNT", Unit::count, CountDetail::count,
-          stored_value<&ExitStats::count>, &ExitStats::count},
-    Field{"share", "", "SHARE", Unit::ratio, CountDetail::count, share_value, nullptr},
-    Field{"rate", "", "RATE/s", Unit::per_second, CountDetail::count, rate_value, nullptr},
-    Field{"time", "time_ns", "TIME", Unit::nanoseconds, CountDetail::time,
-          stored_value<&ExitStats::time_ns>, &ExitStats::time_ns},
-    Field{"kernel", "", "KERNEL", Unit::nanoseconds, CountDetail::time, kernel_value, nullptr,
-          true},
-    Field{"vmm", "vmm_ns", "VMM", Unit::nanoseconds, CountDetail::time,
-          stored_value<&ExitStats::vmm_ns>, &ExitStats::vmm_ns, true},
-    Field{"halted", "halted_ns", "HALTED", Unit::nanoseconds, CountDetail::time,
-          stored_value<&ExitStats::halted_ns>, &ExitStats::halted_ns, true},
-    Field{"mean", "mean_ns", "MEAN", Unit::nanoseconds, CountDetail::time, mean_value, nullptr},
-    Field{"p50", "p50_ns", "P50", Unit::nanoseconds, CountDetail::histogram, percentile_value<50>,
-          nullptr},
-    Field{"p99", "p99_ns", "P99", Unit::nanoseconds, CountDetail::histogram, percentile_value<99>,
-          nullptr},
-    Field{"max", "max_ns", "MAX", Unit::nanoseconds, CountDetail::time, max_value,
-          &ExitStats::max_ns},
+    Field{"name", "", "REASON", "name", Unit::text, CountDetail::count, Combine::anew, nullptr,
+          reason_value},
+    Field{"code", "", "CODE", "", Unit::code, CountDetail::count, Combine::anew, nullptr,
+          code_value, Places{.table = never}},
+    Field{"count", "count", "COUNT", "exits", Unit::count, CountDetail::count, Combine::sum,
+          &ExitStats::count, nullptr, Places{.csv = 1, .live = {9, 1, 1}}},
+    Field{"share", "", "SHARE", "", Unit::ratio, CountDetail::count, Combine::anew, nullptr,
+          share_value, Places{.live = {6, 4, 0}}},
+    Field{"rate", "rate", "RATE/s", "exits per second", Unit::per_second, CountDetail::count,
+          Combine::anew, nullptr, rate_value},
+    Field{"time", "time_ns", "TIME", "time", Unit::nanoseconds, CountDetail::time, Combine::sum,
+          &ExitStats::time_ns, nullptr, Places{.csv = 2, .live = {7, 2, 2}}},
+    Field{"kernel", "kernel_ns", "KERNEL", "time in kernel", Unit::nanoseconds, CountDetail::time,
+          Combine::sum, nullptr, kernel_value,
+          Places{.table = wide, .live = {8, 8, 6}, .time_part = "kernel"}},
+    Field{"vmm", "vmm_ns", "VMM", "time in VMM", Unit::nanoseconds, CountDetail::time, Combine::sum,
+          &ExitStats::vmm_ns, nullptr,
+          Places{.table = wide, .csv = 4, .live = {7, 9, 7}, .time_part = "VMM"}},
+    Field{"halted", "halted_ns", "HALTED", "time halted", Unit::nanoseconds, CountDetail::time,
+          Combine::sum, &ExitStats::halted_ns, nullptr,
+          Places{.table = wide, .csv = 5, .live = {8, 10, 8}, .time_part = "halted"}},
+    Field{"mean", "mean_ns", "MEAN", "mean time", Unit::nanoseconds, CountDetail::time,
+          Combine::anew, nullptr, mean_value, Places{.csv = 6, .live = {6, 3, 3}}},
+    Field{"p50", "p50_ns", "P50", "median time", Unit::nanoseconds, CountDetail::histogram,
+          Combine::anew, nullptr, percentile_value<50>, Places{.csv = 7, .live = {6, 6, 5}}},
+    Field{"p99", "p99_ns", "P99", "99th percentile", Unit::nanoseconds, CountDetail::histogram,
+          Combine::anew, nullptr, percentile_value<99>, Places{.csv = 8, .live = {6, 5, 4}}},
+    Field{"max", "max_ns", "MAX", "longest time", Unit::nanoseconds, CountDetail::time,
+          Combine::maximum, &ExitStats::max_ns, max_value, Places{.csv = 3, .live = {6, 7, 7}}},
 };
 
 // Unknown values are less than any known one.
-double as_number(const Value& value) {
-    if (const auto* whole = std::get_if<std::uint64_t>(&value)) return static_cast<double>(*whole);
-    if (const auto* real = std::get_if<double>(&value)) return *real;
-    return -1.0;
-}
+double as_number(const Value& value) { return number_of(value).value_or(-1.0); }
 
 bool ordered(const Value& a, const Value& b) {
     const auto* name_a = std::get_if<std::string>(&a);
@@ -101,7 +110,7 @@ bool ordered(const Value& a, const Value& b) {
 std::span<const Field> fields() { return table; }
 
 bool is_known(const Field& field, const Snapshot& snapshot) {
-    return field.needs <= snapshot.detail && (snapshot.split || !field.of_split);
+    return field.needs <= snapshot.detail && (snapshot.split || !field.is_time_part());
 }
 
 const Field* find_field(std::string_view key) {
@@ -109,10 +118,19 @@ const Field* find_field(std::string_view key) {
     return found == table.end() ? nullptr : found;
 }
 
+std::optional<double> number_of(const Value& value) {
+    if (const auto* whole = std::get_if<std::uint64_t>(&value)) return static_cast<double>(*whole);
+    if (const auto* real = std::get_if<double>(&value)) return *real;
+    return std::nullopt;
+}
+
 std::string print_value(const Value& value, Unit unit) {
     if (std::holds_alternative<std::monostate>(value)) return "-";
     if (const auto* text = std::get_if<std::string>(&value)) return *text;
     if (const auto* real = std::get_if<double>(&value)) {
+        if (unit == Unit::nanoseconds) {
+            return print_ns(static_cast<std::uint64_t>(std::llround(std::min(*real, 9e18))));
+        }
         return unit == Unit::ratio ? print_percent(*real) : print_rate(*real);
     }
     const auto whole = std::get<std::uint64_t>(value);

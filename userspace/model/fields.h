@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What is known of the exits of one reason, field by field: how it is called, computed, printed and
-// sorted. The one table that tables, CSV and JSON are made from.
+// What is known of the exits of one reason, field by field: how it is called, computed, printed,
+// sorted and summed up, and where it is shown. All lists of columns are made from this one table.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,16 +29,44 @@ struct FieldContext {
     double duration_s = 0.0;
 };
 
+/// What becomes of a field where exits of several vCPUs, or times, are taken together.
+enum class Combine { anew, sum, maximum };  // anew: computed from what was combined.
+
+/// A column in the live view. Importance: the lower, the longer it stays where the terminal is
+/// narrow; 0: it is not in that list.
+struct LiveColumnSpace {
+    std::size_t width = 0;
+    int in_reasons = 0;  ///< Importance among the reasons of a VM,
+    int in_vcpus = 0;    ///< and where one reason is shown by vCPU.
+};
+
+/// Where a field is shown: in the order of the fields, but for CSV.
+struct Places {
+    std::size_t table = 0;  ///< In tables, from this width of the terminal on.
+    int csv = 0;            ///< Place among the columns of CSV, from 1; 0: none.
+    LiveColumnSpace live{};
+    /// The name of the part of the exits' time that it is: "VMM". Empty: it is none. Parts are
+    /// known where Snapshot::split.
+    std::string_view time_part{};
+};
+
 struct Field {
     std::string_view key;        ///< As in --sort: "time".
     std::string_view data_name;  ///< In JSON and CSV: "time_ns". Empty: not among the data.
     std::string_view heading;    ///< In tables: "TIME".
+    std::string_view meaning;    ///< In the live view's sort picker. Empty: not there.
     Unit unit;
     CountDetail needs;  ///< Nothing is known of it where less was counted.
-    Value (*value)(const ExitStats&, const FieldContext&);
-    /// Where the value is stored if it is no derived one; this is what files hold.
-    std::uint64_t ExitStats::* stored;
-    bool of_split = false;  ///< A part of the time: known where Snapshot::split.
+    Combine combine;
+    std::uint64_t ExitStats::* stored;  ///< What files hold; nullptr: it follows from others.
+    Value (*derived)(const ExitStats&, const FieldContext&);  ///< nullptr: as it is stored.
+    Places places{};
+
+    [[nodiscard]] Value value(const ExitStats& stats, const FieldContext& context) const {
+        return derived != nullptr ? derived(stats, context) : Value(stats.*stored);
+    }
+    [[nodiscard]] constexpr bool sums_up() const { return combine == Combine::sum; }
+    [[nodiscard]] bool is_time_part() const { return !places.time_part.empty(); }
 };
 
 /// Whether a snapshot can tell a field's values.
@@ -47,6 +76,13 @@ bool is_known(const Field& field, const Snapshot& snapshot);
 std::span<const Field> fields();
 /// The field of a key, or nullptr.
 const Field* find_field(std::string_view key);
+
+template <typename Number>
+Value value_of(const std::optional<Number>& known) {
+    return known ? Value(*known) : Value();
+}
+/// Nothing of texts, and of what is not known.
+std::optional<double> number_of(const Value& value);
 
 /// For people: "2.41us", "1,234", "-".
 std::string print_value(const Value& value, Unit unit);

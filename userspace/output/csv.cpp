@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Columns: what says whose exits these are, then the fields that have a name among the data.
+// Columns: what says whose exits these are, then the fields that have a place among them.
 #include "output/csv.h"
 
-#include <array>
+#include <algorithm>
 #include <vector>
 
 #include <fmt/format.h>
@@ -14,12 +14,19 @@ namespace exittop {
 
 namespace {
 
-constexpr std::array data_fields = {"count", "time", "max", "vmm", "halted", "mean", "p50", "p99"};
+const std::vector<const Field*> data_fields = [] {
+    std::vector<const Field*> placed;
+    for (const Field& field : fields()) {
+        if (field.places.csv > 0) placed.push_back(&field);
+    }
+    std::ranges::sort(placed, {}, [](const Field* field) { return field->places.csv; });
+    return placed;
+}();
 
 std::string heading_line() {
     std::vector<std::string> cells = {"vm",  "pid",    "vmm",   "uuid",   "vcpu",
                                       "isa", "paging", "level", "reason", "code"};
-    for (const char* key : data_fields) cells.emplace_back(find_field(key)->data_name);
+    for (const Field* field : data_fields) cells.emplace_back(field->data_name);
     cells.emplace_back("ended");
     return csv_line(cells);
 }
@@ -36,10 +43,9 @@ std::string exit_line(const Vm& vm, const std::string& vcpu, const ExitStats& st
                                       fmt::format("{}", static_cast<int>(stats.level)),
                                       exit_reason_name(vm.isa, stats.code),
                                       fmt::format("{}", stats.code)};
-    for (const char* key : data_fields) {
-        const Field& field = *find_field(key);
-        const bool known = is_known(field, snapshot);
-        cells.push_back(known ? plain_value(field.value(stats, {.isa = vm.isa})) : "");
+    for (const Field* field : data_fields) {
+        const bool known = is_known(*field, snapshot);
+        cells.push_back(known ? plain_value(field->value(stats, {.isa = vm.isa})) : "");
     }
     cells.emplace_back(vm.ended ? "1" : "0");
     return csv_line(cells);

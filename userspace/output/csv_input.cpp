@@ -256,7 +256,10 @@ Snapshot read_snapshot(std::string_view text) {
         }
         if (!row.at("time_ns").empty()) {
             snapshot.detail = CountDetail::time;
-            snapshot.split = !row.at("vmm_ns").empty() && !row.at("halted_ns").empty();
+            snapshot.split = std::ranges::all_of(fields(), [&row](const Field& field) {
+                const bool is_read = field.is_time_part() && field.stored != nullptr;
+                return !is_read || !row.at(field.data_name).empty();
+            });
         }
         vms.add(row);
     }

@@ -339,7 +339,7 @@ ExitStats read_exit(const Node& node, Snapshot& snapshot) {
     for (const Field& field : fields()) {
         if (field.stored == nullptr || field.needs > snapshot.detail) continue;
         const std::string name(field.data_name);
-        if (field.of_split && !node.has_value(name.c_str())) {
+        if (field.is_time_part() && !node.has_value(name.c_str())) {
             snapshot.split = false;
         } else {
             stats.*field.stored = node.at(name.c_str()).number();

@@ -4,7 +4,6 @@
 #include "output/table.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -16,27 +15,13 @@ namespace exittop {
 
 namespace {
 
-constexpr std::size_t wide = 100;
 constexpr std::size_t indent = 2;
-
-constexpr std::array narrow_columns = {"name", "count", "share", "rate", "time",
-                                       "mean", "p50",   "p99",   "max"};
-constexpr std::array wide_columns = {"name", "count",  "share", "rate", "time", "kernel",
-                                     "vmm",  "halted", "mean",  "p50",  "p99",  "max"};
 
 // Those that fit, of what was counted.
 std::vector<const Field*> columns_for(std::size_t width, const Snapshot& snapshot) {
     std::vector<const Field*> columns;
-    const auto append = [&](const auto& keys) {
-        for (const char* key : keys) {
-            const Field* field = find_field(key);
-            if (is_known(*field, snapshot)) columns.push_back(field);
-        }
-    };
-    if (width >= wide) {
-        append(wide_columns);
-    } else {
-        append(narrow_columns);
+    for (const Field& field : fields()) {
+        if (width >= field.places.table && is_known(field, snapshot)) columns.push_back(&field);
     }
     return columns;
 }
@@ -49,21 +34,22 @@ std::string join(const std::vector<std::string>& parts) {
 std::string print_exits(const ExitStats& sum, double duration_s) {
     std::string exits = print_number_of(sum.count, "exit");
     if (!(duration_s > 0.0)) return exits;
-    const Field* rate = find_field("rate");
-    const Value value = rate->value(sum, {.duration_s = duration_s});
-    return fmt::format("{}, {}/s", exits, print_value(value, rate->unit));
+    const double rate = static_cast<double>(sum.count) / duration_s;
+    return fmt::format("{}, {}/s", exits, print_rate(rate));
 }
 
 // Where the time of the exits went: "time in exits 12.3s: 40.1% kernel, 12.0% VMM, 47.9% halted".
 std::string print_split(const ExitStats& sum, bool is_split) {
     if (sum.time_ns == 0) return {};
     if (!is_split) return fmt::format("time in exits {}", print_ns(sum.time_ns));
-    const auto part = [&sum](const char* key) {
-        const auto ns = std::get<std::uint64_t>(find_field(key)->value(sum, {}));
-        return print_percent(static_cast<double>(ns) / static_cast<double>(sum.time_ns));
-    };
-    return fmt::format("time in exits {}: {} kernel, {} VMM, {} halted", print_ns(sum.time_ns),
-                       part("kernel"), part("vmm"), part("halted"));
+    std::vector<std::string> parts;
+    for (const Field& field : fields()) {
+        if (!field.is_time_part()) continue;
+        const double ns = number_of(field.value(sum, {})).value_or(0.0);
+        const double share = ns / static_cast<double>(sum.time_ns);
+        parts.push_back(fmt::format("{} {}", print_percent(share), field.places.time_part));
+    }
+    return fmt::format("time in exits {}: {}", print_ns(sum.time_ns), join(parts));
 }
 
 GridRow make_row(const std::vector<const Field*>& columns, const ExitStats& stats,

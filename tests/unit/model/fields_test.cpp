@@ -26,6 +26,29 @@ TEST(Fields, KeysAreUnique) {
     }
 }
 
+TEST(Fields, PlacesInCsvAreOneAfterTheOther) {
+    std::set<int> places;
+    for (const Field& field : fields()) {
+        if (field.places.csv == 0) continue;
+        EXPECT_TRUE(places.insert(field.places.csv).second) << field.key;
+        EXPECT_NE(field.data_name, "") << field.key;
+    }
+    EXPECT_EQ(*places.rbegin(), static_cast<int>(places.size()));
+}
+
+// Files hold what is stored, by its name; and the parts of the time leave nothing of it over.
+TEST(Fields, WhatIsStoredHasANameAndPartsAddUp) {
+    ExitStats stats = test::make_exits(10, {{1'000, 9}});
+    stats.vmm_ns = 4'000;
+    stats.halted_ns = 1'000;
+    double parts = 0.0;
+    for (const Field& field : fields()) {
+        EXPECT_TRUE(field.stored == nullptr || !field.data_name.empty()) << field.key;
+        if (field.is_time_part()) parts += number_of(field.value(stats, context)).value_or(0.0);
+    }
+    EXPECT_EQ(parts, 9'000.0);
+}
+
 TEST(Fields, Values) {
     ExitStats stats = test::make_exits(10, {{1'000, 9}, {11'000, 1}});
     stats.vmm_ns = 4'000;
@@ -51,6 +74,10 @@ TEST(Fields, WhatIsNotKnownIsNoNumber) {
     EXPECT_EQ(print_value(find_field("rate")->value(untimed, {}), Unit::per_second), "-");
     EXPECT_EQ(print_value(find_field("share")->value(untimed, {}), Unit::ratio), "-");
     EXPECT_EQ(plain_value({}), "");
+    EXPECT_EQ(plain_value(value_of(std::optional<double>())), "");
+    EXPECT_EQ(print_value(value_of(std::optional(2'410.4)), Unit::nanoseconds), "2.41us");
+    EXPECT_EQ(number_of(Value("x")), std::nullopt);
+    EXPECT_EQ(number_of({}), std::nullopt);
 }
 
 TEST(Fields, KernelTimeIsNeverNegative) {
