@@ -158,30 +158,35 @@ void adjust_p_values(Comparison& comparison, std::size_t run) {
     }
 }
 
-std::optional<TimeSplit> split_of(const Run& run, const RunSums& repeats) {
+std::vector<TimePart> time_parts(const Run& run, const RunSums& repeats) {
     const bool is_known = std::ranges::all_of(run.repeats, [](const Snapshot& snapshot) {
         return snapshot.split && snapshot.detail >= CountDetail::time;
     });
-    if (!is_known) return std::nullopt;
-    TimeSplit split;
-    const auto number = static_cast<double>(repeats.size());
-    for (const Sums& sums : repeats) {
-        const auto time = static_cast<double>(sums.total.time_ns);
-        const auto vmm = static_cast<double>(sums.total.vmm_ns);
-        const auto halted = static_cast<double>(sums.total.halted_ns);
-        split.guest_ns += sums.guest_s * 1e9 / number;
-        split.kernel_ns += std::max(0.0, time - vmm - halted) / number;
-        split.vmm_ns += vmm / number;
-        split.halted_ns += halted / number;
+    const auto mean = [&](auto ns_of) -> std::optional<double> {
+        if (!is_known) return std::nullopt;
+        double mean_ns = 0.0;
+        for (const Sums& sums : repeats) {
+            mean_ns += ns_of(sums) / static_cast<double>(repeats.size());
+        }
+        return mean_ns;
+    };
+    std::vector<TimePart> parts = {
+        {"guest_ns", "guest", mean([](const Sums& sums) { return sums.guest_s * 1e9; })}};
+    for (const Field& field : fields()) {
+        if (!field.is_time_part()) continue;
+        const auto ns_of = [&field](const Sums& sums) {
+            return number_of(field.value(sums.total, {})).value_or(0.0);
+        };
+        parts.push_back({field.data_name, field.places.time_part, mean(ns_of)});
     }
-    return split;
+    return parts;
 }
 
 RunSummary summarise(const Run& run, const RunSums& repeats) {
     RunSummary summary;
     summary.label = run.label;
     summary.repeats = repeats.size();
-    summary.split = split_of(run, repeats);
+    summary.times = time_parts(run, repeats);
     summary.facts = run_facts(run);
     summary.parameters = run.repeats.front().host.parameters;
     for (const Sums& sums : repeats) {
@@ -225,6 +230,23 @@ Comparison compare_runs(std::span<const Run> runs, Basis basis) {
     for (std::size_t run = 1; run < runs.size(); ++run) adjust_p_values(comparison, run);
     comparison.warnings = comparability_warnings(runs, basis);
     return comparison;
+}
+
+std::array<CellField, 5> costs_of(const Cell& cell) {
+    return {{{find_field("rate"), value_of(cell.rate)},
+             {find_field("time"), value_of(cell.time_ns)},
+             {find_field("mean"), value_of(cell.mean_ns)},
+             {find_field("p50"), value_of(cell.p50_ns)},
+             {find_field("p99"), value_of(cell.p99_ns)}}};
+}
+
+std::optional<double> all_time(const RunSummary& run) {
+    double sum = 0.0;
+    for (const TimePart& part : run.times) {
+        if (!part.ns) return std::nullopt;
+        sum += *part.ns;
+    }
+    return sum;
 }
 
 std::string basis_name(Basis basis) {

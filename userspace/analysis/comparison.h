@@ -3,13 +3,16 @@
 // of. Texts in it are raw (labels, names, facts come from files): outputs sanitise or escape them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "model/fields.h"
 #include "model/run.h"
 
 namespace exittop {
@@ -68,13 +71,12 @@ struct ReasonRow {
     bool operator==(const ReasonRow&) const = default;
 };
 
-/// Where the vCPUs' time went, in nanoseconds, mean over the repetitions.
-struct TimeSplit {
-    double guest_ns = 0.0;
-    double kernel_ns = 0.0;
-    double vmm_ns = 0.0;
-    double halted_ns = 0.0;
-    bool operator==(const TimeSplit&) const = default;
+/// A part of the vCPUs' time: the guest's, or a part of the exits'. Mean over the repetitions.
+struct TimePart {
+    std::string_view data_name;  ///< "vmm_ns"
+    std::string_view name;       ///< "VMM"
+    std::optional<double> ns;    ///< Nothing where a part is not known, as of imported counts.
+    bool operator==(const TimePart&) const = default;
 };
 
 /// "kernel" -> "6.1.0-50-cloud-amd64". Empty where it is not known.
@@ -87,8 +89,8 @@ struct Fact {
 struct RunSummary {
     std::string label;
     std::size_t repeats = 1;
-    double duration_s = 0.0;         ///< Mean over the repetitions; 0: not known.
-    std::optional<TimeSplit> split;  ///< None where a part is not known, as of imported counts.
+    double duration_s = 0.0;      ///< Mean over the repetitions; 0: not known.
+    std::vector<TimePart> times;  ///< The same parts for all runs; they add up to all time.
     std::vector<Fact> facts;  ///< The same names in the same order for all runs of a comparison.
     std::map<std::string, std::string> parameters;  ///< Of kvm's modules: "kvm_amd.npt" -> "1".
     Lost lost;                                      ///< Of all repetitions together.
@@ -113,6 +115,17 @@ struct Comparison {
 
 /// At least one run. All VMs of a run are taken together.
 Comparison compare_runs(std::span<const Run> runs, Basis basis);
+
+/// What is known of a cell's exits by one of the fields.
+struct CellField {
+    const Field* field;
+    Value value;
+};
+/// Rate, time, mean and percentiles: what exits cost.
+std::array<CellField, 5> costs_of(const Cell& cell);
+
+/// All parts together; nothing where one is not known.
+std::optional<double> all_time(const RunSummary& run);
 
 /// "exits", "exits/s", "share of exits", "exits per second in the guest": what values are.
 std::string basis_name(Basis basis);

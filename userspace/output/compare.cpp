@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cmath>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -68,29 +68,23 @@ Table count_table(const Comparison& comparison) {
 void add_cost_rows(Table& table, const Comparison& comparison, const ReasonRow& reason) {
     std::string label = reason.label;
     for (std::size_t i = 0; i < reason.cells.size(); ++i) {
-        const Cell& cell = reason.cells[i];
-        if (cell.count == 0.0) continue;
-        table.rows.push_back(
-            {{label, short_label(comparison.runs[i]), cell.rate ? print_rate(*cell.rate) : "-",
-              print_time(cell.time_ns), print_time(cell.mean_ns), print_time(cell.p50_ns),
-              print_time(cell.p99_ns)},
-             false});
-        label.clear();
+        if (reason.cells[i].count == 0.0) continue;
+        GridRow& row = table.rows.emplace_back();
+        row.cells = {std::exchange(label, ""), short_label(comparison.runs[i])};
+        for (const auto& [field, value] : costs_of(reason.cells[i])) {
+            row.cells.push_back(print_value(value, field->unit));
+        }
     }
 }
 
 // What the exits cost, a line per reason and run; empty where nothing was timed.
 Table cost_table(const Comparison& comparison) {
-    Table table{{{"REASON", Align::left},
-                 {"RUN", Align::left},
-                 {"RATE/s"},
-                 {"TIME"},
-                 {"MEAN"},
-                 {"P50"},
-                 {"P99"}},
-                {}};
     const auto timed = [](const Cell& cell) { return cell.rate || cell.time_ns; };
     if (std::ranges::none_of(comparison.total.cells, timed)) return {};
+    Table table{{{"REASON", Align::left}, {"RUN", Align::left}}, {}};
+    for (const CellField& cost : costs_of({})) {
+        table.columns.push_back({std::string(cost.field->heading)});
+    }
     for (const ReasonRow& reason : comparison.rows) add_cost_rows(table, comparison, reason);
     add_cost_rows(table, comparison, comparison.total);
     return table;
@@ -129,8 +123,7 @@ void add_explanations(Table& table, const Comparison& comparison, std::size_t wi
 // ---- What is said beside the tables
 
 std::string fact(const RunSummary& run, std::string_view name) {
-    const auto found = std::ranges::find(run.facts, name, &Fact::name);
-    return found == run.facts.end() ? std::string{} : sanitise(found->value, name_columns);
+    return sanitise(fact_of(run, name), name_columns);
 }
 
 // "5,643 exits in 8.1 s, npt, 1 vCPU, qemu 7.2.22, Linux 6.1.0-50-cloud-amd64": what matters most
@@ -153,17 +146,13 @@ std::string run_line(const Comparison& comparison, std::size_t index) {
 }
 
 // "time: guest 2.11s 70.1%, kernel 880ms 29.2%, ..." of all vCPUs; nothing where no time is known.
-std::string split_line(const std::optional<TimeSplit>& known) {
-    if (!known) return {};
-    const TimeSplit& split = *known;
-    const double all = split.guest_ns + split.kernel_ns + split.vmm_ns + split.halted_ns;
+std::string split_line(const RunSummary& run) {
+    const double all = all_time(run).value_or(0.0);
     if (!(all > 0.0)) return {};
     std::vector<std::string> parts;
-    for (const auto& [name, ns] :
-         {std::pair{"guest", split.guest_ns}, std::pair{"kernel", split.kernel_ns},
-          std::pair{"VMM", split.vmm_ns}, std::pair{"halted", split.halted_ns}}) {
-        parts.push_back(
-            fmt::format("{} {} {}", name, print_time(std::optional(ns)), print_percent(ns / all)));
+    for (const TimePart& part : run.times) {
+        parts.push_back(fmt::format("{} {} {}", part.name, print_time(part.ns),
+                                    print_percent(part.ns.value_or(0.0) / all)));
     }
     return fmt::format("time: {}", fmt::join(parts, ", "));
 }
@@ -218,13 +207,12 @@ std::string draw_markdown(const Table& table) {
 
 // ---- CSV
 
-template <typename Number>
-std::string plain(const std::optional<Number>& value) {
-    return value ? fmt::format("{}", *value) : std::string{};
-}
-
-std::string change_name(Change change) {
-    return change == Change::appeared ? "new" : change == Change::gone ? "gone" : "";
+std::vector<std::string> csv_heading() {
+    std::vector<std::string> names = {"reason",  "isa",   "level", "code",  "run",
+                                      "repeats", "count", "value", "spread"};
+    for (const CellField& cost : costs_of({})) names.emplace_back(cost.field->data_name);
+    names.insert(names.end(), {"delta", "ratio", "change", "p_value"});
+    return names;
 }
 
 std::string csv_row(const RunSummary& run, const ReasonRow& reason, const Cell& cell,
@@ -239,16 +227,12 @@ std::string csv_row(const RunSummary& run, const ReasonRow& reason, const Cell& 
                                       fmt::format("{}", cell.values.size()),
                                       fmt::format("{}", cell.count),
                                       fmt::format("{}", cell.value),
-                                      plain(cell.spread),
-                                      plain(cell.rate),
-                                      plain(cell.time_ns),
-                                      plain(cell.mean_ns),
-                                      plain(cell.p50_ns),
-                                      plain(cell.p99_ns),
-                                      cell.versus ? fmt::format("{}", cell.versus->delta) : "",
-                                      cell.versus ? plain(cell.versus->ratio) : "",
-                                      cell.versus ? change_name(cell.versus->change) : "",
-                                      cell.versus ? plain(cell.versus->p_value) : ""};
+                                      plain_value(value_of(cell.spread))};
+    for (const CellField& cost : costs_of(cell)) cells.push_back(plain_value(cost.value));
+    const Versus versus = cell.versus.value_or(Versus{});
+    cells.insert(cells.end(), {cell.versus ? fmt::format("{}", versus.delta) : "",
+                               plain_value(value_of(versus.ratio)), change_name(versus.change),
+                               plain_value(value_of(versus.p_value))});
     if (explain) cells.push_back(reason.explanation);
     return csv_line(cells);
 }
@@ -260,7 +244,7 @@ std::string compare_table(const Comparison& comparison, bool explain, const Tabl
     for (std::size_t i = 0; i < comparison.runs.size(); ++i) {
         const std::string label = short_label(comparison.runs[i]);
         out += fit(label + ": " + run_line(comparison, i), options.width) + "\n";
-        const std::string split = split_line(comparison.runs[i].split);
+        const std::string split = split_line(comparison.runs[i]);
         if (!split.empty()) out += fit("  " + split, options.width) + "\n";
     }
     for (const Warning& warning : comparison.warnings) {
@@ -285,7 +269,7 @@ std::string compare_markdown(const Comparison& comparison, bool explain) {
         const RunSummary& run = comparison.runs[i];
         out += fmt::format("- **{}**: {}", markdown_text(run.label),
                            markdown_text(run_line(comparison, i)));
-        const std::string split = split_line(run.split);
+        const std::string split = split_line(run);
         out += split.empty() ? "\n" : fmt::format("; {}\n", split);
     }
     for (const Warning& warning : comparison.warnings) {
@@ -311,10 +295,7 @@ std::string compare_markdown(const Comparison& comparison, bool explain) {
 }
 
 std::string compare_csv(const Comparison& comparison, bool explain) {
-    std::vector<std::string> heading = {"reason",  "isa",     "level",  "code",   "run",
-                                        "repeats", "count",   "value",  "spread", "rate",
-                                        "time_ns", "mean_ns", "p50_ns", "p99_ns", "delta",
-                                        "ratio",   "change",  "p_value"};
+    std::vector<std::string> heading = csv_heading();
     if (explain) heading.emplace_back("explanation");
     std::string out = csv_line(heading);
     const auto add = [&](const ReasonRow& reason) {

@@ -24,11 +24,13 @@ std::string print_delta(double delta, Basis basis) {
     return (delta > 0.0 ? "+" : "-") + print_amount(std::abs(delta), basis);
 }
 
+std::string change_name(Change change) {
+    return change == Change::appeared ? "new" : change == Change::gone ? "gone" : "";
+}
+
 std::string print_ratio(const Versus& versus) {
-    if (versus.change == Change::appeared) return "new";
-    if (versus.change == Change::gone) return "gone";
-    if (!versus.ratio) return "-";
-    return print_ratio(*versus.ratio);
+    if (versus.change != Change::none) return change_name(versus.change);
+    return versus.ratio ? print_ratio(*versus.ratio) : "-";
 }
 
 std::string print_noise(const Versus& versus) {
@@ -37,10 +39,13 @@ std::string print_noise(const Versus& versus) {
 }
 
 std::string print_time(const std::optional<double>& ns) {
-    return ns ? print_ns(static_cast<std::uint64_t>(std::llround(std::min(*ns, 9e18)))) : "-";
+    return print_value(value_of(ns), Unit::nanoseconds);
 }
 
-std::string print_time(const std::optional<std::uint64_t>& ns) { return ns ? print_ns(*ns) : "-"; }
+std::string fact_of(const RunSummary& run, std::string_view name) {
+    const auto found = std::ranges::find(run.facts, name, &Fact::name);
+    return found == run.facts.end() ? std::string{} : found->value;
+}
 
 bool has_repeats(const Comparison& comparison) {
     return std::ranges::any_of(comparison.runs,

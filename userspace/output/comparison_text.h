@@ -2,9 +2,9 @@
 // Values of a comparison as all of its outputs for people print them.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "analysis/comparison.h"
 
@@ -14,13 +14,17 @@ namespace exittop {
 std::string print_amount(double value, Basis basis);
 /// "+1,234", "0".
 std::string print_delta(double delta, Basis basis);
+/// "new", "gone", or nothing.
+std::string change_name(Change change);
 /// "23.2x", "new", "gone", "-".
 std::string print_ratio(const Versus& versus);
 /// "beyond" or "within", the noise that is; "-" where it is not known.
 std::string print_noise(const Versus& versus);
 /// "2.41us", "-".
 std::string print_time(const std::optional<double>& ns);
-std::string print_time(const std::optional<std::uint64_t>& ns);
+
+/// A fact of a run, raw; empty where it is not known.
+std::string fact_of(const RunSummary& run, std::string_view name);
 
 bool has_repeats(const Comparison& comparison);
 

@@ -16,6 +16,7 @@
 
 #include "base/text.h"
 #include "model/fields.h"
+#include "output/comparison_text.h"
 
 namespace exittop {
 
@@ -150,17 +151,16 @@ Json cell_json(const std::string& label, const Cell& cell) {
     Json object = {{"run", label}, {"count", cell.count}, {"value", cell.value}};
     add_known(object, "spread", cell.spread);
     if (cell.values.size() > 1) object["values"] = cell.values;
-    add_known(object, "rate", cell.rate);
-    add_known(object, "time_ns", cell.time_ns);
-    add_known(object, "mean_ns", cell.mean_ns);
-    add_known(object, "p50_ns", cell.p50_ns);
-    add_known(object, "p99_ns", cell.p99_ns);
+    for (const auto& [field, value] : costs_of(cell)) {
+        const std::string name(field->data_name);
+        if (const auto* real = std::get_if<double>(&value)) object[name] = *real;
+        if (const auto* whole = std::get_if<std::uint64_t>(&value)) object[name] = *whole;
+    }
     if (!cell.histogram.empty()) object["histogram"] = histogram_json(cell.histogram);
     if (!cell.versus) return object;
     object["delta"] = cell.versus->delta;
     add_known(object, "ratio", cell.versus->ratio);
-    if (cell.versus->change == Change::appeared) object["change"] = "new";
-    if (cell.versus->change == Change::gone) object["change"] = "gone";
+    if (cell.versus->change != Change::none) object["change"] = change_name(cell.versus->change);
     add_known(object, "p_value", cell.versus->p_value);
     if (cell.versus->p_value) object["beyond_noise"] = cell.versus->beyond_noise;
     return object;
@@ -177,19 +177,14 @@ Json cells_json(const Comparison& comparison, const ReasonRow& row) {
 Json summary_json(const RunSummary& run) {
     Json facts = Json::object();
     for (const Fact& fact : run.facts) add_known(facts, fact.name.c_str(), fact.value);
-    const auto part = [&run](double TimeSplit::* ns) {
-        return run.split ? Json((*run.split).*ns) : Json(nullptr);
-    };
-    return {{"label", run.label},
-            {"repeats", run.repeats},
-            {"duration_s", run.duration_s},
-            {"guest_ns", part(&TimeSplit::guest_ns)},
-            {"kernel_ns", part(&TimeSplit::kernel_ns)},
-            {"vmm_ns", part(&TimeSplit::vmm_ns)},
-            {"halted_ns", part(&TimeSplit::halted_ns)},
-            {"facts", std::move(facts)},
-            {"parameters", run.parameters},
-            {"lost", lost_json(run.lost)}};
+    Json object = {{"label", run.label}, {"repeats", run.repeats}, {"duration_s", run.duration_s}};
+    for (const TimePart& part : run.times) {
+        object[std::string(part.data_name)] = part.ns ? Json(*part.ns) : Json(nullptr);
+    }
+    object["facts"] = std::move(facts);
+    object["parameters"] = run.parameters;
+    object["lost"] = lost_json(run.lost);
+    return object;
 }
 
 std::string print(const Json& object) {

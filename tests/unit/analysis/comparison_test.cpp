@@ -55,8 +55,12 @@ TEST(Comparison, CountsDeltasAndRatios) {
     EXPECT_NE(row(comparison, "HLT").explanation, "");
     EXPECT_EQ(comparison.total.cells[0].count, 483);
     EXPECT_EQ(comparison.total.cells[1].versus->delta, 121'342 - 483);
-    EXPECT_EQ(comparison.runs[0].split->guest_ns, 4e9);
-    EXPECT_EQ(comparison.runs[0].split->kernel_ns, 424'000.0 + 20'000.0 + 98'000.0);
+    const std::vector<TimePart> times = {{"guest_ns", "guest", 4e9},
+                                         {"kernel_ns", "kernel", 424'000.0 + 20'000.0 + 98'000.0},
+                                         {"vmm_ns", "VMM", 0.0},
+                                         {"halted_ns", "halted", 0.0}};
+    EXPECT_EQ(comparison.runs[0].times, times);
+    EXPECT_EQ(all_time(comparison.runs[0]), 4e9 + 542'000.0);
     EXPECT_TRUE(comparison.warnings.empty());
 }
 
@@ -68,9 +72,9 @@ TEST(Comparison, WhereTheTimeWentIsKnownIfEachRepetitionKnowsIt) {
     counted.repeats[0].detail = CountDetail::count;
     const std::vector<exittop::Run> runs = {test::make_ept_run(), unsplit, counted};
     const Comparison comparison = compare_runs(runs, Basis::count);
-    EXPECT_TRUE(comparison.runs[0].split);
-    EXPECT_FALSE(comparison.runs[1].split);
-    EXPECT_FALSE(comparison.runs[2].split);
+    EXPECT_TRUE(all_time(comparison.runs[0]));
+    EXPECT_FALSE(all_time(comparison.runs[1]));
+    EXPECT_FALSE(all_time(comparison.runs[2]));
 }
 
 TEST(Comparison, Normalized) {

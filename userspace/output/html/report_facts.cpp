@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The report's tables of runs: time, conditions, parameters of KVM's modules.
 #include <algorithm>
-#include <array>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -94,53 +94,38 @@ std::vector<FactRow> parameters(const Comparison& comparison) {
     return rows;
 }
 
-struct TimePart {
-    const char* name;
-    double TimeSplit::* ns;
-};
-constexpr std::array time_parts = {
-    TimePart{"guest", &TimeSplit::guest_ns}, TimePart{"kernel", &TimeSplit::kernel_ns},
-    TimePart{"VMM", &TimeSplit::vmm_ns}, TimePart{"halted", &TimeSplit::halted_ns}};
-
-// 0 where it is not known.
-double time_of(const RunSummary& run, const TimePart& part) {
-    return run.split ? (*run.split).*part.ns : 0.0;
-}
-
-double all_time(const RunSummary& run) {
-    double sum = 0.0;
-    for (const TimePart& part : time_parts) sum += time_of(run, part);
-    return sum;
-}
-
-std::string time_cell(double ns, double all) {
-    if (!(all > 0.0)) return "<td>-</td>";
-    return fmt::format("<td data-value=\"{}\">{} {}</td>", ns, print_time(std::optional(ns)),
-                       html_text(print_percent(ns / all)));
+std::string time_cell(std::optional<double> ns, std::optional<double> all) {
+    if (!ns || !(all > 0.0)) return "<td>-</td>";
+    return fmt::format("<td data-value=\"{}\">{} {}</td>", *ns, print_time(ns),
+                       html_text(print_percent(*ns / *all)));
 }
 
 }  // namespace
 
 std::string times_html(const Comparison& comparison) {
-    std::vector<TimePart> parts(time_parts.begin(), time_parts.end());
-    std::erase_if(parts, [&](const TimePart& part) {
-        return std::ranges::none_of(
-            comparison.runs, [&](const RunSummary& run) { return time_of(run, part) > 0.0; });
-    });
+    const auto is_shown = [&comparison](std::size_t part) {
+        return std::ranges::any_of(comparison.runs, [part](const RunSummary& run) {
+            return run.times[part].ns.value_or(0.0) > 0.0;
+        });
+    };
+    std::vector<std::size_t> parts;
+    for (std::size_t part = 0; part < comparison.runs.front().times.size(); ++part) {
+        if (is_shown(part)) parts.push_back(part);
+    }
     if (parts.empty()) return {};
     std::string out = "<table id=\"time-table\" class=\"wide\">\n<thead>\n"
                       "<tr><th scope=\"col\">RUN</th><th scope=\"col\">all</th>";
-    for (const TimePart& part : parts) {
-        out += fmt::format("<th scope=\"col\" data-part=\"{0}\">{0}</th>", part.name);
+    for (const std::size_t part : parts) {
+        out += fmt::format("<th scope=\"col\" data-part=\"{0}\">{0}</th>",
+                           comparison.runs.front().times[part].name);
     }
     out += "</tr>\n</thead>\n<tbody>\n";
     for (std::size_t run = 0; run < comparison.runs.size(); ++run) {
         const RunSummary& summary = comparison.runs[run];
-        const double all = all_time(summary);
+        const auto all = all_time(summary);
         out += fmt::format("<tr><th scope=\"row\">{} {}</th><td>{}</td>", letter_mark(run),
-                           html_text(summary.label),
-                           print_time(summary.split ? std::optional(all) : std::nullopt));
-        for (const TimePart& part : parts) out += time_cell(time_of(summary, part), all);
+                           html_text(summary.label), print_time(all));
+        for (const std::size_t part : parts) out += time_cell(summary.times[part].ns, all);
         out += "</tr>\n";
     }
     return out + "</tbody>\n</table>";

@@ -59,11 +59,6 @@ std::string warnings_html(const Comparison& comparison) {
     return out + "</ul>\n</section>";
 }
 
-std::string fact_of(const RunSummary& run, std::string_view name) {
-    const auto found = std::ranges::find(run.facts, name, &Fact::name);
-    return found == run.facts.end() ? "" : found->value;
-}
-
 std::string joined_known(std::vector<std::string> parts) {
     std::erase(parts, "");
     for (std::string& part : parts) part = html_text(part);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <functional>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -18,9 +21,9 @@ namespace {
 
 // What is shown of every run. The key is that of a field, "value" for what is compared.
 struct Measure {
-    std::string key;
+    std::string_view key;
     std::string heading;
-    std::optional<double> (*value)(const Cell&);
+    std::function<std::optional<double>(const Cell&)> value;
     std::function<std::string(double)> print;
 };
 
@@ -31,29 +34,27 @@ struct Column {
     std::size_t run;
 };
 
-std::optional<double> optional_double(const std::optional<std::uint64_t>& value) {
-    return value ? std::optional(static_cast<double>(*value)) : std::nullopt;
+// An amount of exits, on a basis.
+Measure amount_of(std::string_view key, std::string heading, double Cell::* member, Basis basis) {
+    return {key, std::move(heading), [member](const Cell& cell) { return cell.*member; },
+            [basis](double value) { return print_amount(value, basis); }};
 }
 
 std::vector<Measure> measures_of(Basis basis) {
-    const auto amount = [](Basis of) {
-        return [of](double value) { return print_amount(value, of); };
-    };
-    const auto time = [](double ns) { return print_time(std::optional(ns)); };
-    std::vector<Measure> measures = {
-        {"value", basis_name(basis), [](const Cell& cell) { return std::optional(cell.value); },
-         amount(basis)},
-        {"count", "", [](const Cell& cell) { return std::optional(cell.count); },
-         amount(Basis::count)},
-        {"rate", "", [](const Cell& cell) { return cell.rate; }, print_rate},
-        {"time", "", [](const Cell& cell) { return cell.time_ns; }, time},
-        {"mean", "", [](const Cell& cell) { return cell.mean_ns; }, time},
-        {"p50", "", [](const Cell& cell) { return optional_double(cell.p50_ns); }, time},
-        {"p99", "", [](const Cell& cell) { return optional_double(cell.p99_ns); }, time},
-    };
-    if (basis == Basis::count) measures.erase(measures.begin());
-    for (Measure& measure : measures) {
-        if (const Field* field = find_field(measure.key)) measure.heading = field->heading;
+    std::vector<Measure> measures;
+    if (basis != Basis::count) {
+        measures.push_back(amount_of("value", basis_name(basis), &Cell::value, basis));
+    }
+    const Field& count = *find_field("count");
+    measures.push_back(
+        amount_of(count.key, std::string(count.heading), &Cell::count, Basis::count));
+    const auto costs = costs_of({});
+    for (std::size_t i = 0; i < costs.size(); ++i) {
+        const Field& field = *costs[i].field;
+        measures.push_back(
+            {field.key, std::string(field.heading),
+             [i](const Cell& cell) { return number_of(costs_of(cell)[i].value); },
+             [unit = field.unit](double value) { return print_value(value, unit); }});
     }
     return measures;
 }
