@@ -4,7 +4,7 @@
 #     exittop.sh [--no-install] [COMMAND] [OPTIONS]
 # Missing packages are installed with apt (as root); with --no-install they are only named.
 set -euo pipefail
-PATH=$PATH:/usr/sbin:/sbin      # bpftool is there, which is in no user's PATH
+PATH=$PATH:/usr/sbin:/sbin      # for bpftool, which is not in users' PATH
 top=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 source "$top/cmake/packages.sh"
 binary=$top/build/release/exittop
@@ -24,7 +24,7 @@ fi
 ensure_packages "$install" "${wanted[@]}"
 
 was_built=$([[ -x $binary ]] && echo yes || echo no)
-# One who may not write here, runs what is there.
+# A user who may not write here runs the existing program.
 if [[ $was_built == no || -w $top/build/release ]]; then
     bash "$top/cmake/build.sh" release OFF
 fi

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # bpf_skeleton(TARGET SOURCE VMLINUX_DIR [CLANG]): compiles SOURCE (x.bpf.c) for BPF, by BPF_CLANG
-# unless another is named, and makes TARGET, an interface library with its libbpf skeleton
-# x.skel.h. A change of any header it reads rebuilds it. Its warnings are errors where those of the
-# other compilers are.
+# unless another is named, and makes TARGET, an interface library with its libbpf skeleton x.skel.h.
+# Changing a header that it includes rebuilds it. Its warnings are errors if those of the other
+# compilers are.
 find_program(BPF_CLANG NAMES clang REQUIRED)
 find_program(BPF_STRIP NAMES llvm-strip llvm-strip-19 llvm-strip-14 REQUIRED)
 find_program(BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin REQUIRED)

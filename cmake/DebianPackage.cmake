@@ -14,7 +14,7 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
-# What `exittop lab` takes, and what reads the metrics.
+# Packages that `exittop lab` needs, and the one that reads the metrics.
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "python3, busybox-static, zstd, lz4, qemu-system-x86, \
 bochs, bochsbios, vgabios, prometheus-node-exporter")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)

@@ -19,8 +19,8 @@ function(base64_of_sha256 hex result)
     set(${result} "${base64}=" PARENT_SCOPE)
 endfunction()
 
-# read_part(NAME FORBIDDEN FILE...): the files' text, one after the other, without what would end
-# the element or comment that it is put into.
+# read_part(NAME FORBIDDEN FILE...): the concatenated text of the files, without anything that would
+# end the element or comment into which it is put.
 function(read_part name forbidden)
     set(text)
     foreach(file ${ARGN})

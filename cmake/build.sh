@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# build.sh PRESET TESTS [TARGET...]: configures where needed and builds, saying little where there
-# is nothing to do. TESTS is ON or OFF; OFF leaves a folder as it is that has the tests already.
-# Root builds as the owner of the checkout, who could not use a build folder of root's.
+# build.sh PRESET TESTS [TARGET...]: configures if needed and builds, and prints little if there is
+# nothing to do. TESTS is ON or OFF; OFF does not remove tests that are already configured. Root
+# builds as the owner of the checkout, who could not use a build folder that root owns.
 set -euo pipefail
 top=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 source "$top/cmake/packages.sh"
@@ -23,7 +23,7 @@ is_configured() {
 
 configure() {
     local log=$top/build/$preset-configure.log
-    # A folder that came along with a copied or moved checkout still names the old one.
+    # The build folder of a copied or moved checkout still names the old one.
     if [[ -f $folder/CMakeCache.txt ]] &&
         ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$top" "$folder/CMakeCache.txt"; then
         rm -rf "$folder"
@@ -38,7 +38,7 @@ build() {
     local arguments=(--preset "$preset") said
     local sources=("$top"/{CMakeLists.txt,bpf,cmake,guest,kernel,lab,userspace,vmlinux})
     ((${#targets[@]})) && arguments+=(--target "${targets[@]}")
-    # Where no source is newer than the last build there is little to do and nothing to show.
+    # If no source is newer than the last build, there is little to do and nothing to show.
     if [[ -f $folder/built &&
         -z $(find "${sources[@]}" -newer "$folder/built" -print -quit) ]]; then
         said=$(cmake --build "${arguments[@]}" 2>&1) || fail 1 "the build failed: $said"
@@ -52,6 +52,6 @@ cd "$top"
 if ! mkdir -p build 2>/dev/null || ! exec 9>build/.lock; then
     fail 1 "cannot write to $top/build"
 fi
-flock 9     # two at once would trip over each other
+flock 9     # two builds at once would disturb each other
 configure
 build

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Run by CPack on what was installed, before it is packed: what Debian's policy wants and no other
-# installation has. Manual pages and the changelog are compressed.
+# CPack runs this on the installed files before it packs them: it adds what only Debian's policy
+# requires. Manual pages and the changelog are compressed.
 set(usr ${CPACK_TEMPORARY_INSTALL_DIRECTORY}/usr)
 file(COPY ${CPACK_EXITTOP_DEBIAN}/copyright ${CPACK_EXITTOP_DEBIAN}/changelog
     DESTINATION ${usr}/share/doc/exittop)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Debian packages by what they are for, and how they get onto this machine. Sourced, by bash.
-# An entry is PACKAGE=COMMAND (there if the command runs, from wherever it came) or PACKAGE.
+# Debian packages by purpose, and how to install them. Sourced by bash. An entry is PACKAGE, or
+# PACKAGE=COMMAND, which counts as installed if the command exists, wherever it came from.
 
 build_packages=(g++=g++ clang=clang llvm=llvm-strip cmake=cmake ninja-build=ninja
     pkg-config=pkg-config bpftool=bpftool
@@ -17,7 +17,7 @@ kvm_patch_packages=(gcc=gcc make=make patch=patch perl=perl xz-utils=xz dwarves=
 browser_packages=(chromium=chromium)
 lint_packages=(clang-format-19=clang-format-19 clang-tidy-19=clang-tidy-19 clang-19=clang++-19
     shellcheck=shellcheck flake8=flake8)
-# The preset dev, and the compilers that the BPF program is tried with: those of Debian 12.
+# For the preset dev, and the compilers of Debian 12 that the BPF program is tested with.
 dev_packages=(clang-19=clang++-19 libclang-rt-19-dev)
 bpf_clang_packages=(clang-14=clang-14 clang-19=clang-19)
 # What the benchmark tests/bench/overhead compares exittop with.
@@ -26,7 +26,7 @@ rival_packages=(linux-perf=perf bpftrace=bpftrace)
 say() { printf 'exittop: %s\n' "$*" >&2; }
 fail() { local status=$1; shift; say "$*"; exit "$status"; }
 
-# A bpftool that runs: Ubuntu's is a wrapper that wants the tools of just the running kernel.
+# A bpftool that runs: Ubuntu's is a wrapper that requires the tools of exactly the running kernel.
 working_bpftool() {
     local tool
     for tool in "$(type -P bpftool)" /usr/lib/linux-tools/*/bpftool; do
@@ -35,7 +35,7 @@ working_bpftool() {
     return 1
 }
 
-# Prints those of the given entries that are not there, as package names.
+# Prints the given entries that are missing, as package names.
 missing_packages() {
     local entry package command installed
     installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${@%%=*}" 2>/dev/null) || true
@@ -51,7 +51,7 @@ missing_packages() {
     done
 }
 
-# Prints the names that apt here has for the given packages.
+# Prints the names that this machine's apt has for the given packages.
 names_for_apt() {
     local package
     for package in "$@"; do

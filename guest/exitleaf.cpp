@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// exitleaf: in a guest, shows why this VM exits, as `exittop leaves` on its host tells through
+// exitleaf: in a guest, shows why this VM exits. `exittop leaves` on the host answers through
 // CPUID.
 //
-// Static, and made of the standard libraries and the table of exit reasons alone, so that it runs wherever
-// the guest's kernel runs programs at all; no privilege is needed. What the leaves mean is found
-// out by asking for a reason that no manual defines: only leaves that take a reason refuse it, and
-// which do tells the layouts apart.
+// Static, and made of the standard libraries and the table of exit reasons alone, so that it runs
+// wherever the guest's kernel runs programs at all; no privilege is needed. It finds the layout by
+// asking for a reason that no manual defines: only leaves that take a reason refuse it, and each
+// layout has such leaves in different places.
 #include <cpuid.h>
 #include <getopt.h>
 #include <unistd.h>
@@ -67,7 +67,7 @@ const LeafLayout* find_layout() {
     return found != leaf_layouts.end() ? &*found : nullptr;
 }
 
-/// Reads values by what they are, whichever leaf has them.
+/// Reads values by meaning, whichever leaf has them.
 class Leaves {
 public:
     explicit Leaves(const LeafLayout& layout) : meanings_(layout.meanings) {}
@@ -77,7 +77,7 @@ public:
         const Registers got = read_leaf(leaf.value(), reason.value_or(0));
         return (meanings_[*leaf] & time_leaf) != 0 ? got.eax : got.wide();
     }
-    /// Nothing where the layout has no leaf for it.
+    /// Empty if the layout has no leaf for it.
     [[nodiscard]] std::optional<std::uint64_t> cycles(
         std::optional<std::uint32_t> reason = {}) const {
         const auto leaf = find(time_leaf, reason.has_value());
@@ -99,7 +99,8 @@ private:
     LeafMeanings meanings_;
 };
 
-/// The host's, by a reason of SVM that VMX does not define: a guest's own CPU model may be another.
+/// The host's ISA, found with a reason of SVM that VMX does not define; the guest's own CPU model
+/// may differ.
 std::span<const ExitReason> reasons_of_host(const Leaves& leaves) {
     constexpr std::uint32_t read_dr3 = 0x23;
     return leaves.defines(read_dr3) ? svm_reasons() : vmx_reasons();
@@ -111,7 +112,8 @@ struct Row {
     std::optional<std::uint64_t> cycles;
 };
 
-/// Total first, so that it holds no exit that its parts lack but those of reading them.
+/// The total is read first, so that it has no exits that are missing in its parts, except those of
+/// reading.
 struct Reading {
     std::uint64_t exits;
     std::optional<std::uint64_t> cycles;
@@ -136,7 +138,7 @@ void print_number(std::optional<std::uint64_t> number) {
     }
 }
 
-/// With the reading before it, also what came since.
+/// With the previous reading, also prints the difference.
 void print_table(const Reading& now, const Reading* before) {
     std::printf("%-28s  %20s  %20s", "REASON", "EXITS", "HOST CYCLES");
     std::printf(before ? "  %20s\n" : "\n", "NEW EXITS");
@@ -175,7 +177,7 @@ void print_json(const Reading& now, const LeafLayout& layout) {
     std::printf("]}\n");
 }
 
-/// All four leaves as they come, whether or not anybody answers.
+/// All four leaves as read, whether or not the host answers them.
 void print_raw(std::uint32_t index) {
     for (unsigned leaf = 0; leaf < EXITTOP_LEAVES; ++leaf) {
         const Registers got = read_leaf(leaf, index);
@@ -246,7 +248,7 @@ Options parse(int argc, char** argv) {
     return options;
 }
 
-/// The layout that the host answers in; where nobody answers, the program's end.
+/// The layout in which the host answers; ends the program if the host does not answer.
 const LeafLayout& require_layout() {
     if (!in_vm()) fail(host_lacks, "this is no virtual machine: run it in a guest");
     const LeafLayout* layout = find_layout();
@@ -270,7 +272,7 @@ int run(const Options& options) {
     }
     std::optional<Reading> before;
     for (;;) {
-        // Asked each time: the host may have stopped answering, or answer in another way now.
+        // Checked each time: the host may have stopped answering, or may now use another layout.
         const LeafLayout& layout = require_layout();
         Reading now = read_all(Leaves(layout));
         if (options.json) {

@@ -15,8 +15,8 @@
 
 namespace {
 
-/// Standard descriptors that are closed would be given to the next file opened, and what is printed
-/// would end up there. True if stdout is open.
+/// If a standard descriptor is closed, the next opened file would get its number, and output would
+/// go there. True if stdout is open.
 bool secure_standard_descriptors() {
     const bool stdout_open = fcntl(STDOUT_FILENO, F_GETFD) != -1;
     while (true) {
@@ -50,9 +50,9 @@ int run_main(int argc, char** argv) {
 
 }  // namespace
 
-/// What goes wrong is a value (error.h); an exception is what nobody thought of, or a lack of
-/// memory. It is caught here, the one place, so that on its way all that exittop has changed is put
-/// back: past main, the process would end at once, without that.
+/// Errors are values (error.h). An exception means a lack of memory or an unexpected fault. It is
+/// caught only here, so that on the way destructors undo all that exittop has changed; uncaught, it
+/// would end the process at once, without that.
 int main(int argc, char** argv) {
     try {
         return run_main(argc, argv);

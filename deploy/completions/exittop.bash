@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# bash completion of exittop. Commands, options and their values are what its --help says, asked for
-# when they are wanted: there is no second list to keep.
+# bash completion of exittop. Commands, options and values come from exittop's --help at completion
+# time, so there is no second list to maintain.
 
 # The values of an option by the help on stdin: "WORD..." choices, "file", or nothing.
 _exittop_values() {
@@ -28,7 +28,7 @@ _exittop() {
         [[ -z $command && $i -eq 1 && $word != -* ]] && command=$word
     done
     help=$("$program" ${command:-live} --help 2>/dev/null) || return
-    # "--format=json" comes in three words.
+    # bash splits "--format=json" into three words.
     [[ $cur == = ]] && prev=${COMP_WORDS[COMP_CWORD - 1]} cur=
     [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD - 2]}
     if [[ $prev =~ ^--[a-z-]+$ ]] && values=$(_exittop_values "$prev" <<<"$help") &&

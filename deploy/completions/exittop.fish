@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# fish completion of exittop. Commands, options and their values are what its --help says, asked for
-# when they are wanted: there is no second list to keep.
+# fish completion of exittop. Commands, options and values come from exittop's --help at completion
+# time, so there is no second list to maintain.
 
 function __exittop_command --description 'The command of the line, live where there is none'
     set -l words (commandline -opc)
@@ -56,7 +56,7 @@ function __exittop_at_command
     test (count (commandline -opc)) -eq 1
 end
 
-# After "--": another program's command line, which fish is asked about as if it stood alone.
+# After "--": another program's command line, which fish completes as if it stood alone.
 function __exittop_in_other
     contains -- -- (commandline -opc)
 end

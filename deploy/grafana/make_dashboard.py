@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Writes exittop.json, the Grafana dashboard, from the panels below; a test holds it to be theirs.
+"""Writes exittop.json, the Grafana dashboard, from the panels below; a test checks that.
 
 Four rows: the fleet, one host, one VM of it, and where a VM's exits go over time (heat maps). The
 fleet and host rows read the recorded series of ../prometheus/exittop.rules.yml, so that they also
@@ -90,7 +90,7 @@ def _variable(name: str, label: str, query: str) -> dict:
 
 
 def _options(kind: str, unit: str) -> dict:
-    """What differs by kind. A heat map's rows are the series, which Grafana is not to count up."""
+    """Settings by kind. A heat map's rows are the series, which Grafana must not add up."""
     if kind == "heatmap":
         return {"calculate": False, "cellGap": 1, "yAxis": {"unit": unit},
                 "color": {"mode": "scheme", "scheme": "Oranges", "scale": "exponential",

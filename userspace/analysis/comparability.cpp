@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Each warning is a small function of the first run and another one, or of one run alone.
+// Each warning is a small function of one run, or of the first run and another one.
 #include "analysis/comparability.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace exittop {
 namespace {
 
 constexpr double other_length = 1.2;
-constexpr std::size_t fewest_doubled = 3;  // One or two counts double by chance.
+constexpr std::size_t fewest_doubled = 3;  // One or two counts may double by chance.
 constexpr std::size_t shown_names = 6;
 
 using Counts = std::map<std::pair<Isa, std::uint32_t>, std::uint64_t>;  // Of L1, by ISA and code.
@@ -36,7 +36,7 @@ Counts counts_of(const Run& run) {
     return counts;
 }
 
-// Files may hold labels and names of any length, and any number of them.
+// Files may have any number of labels and names, of any length.
 std::string name_of(const Run& run) {
     return fmt::format("'{}'", cut_bytes(run.label, name_columns));
 }
@@ -53,7 +53,7 @@ std::string joined(const std::set<std::string>& words) {
     return first_few({words.begin(), words.end()});
 }
 
-// What one of its VMs is, over all VMs and repetitions: "ept", or "ept, shadow".
+// A property of its VMs, over all VMs and repetitions: "ept", or "ept, shadow".
 template <typename Text>
 std::string of_vms(const Run& run, Text text) {
     std::set<std::string> found;
@@ -134,7 +134,7 @@ void check_parameters(std::vector<Warning>& warnings, const Pair& pair) {
 }
 
 void check_length(std::vector<Warning>& warnings, const Pair& pair, Basis basis) {
-    // With a command, the work is the measure, and its time a result.
+    // With a command, the work is fixed, and its time is a result.
     if (basis != Basis::count || !pair.first.command.empty()) return;
     const double first = pair.first.repeats.front().duration_s;
     const double other = pair.other.repeats.front().duration_s;
@@ -159,10 +159,10 @@ std::string names_of(const std::vector<std::pair<Isa, std::uint32_t>>& reasons) 
     return first_few(names);
 }
 
-// Counters that were never set back hold the first run as well: nothing gets less, and what each
-// run does once or twice is there exactly twice as often.
+// Counters that were never reset include the first run: no count is lower, and what each run does
+// once or twice has exactly doubled.
 void check_cumulative(std::vector<Warning>& warnings, const Pair& pair) {
-    if (!pair.other.version.empty()) return;  // exittop counts from nothing each time.
+    if (!pair.other.version.empty()) return;  // exittop starts from zero each time.
     const Counts other = counts_of(pair.other);
     std::vector<std::pair<Isa, std::uint32_t>> doubled;
     for (const auto& [reason, count] : counts_of(pair.first)) {
@@ -205,7 +205,7 @@ void check_pair(std::vector<Warning>& warnings, const Pair& pair, Basis basis) {
 
 // ---- One run alone
 
-// Whether someone says that it ran without TDP: the modules' parameters, or the label.
+// Whether the modules' parameters or the label say that it ran without TDP.
 bool is_called_shadow(const Run& run) {
     for (const Snapshot& snapshot : run.repeats) {
         if (snapshot.host.paging == Paging::shadow) return true;

@@ -12,8 +12,8 @@ namespace exittop {
 /// What is known of a run's conditions: the same names in the same order for every run.
 std::vector<Fact> run_facts(const Run& run);
 
-/// What differs from the first run beside how memory is translated, and what within a run shows
-/// that it is not what it is taken for. Each mistake has its name; see the manual page.
+/// What differs from the first run, except how memory is translated, and what within a run
+/// contradicts its label. Each warning has a name; see the manual page.
 std::vector<Warning> comparability_warnings(std::span<const Run> runs, Basis basis);
 
 }  // namespace exittop

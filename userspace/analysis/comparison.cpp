@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Every repetition is brought down to sums by reason, from which cells, totals and tests follow.
+// Reduces every repetition to sums by reason. Cells, totals and tests follow from these.
 #include "analysis/comparison.h"
 
 #include <algorithm>
@@ -60,7 +60,7 @@ double divisor(const Sums& sums, Basis basis) {
     return 1.0;
 }
 
-// Picks what a cell is about out of a repetition: a reason, or the total.
+// Selects from a repetition what a cell is about: a reason, or the total.
 const ExitStats* find_stats(const Sums& sums, const IsaReasonKey* key) {
     if (key == nullptr) return &sums.total;
     const auto found = sums.by_reason.find(*key);
@@ -152,7 +152,7 @@ void adjust_p_values(Comparison& comparison, std::size_t run) {
         tested[i]->p_value = adjusted[i];
         tested[i]->beyond_noise = adjusted[i] < significance_level;
     }
-    // The total is one question asked once.
+    // The total is a single test.
     if (auto& total = comparison.total.cells[run].versus; total && total->p_value) {
         total->beyond_noise = *total->p_value < significance_level;
     }

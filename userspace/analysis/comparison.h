@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Runs held against each other: the value that every output of `exittop compare` is a pure function
-// of. Texts in it are raw (labels, names, facts come from files): outputs sanitise or escape them.
+// A comparison of runs. Every output of `exittop compare` is a pure function of this value. Texts
+// in it are raw (labels, names, facts come from files): outputs sanitise or escape them.
 #pragma once
 
 #include <array>
@@ -41,11 +41,11 @@ struct Versus {
 };
 
 inline constexpr double significance_level = 0.05;
-/// Fewer repetitions on both sides can not reach that level, whatever they show.
+/// With fewer repetitions on both sides, no result can reach that level.
 inline constexpr std::size_t fewest_repeats = 4;
 
-/// Exits of one reason, or of all of them, in one run. Means over its repetitions, where it has
-/// some, except for what is read from their common histogram.
+/// Exits of one reason, or of all of them, in one run. Means over its repetitions, if any, except
+/// for what is read from their common histogram.
 struct Cell {
     double count = 0.0;
     double value = 0.0;             ///< The count on the comparison's basis.

@@ -49,7 +49,7 @@ std::vector<std::optional<std::string>> label_vms(const auto& vms, const SeriesM
             const bool waits = places.size() == 1 && !vms[place].ended && given_up.contains(name);
             if (labels[place] || waits) continue;
             std::string label = name;
-            // More than once where somebody has named a VM as another is told apart.
+            // Loops more than once if a VM's own name looks like another VM's name with suffix.
             do label += "#" + vms[place].id;
             while (!used.insert(label).second);
             labels[place] = std::move(label);
@@ -60,7 +60,7 @@ std::vector<std::optional<std::string>> label_vms(const auto& vms, const SeriesM
 
 // ---- Which reasons have a series
 
-// Those that are new take the places that are left, the most frequent first.
+// New reasons take the free places, the most frequent first.
 void choose_reasons(const std::vector<ExitStats>& exits, std::size_t most, VmMemory& memory) {
     std::vector<const ExitStats*> fresh;
     for (const ExitStats& stats : exits) {

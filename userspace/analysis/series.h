@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// From a snapshot to the series that a fleet's monitoring keeps: one label per VM, a bounded number
-// of reasons, and counters that never go back while a VM lives.
+// Turns snapshots into series for monitoring: one label per VM, a bounded number of reasons, and
+// counters that never decrease while a VM lives.
 #pragma once
 
 #include <cstddef>
@@ -39,8 +39,8 @@ struct VmSeries {
     ExitStats exits;                        ///< All of them, without code and histogram.
     std::optional<std::uint64_t> untraced;  ///< Exits that KVM counted only itself; none: unknown.
     std::uint64_t uncounted = 0;            ///< Exits of vCPUs while they had no slot.
-    /// Of the time that the vCPUs wanted to run (in the guest and in exits, halted time left out),
-    /// the part that went to exits, since the series were made last.
+    /// Share of the vCPUs' time (in the guest and in exits, without halted time) that was spent in
+    /// exits since the series were last made.
     double exit_ratio = 0.0;
     std::vector<ReasonSeries> reasons;  ///< By level and code; at the end "other".
     std::vector<VcpuSeries> by_vcpu;    ///< Ascending by id; empty unless asked for.
@@ -51,11 +51,11 @@ struct SeriesOptions {
     bool per_vcpu = false;
 };
 
-/// What is remembered of the VMs of one set of series for the next. Prometheus takes a counter that
-/// is lower than before for a restarted one and counts all of it anew, so none may go back:
-/// - A VM that has a label keeps it until it has ended, and no other has it meanwhile.
-/// - A reason that has a series of its own keeps it, and one that is part of "other" stays there.
-/// - Times that are read beside the running program, and may be an exit off, never shrink.
+/// What is remembered of the VMs from one set of series to the next. If a counter is lower than
+/// before, Prometheus assumes a restart and counts all of it again, so no counter may decrease:
+/// - A VM keeps its label until it has ended, and no other VM has that label meanwhile.
+/// - A reason that has its own series keeps it; a reason that is part of "other" stays there.
+/// - Times never shrink, although they are read while the program runs and may be an exit off.
 struct SeriesMemory {
     struct VmMemory {
         std::string label;
@@ -67,11 +67,11 @@ struct SeriesMemory {
     std::map<std::string, VmMemory> vms;  ///< By Vm::id.
 };
 
-/// In the order of their labels. A name is a process's own claim: the VM that came with it first
-/// has it as its label, those that come while that one is there are told apart by their ids
-/// ("web#4242.1"), as are those that came together; and this for as long as each lives, so that
-/// none gets the series of another when that ends. One that comes back under its name while the one
-/// before is written for the last time is not among them yet: it has the name from the next on.
+/// In the order of their labels. Any process may claim any name, so the first VM with a name has it
+/// as its label. VMs that come later while that VM exists, or at the same time, get their ids as
+/// suffixes ("web#4242.1"). Each VM keeps its label for life, so none continues the series of
+/// another. A VM that comes back under its name while its predecessor is written for the last time
+/// is left out until the next update, and then has the name.
 std::vector<VmSeries> make_series(const Snapshot& snapshot, const SeriesOptions& options,
                                   SeriesMemory& memory);
 /// The same without histograms and, whatever is asked for, without series by vCPU.

@@ -36,8 +36,8 @@ Ranks rank(std::span<const double> a, std::span<const double> b) {
     return ranks;
 }
 
-// Over all ways to choose the first sample's ranks out of all of them: the share whose sum is at
-// least as far from the expected one as the observed sum.
+// Of all ways to choose the first sample's ranks, the share whose sum is at least as far from the
+// expected sum as the observed one.
 double exact_p(const std::vector<std::size_t>& ranks, std::size_t chosen) {
     const std::size_t all = std::accumulate(ranks.begin(), ranks.end(), std::size_t{0});
     const auto observed = static_cast<std::ptrdiff_t>(std::accumulate(
@@ -50,7 +50,7 @@ double exact_p(const std::vector<std::size_t>& ranks, std::size_t chosen) {
             for (std::size_t sum = all; sum >= rank; --sum) ways[k][sum] += ways[k - 1][sum - rank];
         }
     }
-    // Expected sum: chosen * all / n. Both sides times n, so that all stays whole.
+    // Expected sum: chosen * all / n. Both sides are multiplied by n, to stay in integers.
     const auto n = static_cast<std::ptrdiff_t>(ranks.size());
     const auto expected = static_cast<std::ptrdiff_t>(chosen * all);
     const std::ptrdiff_t distance = std::abs(observed * n - expected);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What can be said of a few repetitions without a guess at their distribution.
+// Statistics of a few repetitions that assume no distribution.
 #pragma once
 
 #include <span>
@@ -14,10 +14,9 @@ double mean_of(std::span<const double> values);
 double standard_deviation(std::span<const double> values);
 
 /// Two-sided p-value of the Mann-Whitney U test: how often a difference in ranks at least this
-/// large comes about if both samples are draws from one distribution. Exact, ties included (a
-/// permutation test of the rank sum), for up to 40 values together; beyond that the normal
-/// approximation with correction for ties and continuity. 1 where one sample is empty. NaN is not
-/// allowed.
+/// large occurs if both samples come from one distribution. Exact, ties included (a permutation
+/// test of the rank sum), for up to 40 values together; beyond that the normal approximation with
+/// correction for ties and continuity. 1 where one sample is empty. NaN is not allowed.
 double mann_whitney(std::span<const double> a, std::span<const double> b);
 
 /// P-values adjusted for their number (Benjamini and Hochberg 1995): of the tests with an adjusted

@@ -64,7 +64,7 @@ std::string duration_text(nanoseconds duration) {
     for (const Unit& unit : units) {
         if (ns % unit.ns == 0) return std::to_string(ns / unit.ns).append(unit.name);
     }
-    // The digits behind the point: those of 1,000,000 plus the rest, without the leading 1.
+    // The digits after the point: those of 1,000,000 plus the rest, without the leading 1.
     std::string fraction = std::to_string(millisecond.ns + ns % millisecond.ns).substr(1);
     fraction.resize(fraction.find_last_not_of('0') + 1);
     return std::to_string(ns / millisecond.ns)

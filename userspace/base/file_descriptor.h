@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A descriptor that has an owner.
+// An owned file descriptor.
 #pragma once
 
 #include <unistd.h>

@@ -32,8 +32,8 @@ CodePoint decode(std::string_view text) {
     return {c.value, static_cast<std::size_t>(bytes), true};
 }
 
-// Columns; negative for what shows nothing or changes how others are shown: control and format
-// characters, separators, fillers, variation selectors and tags, and what is not assigned.
+// Columns; negative for characters that are invisible or change how others are shown: control and
+// format characters, separators, fillers, variation selectors and tags, and what is not assigned.
 int width_of(utf8proc_int32_t c) {
     switch (utf8proc_category(c)) {
         case UTF8PROC_CATEGORY_CN:
@@ -138,7 +138,7 @@ std::vector<std::string> wrap(std::string_view text, std::size_t width) {
 std::string_view cut_bytes(std::string_view bytes, std::size_t limit) {
     if (bytes.size() <= limit) return bytes;
     std::size_t end = limit;
-    // A sequence has at most three continuation bytes; more of them is no UTF-8 anyway.
+    // A sequence has at most three continuation bytes; more of them are not UTF-8.
     for (int back = 0; back < 3 && end > 0 && (bytes[end] & 0xc0) == 0x80; ++back) --end;
     return bytes.substr(0, (bytes[end] & 0xc0) == 0x80 ? limit : end);
 }
@@ -162,7 +162,7 @@ std::string print_ns(std::uint64_t ns) {
     if (ns < 1000) return fmt::format("{}ns", ns);
     struct Unit {
         double ns;
-        double end;  // First printed value that is left to the next unit.
+        double end;  // First printed value that needs the next unit.
         const char* name;
     };
     static constexpr std::array units = {

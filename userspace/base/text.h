@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Text for terminals: other people's bytes made harmless, columns counted, numbers with units.
+// Text for terminals: sanitising untrusted text, counting columns, numbers with units.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace exittop {
 
-/// Whether escape sequences for colour are written. Colour only adds to what the words say.
+/// Whether escape sequences for colour are written. Colour only repeats what the words say.
 enum class Color { off, on };
 enum class Align { left, right };
 
@@ -18,7 +18,7 @@ enum class Align { left, right };
 inline constexpr std::size_t name_bytes = 1024;
 inline constexpr std::size_t name_columns = 64;
 
-/// Printable UTF-8 that does to a terminal nothing but show: control characters become "\x1b",
+/// UTF-8 that a terminal only prints: control characters become "\x1b",
 /// invalid bytes U+FFFD, and what is invisible or reorders text (zero width, bidi) "<U+202E>".
 /// Two combining marks per character are kept, so that names stay names.
 std::string sanitise(std::string_view bytes);
@@ -54,9 +54,9 @@ std::string group_digits(std::uint64_t value);
 std::string print_ns(std::uint64_t ns);
 /// A rate: "0.25", "13.9", "1,567".
 std::string print_rate(double per_second);
-/// Seconds that were counted, as a person would say them: "10 s", "2.5 s".
+/// Seconds of counting, for people: "10 s", "2.5 s".
 std::string print_seconds(double seconds);
-/// A ratio as "45.2%"; what is less than 0.05% but not nothing is "<0.1%".
+/// A ratio as "45.2%"; less than 0.05% but not zero is "<0.1%".
 std::string print_percent(double ratio);
 /// How many times as much: "1.52x", "23.2x", "<0.01x".
 std::string print_ratio(double ratio);

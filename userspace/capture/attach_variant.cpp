@@ -51,7 +51,7 @@ Error attach_error(std::span<const FailedAttach> attempts) {
     std::string text = "cannot attach to kvm_exit";
     const char* separator = ": ";
     for (std::size_t i = 0; i < attempts.size(); ++i) {
-        // Ways that failed alike are told together.
+        // Variants that failed for the same reason are listed together.
         const std::string& reason = attempts[i].error.text;
         std::string ways = attach_variant_id(attempts[i].variant);
         for (; i + 1 < attempts.size() && attempts[i + 1].error.text == reason; ++i) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The ways to attach to kvm_exit and kvm_entry: what they are called, and what is said where none
-// of them works.
+// The ways to attach to kvm_exit and kvm_entry, their names, and the error if none of them works.
 #pragma once
 
 #include <span>
@@ -28,14 +27,14 @@ std::string attach_variant_name(AttachVariant variant);
 /// For JSON, metrics and messages, a contract with scripts: "raw_tp_reason". exittop(8) lists them.
 std::string attach_variant_id(AttachVariant variant);
 
-/// A way that was tried in vain, and why.
+/// A way that failed, and why.
 struct FailedAttach {
     AttachVariant variant;
     Error error;
 };
 
-/// The error of a start for which no way worked: all that was tried, each with its reason. It is
-/// one of a lacking host where any way lacked a right, as that may be all that it takes.
+/// The error if no way worked: all ways that were tried, each with its reason. Its status is that
+/// of a host that lacks something if any way lacked a privilege, because that may be all it needs.
 Error attach_error(std::span<const FailedAttach> attempts);
 
 }  // namespace exittop

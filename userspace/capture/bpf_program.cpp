@@ -47,12 +47,12 @@ std::string first_complaint;
 
 bool shows_log = false;  ///< show_libbpf_log()
 
-/// BPF_LOG_LEVEL1 and BPF_LOG_STATS of the kernel's bpf_verifier.h: of a program that is refused
-/// the way to where it is wrong, of all of them what it took to verify them.
+/// BPF_LOG_LEVEL1 and BPF_LOG_STATS of the kernel's bpf_verifier.h: for a rejected program, the
+/// path to the error; for every program, the verifier's statistics.
 constexpr std::uint32_t verifier_log = 1 | 4;
 
-/// Of the verifier's log the line that says why: the last before its statistics. Of other messages
-/// all.
+/// The line of the verifier's log that says why: the last one before its statistics. Other messages
+/// are returned whole.
 std::string last_verifier_line(const std::string& message) {
     std::istringstream lines(message.substr(0, message.find("\nprocessed ")));
     const bool verifier = message.find("\nprocessed ") != std::string::npos;
@@ -65,7 +65,7 @@ std::string last_verifier_line(const std::string& message) {
     return verifier ? "the verifier says: " + last : last;
 }
 
-/// Called by libbpf, which is C: what it throws (bad_alloc) would leave libbpf half-way.
+/// Called by libbpf, which is C: an exception (bad_alloc) must not unwind through it.
 int keep_complaint(libbpf_print_level level, const char* format, va_list arguments) noexcept try {
     if (level != LIBBPF_WARN && !shows_log) return 0;
     va_list again;
@@ -107,7 +107,7 @@ using SymbolSkeleton = std::unique_ptr<kvm_symbol_bpf, SkeletonDeleter>;
 class SharedMemory {
 public:
     SharedMemory() = default;
-    /// Maps all of it, for reading and writing; empty, with errno set, where the kernel refuses.
+    /// Maps all of it, for reading and writing; empty, with errno set, if the kernel refuses.
     SharedMemory(int map, std::size_t size)
         : start_(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0)), size_(size) {}
     SharedMemory(SharedMemory&& other) noexcept
@@ -130,9 +130,9 @@ private:
     std::size_t size_ = 0;
 };
 
-/// Waits for BPF programs that run. The kernel does so for whoever replaces an element of a map of
-/// maps (maybe_wait_bpf_programs() in kernel/bpf/syscall.c, since Linux 4.20), on all its CPUs;
-/// membarrier() refuses where some have no tick (nohz_full).
+/// Waits for BPF programs that run. The kernel does so when an element of a map of maps is replaced
+/// (maybe_wait_bpf_programs() in kernel/bpf/syscall.c, since Linux 4.20), on all CPUs. membarrier()
+/// fails if some CPUs have no tick (nohz_full).
 class ProgramBarrier {
 public:
     /// 0, or -errno.
@@ -146,7 +146,7 @@ public:
                                                &options));
         return outer_ ? wait() : -errno;
     }
-    /// When it returns, all programs are through that ran when it was called. 0, or -errno.
+    /// When it returns, all programs that ran when it was called have finished. 0, or -errno.
     int wait() const {
         const std::uint32_t key = 0;
         const int inner = inner_.number();
@@ -212,8 +212,8 @@ std::uint64_t kernel_symbol(std::string_view name) {
     return 0;
 }
 
-/// Address of tdp_enabled of kvm, or 0. A kernel that can be asked (5.16 and later) is: to read all
-/// its symbols takes half of the start.
+/// Address of tdp_enabled of kvm, or 0. Asks the kernel if possible (5.16 and later), because
+/// reading all its symbols takes half of the start.
 std::uint64_t tdp_enabled_address(const btf* vmlinux) {
     const bool askable = has(vmlinux, "bpf_kallsyms_lookup_name", BTF_KIND_FUNC);
     const SymbolSkeleton asking(askable ? kvm_symbol_bpf__open_and_load() : nullptr);
@@ -223,7 +223,7 @@ std::uint64_t tdp_enabled_address(const btf* vmlinux) {
     return asking->bss->tdp_enabled_address;
 }
 
-/// Joins the vendor module's types to those of vmlinux, which CO-RE is to find in one place.
+/// Joins the vendor module's types to those of vmlinux, so that CO-RE finds them in one place.
 void join_vendor_types(KernelFacts& facts, const std::string& module) {
     constexpr std::size_t enough = std::size_t(64) << 20;
     const auto vmlinux = read_file(facts.types, enough);
@@ -261,8 +261,8 @@ KernelFacts kernel_facts(btf* vmlinux) {
     return facts;
 }
 
-/// What to try, best first. Without BTF of kvm only the attempt tells whether kvm_exit still has
-/// three arguments: the kernel refuses a program that reads beyond them.
+/// What to try, best first. Without BTF of kvm, only an attempt shows whether kvm_exit still has
+/// three arguments: the kernel rejects a program that reads beyond them.
 std::vector<AttachVariant> variants_to_try(const KernelFacts& facts, AttachChoice choice) {
     std::vector<AttachVariant> variants;
     if (choice != AttachChoice::classic) {
@@ -325,13 +325,12 @@ int take_command_line(void* lines, void* record, std::size_t /*size*/) noexcept 
         std::string(line.text, std::min<std::size_t>(line.size, sizeof line.text));
     return 0;
 } catch (const std::exception&) {
-    return 0;  // A name is all that is lost.
+    return 0;  // Only a name is lost.
 }
 
-/// How exittop must be able to notice that a vCPU is made and freed: unnoticed, the next vCPU at
-/// the address of one that is gone is counted under the name of the VM that had that. Beside fentry
-/// the kprobes are there too if they can be: no task is preempted within a kprobe, so that the
-/// kernel never skips it for another task.
+/// exittop must notice when a vCPU is created and freed. Otherwise the next vCPU at the same
+/// address is counted for the previous VM. If possible, kprobes are attached besides fentry: no
+/// task is preempted within a kprobe, so the kernel never skips it for another task.
 enum class VcpuEnds { fentry, kprobe };
 
 /// What is tried beside the programs that count.
@@ -385,13 +384,13 @@ struct BpfProgram::State {
     std::expected<void, Error> fill_known_reasons();
 };
 
-/// The programs of this variant in the order in which they are attached: first what ends a vCPU, so
-/// that no slot is left behind, and last the exit, which makes the slots, without which the others
-/// do nothing. Of the programs on one tracepoint that run first which came first: what learns how
-/// KVM counts follows the entry, whose clock it must not delay.
+/// The programs of this variant in the order of attachment. First those that end a vCPU, so that no
+/// slot is left behind; last the exit, which creates the slots, without which the others do
+/// nothing. Programs on one tracepoint run in the order of attachment: the one that learns how KVM
+/// counts follows the entry, because it must not delay the entry's clock.
 std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
     auto& programs = skeleton->progs;
-    // The task is typed by vmlinux's BTF, which those have who have kvm's, and others too.
+    // The task's type is in vmlinux's BTF, which exists wherever kvm's does, and elsewhere too.
     const bool typed = variant != AttachVariant::raw_reason && variant != AttachVariant::classic;
     std::vector<bpf_program*> order;
     if (extras.ends == VcpuEnds::fentry) order = {programs.destroy_fpu, programs.create_fpu};
@@ -438,8 +437,9 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
                 .kernel_log_level = shows_log ? verifier_log : 0);
     skeleton.reset(exittop_bpf__open_opts(&options));
     if (!skeleton) return std::unexpected(kernel_error("cannot open the BPF object", -errno));
-    // A kernel without bpf_rdonly_cast() has libbpf look for it in the modules' BTF. That is one
-    // error for those who may not, and the end of loading, but only the first time: so it is now.
+    // On a kernel without bpf_rdonly_cast(), libbpf looks for it in the modules' BTF. Without the
+    // privilege for that, the first look fails and would end the load; later looks do not. So the
+    // first look is made here.
     if (!facts.rdonly_cast) bpf_program__set_attach_target(skeleton->progs.exit_btf, 0, "kvm_exit");
     first_complaint.clear();
     if (auto made = make_memory(); !made) return made;
@@ -456,7 +456,7 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
         skeleton->rodata->pid_ns_device = pid_ns.st_dev;
         skeleton->rodata->pid_ns_inode = pid_ns.st_ino;
     }
-    skeleton->rodata->hash_slots = max_vcpus + 1;  // Slot 0 is one, which nobody gets.
+    skeleton->rodata->hash_slots = max_vcpus + 1;  // One more for slot 0, which is never used.
     skeleton->rodata->last_slot = slot_count() - 1;
     bpf_map__set_max_entries(skeleton->maps.vcpu_slots, max_vcpus);
     bpf_map__set_max_entries(skeleton->maps.free_hash_slots, max_vcpus);
@@ -486,13 +486,13 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     return leaves ? fill_known_reasons() : std::expected<void, Error>{};
 }
 
-/// Before the load: the constants and sizes of what answers leaves.
+/// Before the load: constants and sizes for answering leaves.
 void BpfProgram::State::set_leaves(const KernelFacts& facts) {
     skeleton->rodata->leaves_on = true;
     std::ranges::copy(*leaves, skeleton->rodata->leaves);
     skeleton->rodata->tsc_khz_address = facts.tsc_khz_address;
     skeleton->rodata->leaf_slots = slot_count();
-    // Each VM, of one vCPU at least, has an entry more than it has vCPUs.
+    // Each VM has at least one vCPU, and one entry more than it has vCPUs.
     bpf_map__set_max_entries(skeleton->maps.vm_slots, 2 * slot_count());
     std::size_t reasons = 0;
     for (const IsaFacts& isa : isas) reasons += exit_reasons(isa.isa).size();
@@ -514,7 +514,8 @@ std::expected<void, Error> BpfProgram::State::fill_known_reasons() {
 }
 
 /// The object declares its .bss with all the slots there can be; it gets as many as were asked for.
-/// libbpf maps it where it had kept room for what was declared: more would lie over other memory.
+/// libbpf maps it into the space it reserved for the declared size: a larger one would overlap
+/// other memory.
 static_assert(sizeof(*Skeleton::element_type::bss) >= EXITTOP_MEMORY_SIZE(EXITTOP_MAX_SLOTS));
 std::expected<void, Error> BpfProgram::State::make_memory() {
     LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
@@ -525,14 +526,14 @@ std::expected<void, Error> BpfProgram::State::make_memory() {
     };
     FileDescriptor made = make();
     if (!made && errno == E2BIG) {
-        // Up to Linux 5.10, 4 MiB was the most: room for some 500 vCPUs.
+        // Up to Linux 5.10 the limit is 4 MiB: room for some 500 vCPUs.
         while (EXITTOP_MEMORY_SIZE(max_vcpus) > 4u << 20) --max_vcpus;
         made = make();
     }
     int code = made ? bpf_map__reuse_fd(skeleton->maps.bss, made.number()) : -errno;
     if (code == 0) {
-        // Mapped here, not by the skeleton: what its bss points to is, from libbpf 1.5 on, no
-        // longer the memory of a map that was put in the place of the one it had declared.
+        // Mapped here, not by the skeleton: from libbpf 1.5 on, the skeleton's bss no longer points
+        // to the memory of a map that replaced the declared one.
         shared = SharedMemory(made.number(), EXITTOP_MEMORY_SIZE(max_vcpus));
         if (shared) return {};
         code = -errno;
@@ -541,8 +542,8 @@ std::expected<void, Error> BpfProgram::State::make_memory() {
         fmt::format("cannot get the memory for {} vCPUs (--max-vcpus)", max_vcpus), code));
 }
 
-/// What the program writes is what is read here, and the other way: shown by the program itself,
-/// from the far end of the memory to its beginning. Else all would look as if nothing exited.
+/// Checks that what the program writes is what is read here, and the reverse, from the end of the
+/// memory to its beginning. If it were not, it would look as if nothing exited.
 std::expected<void, Error> BpfProgram::State::prove_memory() const {
     constexpr std::uint64_t question = 0x6578'6974'746f'7001;
     u64& far = slots().back().header.who.first_ns;
@@ -567,7 +568,7 @@ int BpfProgram::State::give_slot(std::uint32_t slot_index) {
                                                &slot_index, &unused, BPF_ANY)
                          : bpf_map_update_elem(bpf_map__fd(skeleton->maps.free_overflow_slots),
                                                nullptr, &slot_index, BPF_ANY);
-    // After the map: whoever sees the new count finds the slot there.
+    // After the map: a reader that sees the new count then finds the slot there.
     if (code == 0) ++std::atomic_ref(memory().given_back);
     return code;
 }
@@ -598,10 +599,10 @@ std::expected<void, Error> BpfProgram::State::start(const KernelFacts& facts) {
     return attach();
 }
 
-/// Whether this variant is nothing without that program.
+/// Whether this variant cannot work without that program.
 bool BpfProgram::State::is_needed(const bpf_program* program) const {
     const auto& programs = skeleton->progs;
-    // All else is counted without it; only KVM's own count is not known then.
+    // Everything else is counted without it; only KVM's own count is unknown.
     if (program == programs.learn_order) return false;
     const bool is_kprobe = program == programs.destroy || program == programs.create;
     return !is_kprobe || extras.ends == VcpuEnds::kprobe;
@@ -685,10 +686,10 @@ std::expected<BpfProgram, Error> BpfProgram::load_detached(std::uint32_t max_vcp
 }
 
 void BpfProgram::detach() {
-    // The programs go one after another: from here on a missing half is no loss.
+    // The programs are detached one by one: from here on, a missing half is not a loss.
     memory().armed_ns = std::numeric_limits<std::uint64_t>::max();
     state_->learning.reset();
-    // The exit first, as it came last: what is counted has its time then.
+    // The exit first, because it was attached last: every counted exit then has its time.
     while (!state_->links.empty()) state_->links.pop_back();
     state_->barrier.wait();
 }
@@ -716,7 +717,7 @@ std::span<std::uint8_t> BpfProgram::slot_states() {
 }
 
 void BpfProgram::release_slot(std::uint32_t slot_index) {
-    // What is told of the slot's next vCPU must not be mistaken for what was told of this one.
+    // What is reported for the slot's next vCPU must not be mistaken for a report about this one.
     ring_buffer__consume(state_->ring.get());
     state_->command_lines.erase(slot_index);
     std::memset(&slots()[slot_index], 0, sizeof(vcpu_slot));
@@ -754,7 +755,7 @@ std::span<waiting_vcpu> BpfProgram::waiting() { return memory().waiting; }
 
 void BpfProgram::release_waiting(std::uint32_t place) {
     std::memset(&waiting()[place], 0, sizeof(waiting_vcpu));
-    // Where that fails the place stays taken, which no vCPU notices but by table_full.
+    // If that fails, the place stays taken; the only effect is on table_full.
     std::ignore = state_->give_waiting(place);
 }
 
@@ -789,7 +790,7 @@ void BpfProgram::limit_users(const std::set<std::uint32_t>& uids) {
     for (const std::uint32_t uid : uids) bpf_map_update_elem(map, &uid, &unused, BPF_ANY);
     state_->limited = uids;
     std::atomic_ref(memory().limits).store(uids.size());
-    // Those who wait try again.
+    // Waiting vCPUs try again.
     if (lifted) ++std::atomic_ref(memory().given_back);
 }
 
@@ -798,7 +799,7 @@ std::vector<ProgramFacts> BpfProgram::programs() const {
     const auto& programs = state_->skeleton->progs;
     const std::array splits = {programs.fpu_raw, programs.fpu_btf, programs.wakeup_raw,
                                programs.wakeup_btf};
-    // Whose end or beginning was missed is noticed by the other, or later: nothing is lost.
+    // A missed end or beginning is noticed by the other program, or later: nothing is lost.
     const std::array ends = {programs.destroy_fpu, programs.create_fpu, programs.destroy,
                              programs.create};
     bpf_program* program = nullptr;

@@ -21,8 +21,8 @@
 
 namespace exittop {
 
-/// From now on all that libbpf and the verifier say goes to stderr. It is for the whole process, as
-/// libbpf's own setting is.
+/// From now on all messages of libbpf and the verifier go to stderr, for the whole process, as
+/// libbpf's own setting does.
 void show_libbpf_log();
 
 /// One program of the object as the kernel sees it.
@@ -43,7 +43,7 @@ std::uint64_t monotonic_ns();
 class BpfProgram {
 public:
     /// Loads for up to `max_vcpus` vCPUs and attaches, by the way that this kernel's BTF asks for.
-    /// kvm and its vendor module have to be loaded: where the exit reason is, is in their BTF.
+    /// kvm and its vendor module must be loaded, because their BTF says where the exit reason is.
     /// With `leaves` it also answers these CPUID leaves to the VMs in whose slots `readable` is
     /// set; that needs the patch of kernel/, and time counted.
     static std::expected<BpfProgram, Error> start(AttachChoice choice, std::uint32_t max_vcpus,
@@ -62,7 +62,7 @@ public:
     [[nodiscard]] AttachVariant variant() const;
     [[nodiscard]] std::uint32_t max_vcpus() const;
     [[nodiscard]] CountDetail detail() const;
-    /// What this kernel does not let it do beside counting, and why, in one line; empty: nothing.
+    /// What this kernel does not allow besides counting, and why, in one line; empty if nothing.
     [[nodiscard]] const std::string& missing() const;
     /// Whether the VMM's and the halted time are told apart.
     [[nodiscard]] bool splits_time() const;
@@ -77,31 +77,31 @@ public:
     /// Clears a slot whose counts have been taken, and hands it back to the program.
     void release_slot(std::uint32_t slot_index);
     /// Finds the command line of a VM, as /proc would have it, by the slot of its vCPU 0: as it was
-    /// at its first exit, its first 2 KiB; empty if it could not be read. For as long as the
-    /// program lives, be it moved.
+    /// at its first exit, its first 2 KiB; empty if it could not be read. Valid as long as the
+    /// program lives, also if it is moved.
     [[nodiscard]] std::function<std::string(std::uint32_t slot)> command_lines() const;
     /// vCPUs that have no slot, by their place.
     [[nodiscard]] std::span<waiting_vcpu> waiting();
-    /// Clears the place of a vCPU that waits no longer, once that is taken over.
+    /// Clears the place of a vCPU that no longer waits, once its counts were taken over.
     void release_waiting(std::uint32_t place);
-    /// Ends the waiting of vCPUs that are gone without having been noticed.
+    /// Ends the waiting of vCPUs whose end was missed.
     void end_waiting(const std::function<bool(const vcpu_identity& who)>& is_gone);
-    /// Takes slots away from vCPUs, which wait for others from now on; returns when no program
-    /// writes to them any more.
+    /// Takes slots away from vCPUs, which then wait for others. Returns when no program writes to
+    /// these slots any more.
     void evict(std::span<const std::uint32_t> slots);
-    /// Gives these users no further slot, and again to those who are no longer among them.
+    /// Gives these users no further slots; users that are no longer listed get slots again.
     void limit_users(const std::set<std::uint32_t>& uids);
-    /// Ends a slot in use whose vCPU is gone without having been noticed, if it is still that
-    /// one's.
+    /// Ends the slot of a vCPU whose end was missed, if the slot is still that vCPU's.
     void end_slot(std::uint32_t slot_index, std::uint64_t vcpu);
-    /// Has each vCPU's slot say how many more exits KVM itself counted (kvm_exits_more): while the
-    /// programs are attached, since KVM goes on counting. A few microseconds a vCPU.
+    /// Updates how many more exits KVM itself counted (kvm_exits_more) in each vCPU's slot. Only
+    /// while the programs are attached, since KVM goes on counting. Takes a few microseconds per
+    /// vCPU.
     void look_at_kvm_counts();
-    /// Takes the program away that learns how KVM counts, once it has: it costs each entry.
+    /// Detaches the program that learns how KVM counts, once it has: it slows each entry.
     void end_learning();
     [[nodiscard]] std::vector<ProgramFacts> programs() const;
-    /// Asks the kernel to measure its BPF programs' times, or no longer. It ends with the value;
-    /// whether the host measures anyway (kernel.bpf_stats_enabled) is untouched. Needs Linux 5.8.
+    /// Starts or stops the kernel's measurement of BPF programs' times. It also stops with the
+    /// value; the host's own setting (kernel.bpf_stats_enabled) is untouched. Needs Linux 5.8.
     std::expected<void, Error> measure_cost(bool on);
     /// Kernel memory of the maps, in bytes.
     [[nodiscard]] std::size_t memory_bytes() const;

@@ -16,14 +16,14 @@
 namespace exittop {
 namespace {
 
-/// Parameters of modules change when these are reloaded: seldom enough.
+/// Module parameters change only when a module is reloaded, which is rare.
 constexpr auto facts_age = std::chrono::seconds(5);
 
-/// How old what is known of KVM's own counts may be in an overview.
+/// Maximum age of KVM's own counts in an overview.
 constexpr auto kvm_count_age = std::chrono::seconds(10);
 
-/// What is read of new VMMs' files, to find their versions, before a snapshot, which may take
-/// longer, or an overview, where it takes a millisecond or two.
+/// How many bytes of new VMMs' files are read to find their versions: before a snapshot, which may
+/// take longer, or before an overview, where it takes a millisecond or two.
 constexpr std::size_t most_of_programs = std::size_t{128} << 20;
 constexpr std::size_t most_in_overview = std::size_t{2} << 20;
 
@@ -43,7 +43,7 @@ std::uint64_t own_cpu_ns() {
     return nanoseconds_of(usage.ru_utime) + nanoseconds_of(usage.ru_stime);
 }
 
-/// The number by which /proc has the process of a vCPU; 0: it has not.
+/// The pid in /proc of a vCPU's process; 0 if /proc does not have it.
 std::uint32_t pid_of(const vcpu_identity& who, ProcView::Numbers numbers) {
     switch (numbers) {
         case ProcView::Numbers::kernel: return who.pid;
@@ -262,7 +262,7 @@ std::vector<std::string> Collector::notes() const {
 }
 
 void Collector::end_stale_vcpus() {
-    // A process that is not to be seen need not be gone.
+    // A process that is not visible may still exist.
     if (proc_.numbers == ProcView::Numbers::unknown || proc_.hides_others) return;
     timespec boot{};
     clock_gettime(CLOCK_BOOTTIME, &boot);

@@ -35,8 +35,8 @@ public:
                                                  CountDetail detail = CountDetail::histogram,
                                                  std::optional<LeafService> leaves = {});
 
-    /// Takes up VMs that came and takes over those that ended. Cheap where there are none; to be
-    /// called a few times a second, so that a VM is named while its process is there.
+    /// Handles new VMs and VMs that ended. Cheap if there are none. To be called a few times per
+    /// second, so that a VM is named while its process exists.
     void poll();
     /// All counts since the start.
     [[nodiscard]] Snapshot snapshot();
@@ -50,12 +50,12 @@ public:
     [[nodiscard]] std::vector<Vm> silent_vms(const Overview& overview) const;
     /// VMs that ended longer than this ago are no longer part of snapshots.
     void forget_ended(std::chrono::nanoseconds age);
-    /// What is not as elsewhere, in a line each: what this kernel does not let exittop do, and
-    /// whose processes /proc does not show.
+    /// Limitations on this host, one line each: what this kernel does not let exittop do, and whose
+    /// processes /proc does not show.
     [[nodiscard]] std::vector<std::string> notes() const;
     /// Asks the kernel to measure what the BPF programs cost (Cost::run_ns), or no longer.
     std::expected<void, Error> measure_cost(bool on) { return program_.measure_cost(on); }
-    /// Detaches; snapshots stay possible, and are final.
+    /// Detaches. Snapshots are still possible, and final.
     void stop();
 
     [[nodiscard]] const BpfProgram& program() const { return program_; }
@@ -65,11 +65,11 @@ private:
     Collector(const Host& host, BpfProgram program, std::optional<LeafService> leaves);
     void take_up_changes();
     void update_vms();
-    /// Has users with more than their share of the slots give some to those who wait.
+    /// Takes slots from users that have more than their share, for vCPUs that wait.
     void share_slots();
-    /// Ends the vCPUs of processes that are gone: their end was missed.
+    /// Ends vCPUs whose end was missed, because their processes no longer exist.
     void end_stale_vcpus();
-    /// Holds the counts of all vCPUs that are there against KVM's own.
+    /// Compares the counts of all existing vCPUs with KVM's own.
     void look_at_kvm_counts();
     /// What holds for all VMs of a snapshot, but for what it says of the host. `lost` is what the
     /// table knows to be lost, `exits` are those in the snapshot.

@@ -35,8 +35,8 @@ std::optional<Sections> sections_of(std::string_view btf) {
                     rest.substr(header.str_off, header.str_len)};
 }
 
-/// Bytes behind a type that belong to it (include/uapi/linux/btf.h); nothing of a kind that is
-/// newer than this.
+/// Bytes after a type's header that belong to it (include/uapi/linux/btf.h); nothing for an
+/// unknown, newer kind.
 std::optional<std::size_t> bytes_behind(const btf_type& type) {
     const std::size_t members = BTF_INFO_VLEN(type.info);
     switch (BTF_INFO_KIND(type.info)) {
@@ -56,7 +56,7 @@ std::optional<std::size_t> bytes_behind(const btf_type& type) {
     return 0;
 }
 
-/// Calls `use` with each type and its offset; ends early where it does not know a type's length.
+/// Calls `use` with each type and its offset; ends early at a type of unknown length.
 void for_each_type(std::string_view types, auto use) {
     btf_type type{};
     for (std::size_t offset = 0; offset + sizeof type <= types.size();) {
@@ -75,8 +75,8 @@ bool is_looked_up(const btf_type& type) {
            kind == BTF_KIND_ENUM64;
 }
 
-/// The module's types without the names of those that vmlinux has, too. Both have the name's string
-/// from vmlinux then.
+/// The module's types, with the names removed from those that vmlinux also has. Both then use the
+/// name's string of vmlinux.
 std::string without_doubles(const Sections& base, std::string_view module) {
     using Name = std::pair<std::uint32_t, std::uint32_t>;  // the string's offset, and the kind
     std::map<Name, std::size_t> candidates;                // where they are in the module

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The types of vmlinux and of one module as a single BTF.
 //
-// A module's BTF, as /sys/kernel/btf has it, goes on where that of vmlinux ends: with the next
-// type's id, and with the next byte of the strings. libbpf finds the modules' BTF by asking the
-// kernel for each BTF object there is, which takes CAP_SYS_ADMIN; the files may be read by all.
+// A module's BTF in /sys/kernel/btf continues that of vmlinux: with the next type's id and the next
+// byte of the strings. libbpf finds the modules' BTF by asking the kernel for each BTF object,
+// which needs CAP_SYS_ADMIN; the files are readable by everyone.
 //
-// A module that was built by other tools than the kernel may have types of its own that vmlinux
-// has, too: of the same name, those of vmlinux are meant, and the module's lose their names.
+// A module that was built with other tools than the kernel may contain types that vmlinux also has.
+// Of two types with the same name, vmlinux's is used, and the module's loses its name.
 #pragma once
 
 #include <optional>

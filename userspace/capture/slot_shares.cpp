@@ -12,7 +12,7 @@ namespace {
 
 /// Indices of the slots that the BPF program may give to a vCPU: slot_take() in bpf/slots.bpf.h.
 std::vector<std::uint32_t> reachable(std::uint64_t vcpu, std::uint32_t max_vcpus) {
-    const std::uint32_t hash_slots = max_vcpus + 1;  // As the loader has it: slot 0 is one.
+    const std::uint32_t hash_slots = max_vcpus + 1;  // As in the loader: slot 0 is one of them.
     const auto first = static_cast<std::uint32_t>(EXITTOP_HASH_SLOT_OF(vcpu, hash_slots));
     const std::uint32_t probes = std::min<std::uint32_t>(EXITTOP_INSERT_PROBES, hash_slots);
     std::vector<std::uint32_t> slots;
@@ -56,7 +56,7 @@ public:
             const auto slots = reachable(waiting->vcpu, max_vcpus_);
             if (finds_room(slots) || makes_room(slots, plan.evict)) ++user.promised;
         }
-        // Those who gave one up will want it back.
+        // Users that gave one up will want it back.
         for (const auto& [uid, user] : of_user_) {
             if (user.wanted > user.held && user.held >= user.share) plan.limited.insert(uid);
         }
@@ -70,7 +70,7 @@ private:
         std::uint32_t promised = 0;  ///< To be had at the next exits of vCPUs that wait.
     };
 
-    /// Whether a vCPU gets one of the slots at its next exit without anybody's doing.
+    /// Whether a vCPU gets one of the slots at its next exit without further action.
     bool finds_room(std::span<const std::uint32_t> slots) {
         if (room_ == 0) return false;
         const auto is_free = [this](std::uint32_t slot) { return users_[slot] == nullptr; };
@@ -81,8 +81,7 @@ private:
         return true;
     }
 
-    /// Has the newest of the vCPUs in these slots give its own up whose user has more than its
-    /// share.
+    /// Takes the slot of the newest vCPU in these slots whose user has more than its share.
     bool makes_room(std::span<const std::uint32_t> slots, std::vector<std::uint32_t>& evict) {
         const SlotUse* newest = nullptr;
         for (const std::uint32_t slot : slots) {

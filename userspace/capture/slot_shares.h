@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Whose vCPUs get the slots when there are fewer than vCPUs: no user more than its share while
-// others want some.
+// Decides whose vCPUs get the slots if there are fewer slots than vCPUs: no user has more than its
+// share while others want some.
 #pragma once
 
 #include <cstdint>
@@ -26,13 +26,13 @@ struct SlotPlan {
     bool operator==(const SlotPlan&) const = default;
 };
 
-/// How many of the slots each user may have: all that it wants, where that leaves as many for each
-/// other one that wants them (max-min fair). All together as many as there are, or are wanted.
+/// How many slots each user may have (max-min fair): all that it wants, if that leaves as many for
+/// every other user that wants them. The sum is the number of slots, or of slots wanted.
 std::map<std::uint32_t, std::uint32_t> fair_shares(
     const std::map<std::uint32_t, std::uint32_t>& wanted, std::uint32_t slots);
 
-/// Who gives up which slot, the newest vCPU first, so that each user has its share. One that a
-/// waiting vCPU can get is within INSERT_PROBES, or an overflow slot (exittop_abi.h).
+/// Who gives up which slot, the newest vCPU first, so that each user has its share. A waiting vCPU
+/// can only use a slot within INSERT_PROBES, or an overflow slot (exittop_abi.h).
 SlotPlan plan_slots(std::span<const SlotUse> vcpus, std::uint32_t max_vcpus);
 
 }  // namespace exittop

@@ -27,7 +27,7 @@ std::string_view base_name(std::string_view path) {
     return slash == path.npos ? path : path.substr(slash + 1);
 }
 
-// The value of "--name VALUE" or "--name=VALUE"; of several, the last, as VMMs take it.
+// The value of "--name VALUE" or "--name=VALUE"; the last one if there are several, as in VMMs.
 std::string_view option_value(Arguments argv, std::string_view option) {
     std::string_view value;
     for (std::size_t i = 1; i < argv.size(); ++i) {
@@ -47,7 +47,7 @@ std::string_view qemu_option(Arguments argv, const std::string& option) {
 }
 
 // The value of `key` in "key=value,other=value", where ",," stands for a comma. The first part may
-// come without a key: it is the value of `implied`.
+// have no key; it is then the value of `implied`.
 std::string keyed_value(std::string_view list, std::string_view key, std::string_view implied) {
     std::vector<std::string> parts(1);
     for (std::size_t i = 0; i < list.size(); ++i) {
@@ -94,8 +94,8 @@ std::uint64_t memory_size(std::string_view text, std::uint64_t unit) {
 
 constexpr std::uint64_t mebibyte = 1U << 20;
 
-// The VM that a control socket is for: "/run/libvirt/ch/web-socket", "/srv/web.sock". Where all
-// sockets have the same name ("/run/vc/vm/ID/clh-api.sock"), the folder has the VM's.
+// The VM that a control socket is for: "/run/libvirt/ch/web-socket", "/srv/web.sock". If all
+// sockets have the same name ("/run/vc/vm/ID/clh-api.sock"), the folder is named after the VM.
 std::string socket_name(std::string_view path) {
     static constexpr std::array endings = {".sock", ".socket", "-socket", "-api", "_api"};
     static constexpr std::array common = {"api", "clh",     "ch",     "cloud-hypervisor", "vm",
@@ -111,7 +111,7 @@ std::string socket_name(std::string_view path) {
 
 VmIdentity read_qemu(Arguments argv) {
     std::string_view uuid = qemu_option(argv, "uuid");
-    // Proxmox gives it as SMBIOS data only.
+    // Proxmox passes it only as SMBIOS data.
     const std::string smbios = keyed_value(qemu_option(argv, "smbios"), "uuid", "");
     if (uuid.empty()) uuid = smbios;
     const std::string memory = keyed_value(qemu_option(argv, "m"), "size", "size");
@@ -159,8 +159,8 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     }
 }
 
-// The folders of "0::/machine.slice/x.scope", or, of the several lines of a host with cgroups v1,
-// of the first that has some.
+// The folders of "0::/machine.slice/x.scope". A host with cgroups v1 has several lines: of the
+// first one that has folders.
 std::vector<std::string_view> cgroup_folders(std::string_view cgroup) {
     for (const std::string_view line : split(cgroup, '\n')) {
         const std::size_t path = line.find(":/");
@@ -181,7 +181,7 @@ std::string pod_uid(std::string_view folder) {
     return whole ? checked_uuid(uid) : std::string{};
 }
 
-// systemd writes what it does not allow in names as "\x2d".
+// systemd escapes characters that it does not allow in names as "\x2d".
 std::string without_escapes(std::string_view name) {
     std::string out;
     for (std::size_t i = 0; i < name.size(); ++i) {
@@ -206,7 +206,7 @@ std::string_view machine_name(std::string_view machine) {
     return has_number ? machine.substr(name + 1) : machine;
 }
 
-// The name that a VM's cgroup has: as a machine ("machine-qemu\x2d3\x2dweb.scope" of libvirt), as a
+// The name in a VM's cgroup: as a machine ("machine-qemu\x2d3\x2dweb.scope" of libvirt), as a
 // service of its own, or as the id that Firecracker's jailer was given.
 std::string cgroup_name(const std::vector<std::string_view>& folders) {
     for (const std::string_view folder : folders) {
@@ -234,7 +234,7 @@ Pod find_pod(const std::vector<std::string_view>& folders, const VmIdentity& ide
     return pod;
 }
 
-// Which reader is for a program, by its file's name: distributions and wrappers add to it
+// The reader for a program, by its file's name: distributions and wrappers add to it
 // ("qemu-system-x86_64", ".qemu-system-x86_64-wrapped", "firecracker-v1.7.0").
 using Reader = VmIdentity (*)(Arguments);
 Reader find_reader(std::string_view program) {

@@ -22,15 +22,15 @@ struct VmIdentity {
     VmmVersion version{};            ///< The command line does not tell it.
     bool named = true;  ///< Its command line could be read, or its cgroup has the name.
     Pod pod{};          ///< Its uid, and for KubeVirt its namespace.
-    /// What the vendor's module does, which cannot change while it has a VM: for those to whom the
-    /// kernel does not show where its own word for it is (see kvm_symbol()).
+    /// The vendor module's paging mode, which cannot change while it has a VM. Used if the kernel
+    /// hides the address of its own variable (see kvm_symbol()).
     Paging paging = Paging::unknown;
     std::optional<std::uint32_t> uid{};  ///< Of the process; this and its file the kernel tells.
     std::string executable{};
     bool operator==(const VmIdentity&) const = default;
 };
 
-/// What is known of the process that runs a VM. All text is other people's bytes.
+/// What is known of the process that runs a VM. All text is untrusted.
 struct VmProcess {
     std::span<const std::string> argv;  ///< Empty for a process that is gone.
     std::string_view command;           ///< Its name as the kernel has it.
@@ -38,8 +38,8 @@ struct VmProcess {
     std::string_view cgroup{};  ///< /proc/PID/cgroup.
 };
 
-/// The name is that of the command line, else that which systemd or Firecracker's jailer gave to
-/// the cgroup; at most 1024 bytes, not sanitised.
+/// The name comes from the command line, else from the cgroup that systemd or Firecracker's jailer
+/// made; at most 1024 bytes, not sanitised.
 VmIdentity identify(const VmProcess& process);
 
 }  // namespace exittop

@@ -45,7 +45,7 @@ public:
 private:
     bool is_done() const { return options_.iterations && printed_ >= *options_.iterations; }
 
-    /// Until the next interval ends, but no longer than VMs may go unnoticed.
+    /// Waits until the next interval ends, but at most for the time in which VMs may go unnoticed.
     std::chrono::milliseconds pause() const {
         if (!next_) return poll_interval;
         return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(*next_ - Clock::now()), 0ms,
@@ -68,8 +68,8 @@ private:
     const TableOptions& table_;
     Signals signals_;
     DeferredCollector waiting_;
-    Snapshot before_;  // At first empty: the first interval begins with the counting.
-    std::optional<Clock::time_point> next_;  // When the present interval ends; none yet: it waits.
+    Snapshot before_;  // Empty at first: the first interval begins when counting begins.
+    std::optional<Clock::time_point> next_;  // When the interval ends; none while it waits.
     std::uint64_t printed_ = 0;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The batch: prints what happened in each interval, for pipes, logs and cron.
+// The batch: prints each interval, for pipes, logs and cron.
 #pragma once
 
 #include <expected>

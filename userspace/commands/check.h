@@ -20,11 +20,12 @@ struct CheckLine {
     std::string text;  ///< What was found; for what is missing also what to do.
 };
 
-/// Everything that counting needs and that can be seen without counting; all ok or note: it can.
+/// Everything that counting needs and that can be checked without counting. If all items are ok or
+/// note, it can count.
 std::vector<CheckLine> check_host(const Host& host);
 
-/// The first thing missing, as the error that stops a command; nothing if the host has all but,
-/// perhaps, a vendor module, which may come later.
+/// The first thing missing, as the error that stops a command. A missing vendor module is not an
+/// error, because it may be loaded later.
 std::expected<void, Error> require_host(const Host& host);
 
 /// Whether this process may load BPF programs (root, or CAP_BPF with CAP_PERFMON).

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The table of all options: which command has which, what the help says of it, and where its value
-// goes. The only code that knows the library.
+// The table of all options: which commands have it, its help, and where its value goes. The only
+// code that uses CLI11 (the library).
 #include "commands/command_options.h"
 
 #include <algorithm>
@@ -51,8 +51,8 @@ constexpr std::array color_modes = {Choice{"auto", ColorMode::automatic},
 constexpr std::array isa_choices = {Choice{isas[0].name, isas[0].isa},
                                     Choice{isas[1].name, isas[1].isa}};
 
-// Options whose values may begin with a dash ("--duration -1"): the library would take the value
-// for an option, and its message would not be about the value.
+// Options whose values may begin with a dash ("--duration -1"). The library would take the value
+// for an option, and its message would not name the value.
 std::string joined_with_value(std::string_view option, std::string_view value) {
     constexpr std::array options = {"--duration", "--delay",     "-d",         "--iterations",
                                     "-n",         "--max-vcpus", "--pid",      "-p",
@@ -63,7 +63,7 @@ std::string joined_with_value(std::string_view option, std::string_view value) {
     return fmt::format("{}{}{}", option, option.starts_with("--") ? "=" : "", value);
 }
 
-// The words in the order in which the library wants them: the last one first.
+// The words in the library's order: the last one first.
 std::vector<std::string> words_for_library(std::span<const char* const> arguments) {
     std::vector<std::string> words;
     for (const char* argument : arguments) {
@@ -79,7 +79,7 @@ std::vector<std::string> words_for_library(std::span<const char* const> argument
     return words;
 }
 
-// The whole text of a subcommand's help: the library lays it out in another way in each version.
+// The whole text of a subcommand's help, because the library's layout differs between versions.
 class HelpFormat : public CLI::Formatter {
 public:
     explicit HelpFormat(std::string usage) : usage_(std::move(usage)) {}
@@ -124,7 +124,7 @@ public:
         app_.formatter(std::make_shared<HelpFormat>(text.usage));
         app_.set_help_flag("-h,--help", "Print this help.");
         app_.footer(text.examples);
-        app_.allow_extras();  // What is too much is reported by parse_subcommand().
+        app_.allow_extras();  // parse_subcommand() reports extra words.
         add_choice("--color", "auto: on terminals, unless NO_COLOR is set.", color_modes,
                    options.color);
         std::visit([&](auto& command) { add_command(command, options.debug); }, options.command);
@@ -232,7 +232,7 @@ private:
 
     void add_command(LabOptions&, bool&) {}
 
-    // Parts that several commands have.
+    // Options that several commands share.
 
     void add_duration(std::optional<std::chrono::nanoseconds>& duration,
                       const char* help = "How long to count: 500ms, 5s, 2m, 1h, or seconds.") {
@@ -347,7 +347,7 @@ private:
     CLI::App app_;
 };
 
-// The library's "--duration: 1 required TIME missing" in plain words, others as they are.
+// The library's "--duration: 1 required TIME missing" in plain words; other messages unchanged.
 std::string library_message(const CLI::ParseError& error) {
     const std::string message = error.what();
     const std::size_t colon = message.find(": ");

@@ -11,8 +11,8 @@
 
 namespace exittop {
 
-/// Fills in the options that the words say; returns the words that are none. Throws a UsageError,
-/// or a ParseExit where help is asked for.
+/// Sets the options that the words give; returns the words that are not options. Throws a
+/// UsageError, or a ParseExit if help is requested.
 std::vector<std::string> read_options(const CommandText& text,
                                       std::span<const char* const> arguments, Options& options);
 

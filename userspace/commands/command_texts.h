@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// All commands, and what the help says of each, its examples included.
+// All commands and their help texts, including the examples.
 #pragma once
 
 #include <span>

@@ -73,7 +73,7 @@ CommandResult finish(const std::string& text, int status = 0) {
     return status;
 }
 
-/// Whether this host lets exittop count what is asked for.
+/// Whether exittop can count on this host as requested.
 std::expected<void, Error> require_counting(const Host& host, const Selection& vms) {
     if (vms.pid && !host.has_process(*vms.pid)) {
         return std::unexpected(
@@ -98,7 +98,7 @@ public:
     CommandResult operator()(const ExportOptions& options) const;
     CommandResult operator()(const CheckOptions& options) const;
     CommandResult operator()(const ReasonsOptions& options) const;
-    /// The emulated hosts are Python: the process becomes that of the lab.
+    /// The lab is written in Python: this process executes it.
     CommandResult operator()(const LabOptions& options) const;
 
 private:
@@ -147,7 +147,7 @@ CommandResult Runner::operator()(const LeavesOptions& options) const {
     auto counted =
         count_exits(host, dump.counting, dump.work, LeafService{options.layout, may_read});
     if (!counted) return std::unexpected(counted.error());
-    // It is no error if none came that may read.
+    // It is not an error if no VM came that may read its counts.
     keep_wanted(counted->snapshot, dump.vms);
     return finish(print(counted->snapshot, dump, color_), counted->workload_status);
 }
@@ -181,7 +181,7 @@ CommandResult Runner::operator()(const ReasonsOptions& options) const {
                       : reasons_table(*rows, terminal_width(), color_of(color_)));
 }
 
-/// What the user is told of a run that went into a file.
+/// The message to the user about a run that was written to a file.
 std::string written_text(const std::string& path, const Run& run) {
     std::uint64_t exits = 0;
     std::size_t vms = 0;
@@ -245,7 +245,7 @@ std::string print(const Comparison& comparison, const ComparisonOptions& options
     return compare_table(comparison, options.explain, table_options(mode));
 }
 
-/// Warnings as an error; with several, the first stands for them.
+/// Warnings as an error; if there are several, the error has the first one.
 Error strict_error(const std::vector<Warning>& warnings) {
     const std::string more =
         warnings.size() > 1 ? fmt::format(" (and {} more)", warnings.size() - 1) : "";
@@ -253,7 +253,7 @@ Error strict_error(const std::vector<Warning>& warnings) {
                                             sanitise(warnings.front().text), more)};
 }
 
-/// An error if --html names what cannot be written, told before the work.
+/// An error if the file of --html cannot be written, reported before the work.
 std::expected<void, Error> check_html(const ComparisonOptions& options) {
     if (options.html.empty()) return {};
     return check_writable(options.html, options.force);
@@ -286,7 +286,7 @@ CommandResult Runner::operator()(const CompareOptions& options) const {
     return finish(print(comparison, how, color_));
 }
 
-/// Files of both runs in a folder, which is made where it is not there.
+/// Files of both runs in a folder, which is created if it does not exist.
 std::expected<void, Error> keep_runs(const std::filesystem::path& folder,
                                      const std::vector<Run>& runs) {
     if (auto made = make_folder(folder); !made) return made;
@@ -324,8 +324,8 @@ CommandResult Runner::operator()(const LabOptions& options) const {
                                                   "found: {}",
                                                   error.message())});
     }
-    // Run from its build folder, exittop uses the lab it was built with, else the installed one,
-    // wherever both are.
+    // From its build folder, exittop uses the lab it was built with; otherwise the installed one,
+    // relative to its own path.
     const bool built = self.parent_path() == fs::path(EXITTOP_BUILD_LAB).parent_path();
     const fs::path prefix = self.parent_path().parent_path();
     const fs::path lab = built ? fs::path(EXITTOP_SOURCE_LAB) : prefix / "share/exittop/lab";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What each command does: wires host, collector and outputs together.
+// Runs the commands: connects host, collector and outputs.
 #pragma once
 
 #include "commands/options.h"

@@ -20,14 +20,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// All that was counted, and the VMs of which nothing was to count.
+/// All counts, and the VMs without counts.
 Snapshot with_silent_vms(Collector& collector) {
     Snapshot snapshot = collector.snapshot();
     std::ranges::move(collector.silent_vms(snapshot), std::back_inserter(snapshot.vms));
     return snapshot;
 }
 
-/// Counting that begins when the host is ready for it and ends on one of several causes.
+/// Counting that begins when the host is ready, and ends for one of several causes.
 class Counting {
 public:
     Counting(const Host& host, const CountingOptions& options, const Work& work,
@@ -93,7 +93,7 @@ private:
 
 namespace {
 
-/// What counting costs on this host with what runs on it now, as the kernel measured it.
+/// What counting costs on this host with its current load, as the kernel measured it.
 CheckLine cost_line(const Snapshot& snapshot) {
     const Cost& cost = snapshot.cost;
     if (cost.runs == 0 || !(snapshot.duration_s > 0.0)) {
@@ -107,7 +107,7 @@ CheckLine cost_line(const Snapshot& snapshot) {
                         print_percent(run_ns * 1e-9 / snapshot.duration_s))};
 }
 
-/// Whether what was counted is what KVM counted itself.
+/// Whether the counts equal KVM's own.
 CheckLine kvm_count_check(const std::vector<Vm>& vms) {
     const KvmCount count = kvm_count(vms);
     const std::string vcpus = print_number_of(count.known, "vCPU");

@@ -41,7 +41,7 @@ bool agrees() {
     return answer == "y" || answer == "Y" || answer == "yes";
 }
 
-/// A run under the mode that the module has now, to be of use only if nothing went wrong in it.
+/// A run in the module's current mode; valid only if nothing failed in it.
 std::expected<Run, Error> record_mode(const Host& host, const VendorModule& module, bool nested,
                                       const ExperimentOptions& options, Signals& signals) {
     const std::string label = fmt::format("{}={}", module.paging_parameter(), nested ? 1 : 0);
@@ -80,7 +80,7 @@ std::expected<std::vector<Run>, Error> run_experiment(const Host& host,
             Error{ExitStatus::failed, "not started: you did not agree (--yes does not ask)"});
     }
 
-    Signals signals;  // From here on none of them ends exittop half-way.
+    Signals signals;  // From here on, no signal ends exittop half-way.
     std::signal(SIGQUIT, SIG_IGN);
     const bool nested = module->had_nested_paging();
     std::vector<Run> runs;

@@ -12,8 +12,8 @@
 
 namespace exittop {
 
-/// Both runs, the one with the paging mode that was found first. The vendor's module is as it was
-/// found afterwards, whatever happens but SIGKILL and a crash of the host.
+/// Both runs; the first has the paging mode that was found. Afterwards the vendor module is as it
+/// was found, unless exittop gets SIGKILL or the host crashes.
 std::expected<std::vector<Run>, Error> run_experiment(const Host& host,
                                                       const ExperimentOptions& options);
 

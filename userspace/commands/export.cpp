@@ -47,7 +47,7 @@ public:
         return written;
     }
 
-    /// A file that another process left, and that was never replaced, is not ours to remove.
+    /// Does not remove a file that another process left and that was never replaced.
     void remove() const {
         if (is_file() && is_ours_) withdraw_file(name_);
     }
@@ -99,7 +99,7 @@ private:
             const bool has_begun = !was_counting && waiting_.collector();
             if (has_begun || Clock::now() >= next) {
                 if (auto updated = update(); !updated) return end(std::unexpected(updated.error()));
-                // Not faster after a time in which nothing ran, a suspend.
+                // Not faster after a suspend.
                 next = std::max(next + interval, Clock::now() + interval / 2);
             }
             manager_.alive();
@@ -129,13 +129,13 @@ private:
         return number && *number != SIGCHLD;
     }
 
-    /// Writes; what fails is told, once, and tried again at the next interval. An error only where
-    /// that has no sense: stdout does not come back.
+    /// Writes. A failure is reported once and retried at the next interval. Returns an error only
+    /// if retrying makes no sense: a closed stdout does not come back.
     WriteResult update() {
         auto written = target_.write(text());
         if (!written && !target_.is_file()) return written;
         if (written) {
-            // VMs that ended have been written a last time.
+            // VMs that ended have now been written for the last time.
             if (waiting_.collector()) waiting_.collector()->forget_ended(0s);
             if (!problem_.empty()) {
                 report(fmt::format("writes '{}' again", sanitise(target_.name(), 200)));

@@ -10,9 +10,9 @@
 
 namespace exittop {
 
-/// Once, after options.duration: writes and leaves the file, or fails. Else it writes every
-/// options.interval until a signal, counts what cannot be written and tries again, and at last
-/// removes the file: what nobody keeps up to date must not be taken for news.
+/// With options.duration, writes once after that time and leaves the file, or fails. Otherwise
+/// writes every options.interval until a signal; counts and retries failed writes; removes the file
+/// at the end, so that stale values are not taken for current ones.
 std::expected<int, Error> run_export(const Host& host, const ExportOptions& options);
 
 }  // namespace exittop

@@ -33,11 +33,11 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-/// VMs that ended are no longer kept in memory after this.
+/// VMs that ended longer ago than this are removed from memory.
 constexpr auto ended_kept = 60s;
-/// How old the list of VMs without exits may be: to make it takes a look into every process.
+/// Maximum age of the list of VMs without exits: making it looks into every process.
 constexpr auto silent_age = 10s;
-/// Wake-ups by an input without an event after which the terminal is taken to be gone.
+/// After this many wake-ups by input without an event, the terminal is assumed to be gone.
 constexpr int most_deaf_wakeups = 20;
 
 /// "exittop-20260301T120000Z.json"
@@ -73,7 +73,7 @@ private:
 
     void draw_now() { terminal_.show(draw(state_, terminal_.glyphs())); }
 
-    /// Until a key, the next sample or the next poll.
+    /// Waits for a key, the next sample or the next poll.
     void wait() {
         const auto due =
             std::chrono::duration_cast<std::chrono::milliseconds>(next_ - Clock::now());
@@ -98,7 +98,7 @@ private:
     std::expected<void, Error> count() {
         if (auto polled = deferred_.poll(); !polled || !collector()) return polled;
         const bool due = Clock::now() >= next_;
-        // A sample has it in full, too; while paused, the state takes none.
+        // A sample has it in full, too, but the state takes no samples while paused.
         const std::string opened = opened_vm(state_);
         if (opened != detailed_ && (!due || state_.paused)) look_into(opened);
         if (due) sample();
@@ -140,7 +140,7 @@ private:
 
     void sample() {
         detailed_ = opened_vm(state_);
-        // Not before a sample has shown that they ended.
+        // Not before a sample has shown that these VMs ended.
         const auto delay = std::chrono::duration_cast<Clock::duration>(
             std::chrono::duration<double>(state_.delay_s));
         if (!state_.keep_ended) {
@@ -155,7 +155,7 @@ private:
         if (options_.iterations && ++samples_ > *options_.iterations) state_.quit = true;
     }
 
-    /// A VM that was just opened has its distributions at once.
+    /// A VM that was just opened shows its distributions at once.
     void look_into(const std::string& id) {
         detailed_ = id;
         if (id.empty()) return;
@@ -205,7 +205,7 @@ bool is_known(Screen screen, const std::string& sort) {
 std::expected<State, Error> first_state(const LiveOptions& options) {
     State state;
     state.delay_s = std::chrono::duration<double>(options.delay).count();
-    // The default of the tables, the count, is the rate here.
+    // The default sort field of the tables, the count, is the rate here.
     for (const Screen screen : {Screen::vms, Screen::reasons}) {
         if (options.sort != "count" && is_known(screen, options.sort)) {
             state.lists[static_cast<std::size_t>(screen)].sort = options.sort;

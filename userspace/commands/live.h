@@ -10,7 +10,8 @@
 
 namespace exittop {
 
-/// Shows the live view until the user, a signal or the terminal's end ends it. The exit status.
+/// Shows the live view until the user quits, a signal comes, or the terminal is gone. Returns the
+/// exit status.
 std::expected<int, Error> run_live(const Host& host, const LiveOptions& options, ColorMode mode);
 
 }  // namespace exittop

@@ -17,7 +17,7 @@ constexpr std::size_t shown_columns = 60;
 constexpr std::chrono::milliseconds shortest_delay{100};
 constexpr std::chrono::seconds shortest_interval{1};
 
-// A duration of this length at least.
+// A duration that is at least this long.
 std::chrono::nanoseconds at_least(std::chrono::nanoseconds shortest, std::string_view option,
                                   std::string_view typed) {
     const auto duration = duration_value(option, typed);

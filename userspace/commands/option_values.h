@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the typed value of an option means; what is wrong with it is thrown as a UsageError.
+// Parses the values of options. Throws a UsageError if a value is wrong.
 #pragma once
 
 #include <algorithm>
@@ -16,15 +16,15 @@
 
 namespace exittop {
 
-/// What is wrong with the command line; thrown through the library, caught in parse().
+/// An error in the command line; thrown through the library, caught in parse().
 struct UsageError {
     std::string what;
 };
 
-/// What the user typed, for a message: sanitised, and cut where it is long.
+/// What the user typed, for a message: sanitised, and cut if it is long.
 std::string in_quotes(std::string_view typed);
 
-/// The error of a word that is none of those allowed.
+/// The error for a word that is not allowed.
 UsageError not_among(std::string_view option, std::string_view typed,
                      std::span<const std::string_view> words);
 

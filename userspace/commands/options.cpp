@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Reads the command line: which command it is, its options, what stands after "--", and whether all
-// that goes together. Every mistake is told in one line of the same kind.
+// Reads the command line: the command, its options, what follows "--", and whether these go
+// together. Every mistake gives one line of the same form.
 #include "commands/options.h"
 
 #include <algorithm>
@@ -24,9 +24,9 @@ namespace exittop {
 namespace {
 
 constexpr int usage_status = 2;
-constexpr std::size_t longest_typo = 60;  // Letters of a wrong command that are looked at.
+constexpr std::size_t longest_typo = 60;  // Letters of a wrong command that are compared.
 
-// Where a command's own command line goes that stands after "--"; nullptr: it takes none.
+// Where the command line after "--" is stored; nullptr if the command takes none.
 std::vector<std::string>* work_of(CommandOptions& options) {
     if (auto* dump = std::get_if<DumpOptions>(&options)) return &dump->work.command;
     if (auto* leaves = std::get_if<LeavesOptions>(&options)) return &leaves->dump.work.command;
@@ -40,7 +40,7 @@ bool takes_files(const CommandOptions& options) {
            std::holds_alternative<ImportOptions>(options);
 }
 
-// Throws what is wrong with one command's options together.
+// Throws if options of one command contradict each other.
 class Checker {
 public:
     explicit Checker(const CommandText& text) : text_(text) {}
@@ -150,7 +150,7 @@ void take_files(const CommandText& text, CommandOptions& options, std::vector<st
     }
 }
 
-// What stands after "--" is never an option of ours, whatever it looks like.
+// What follows "--" is never an option of exittop, whatever it looks like.
 Options parse_subcommand(const CommandText& text, std::span<const char* const> arguments) {
     Options options{.command = text.options()};
     CommandOptions& command = options.command;
@@ -159,7 +159,7 @@ Options parse_subcommand(const CommandText& text, std::span<const char* const> a
 
     std::vector<std::string> files;
     for (std::string& word : read_options(text, {arguments.begin(), separator}, options)) {
-        // As a positional of the library's, a file named "[a,b]" would become two.
+        // If the library read it as a positional, a file named "[a,b]" would become two.
         const bool is_file = takes_files(command) && !word.starts_with('-');
         if (!is_file) fail_unexpected(text, command, word);
         files.push_back(std::move(word));
@@ -180,7 +180,7 @@ Options parse_subcommand(const CommandText& text, std::span<const char* const> a
     return options;
 }
 
-// How many letters one word has that the other has not: 0 for swapped ones, 1 for a missing one.
+// How many letters one word has that the other lacks: 0 for swapped letters, 1 for a missing one.
 std::size_t letters_apart(std::string a, std::string b) {
     std::ranges::sort(a);
     std::ranges::sort(b);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The command line: what the user asked for, checked. Each command has a struct of its own, made of
-// the parts that several commands share.
+// The checked command line. Each command has its own struct, made of parts that several commands
+// share.
 #pragma once
 
 #include <chrono>
@@ -24,7 +24,7 @@ namespace exittop {
 enum class ReportFormat { table, markdown, csv, json };
 enum class ColorMode { automatic, always, never };
 
-/// Which VMs; all of them unless told.
+/// Which VMs; all by default.
 struct Selection {
     std::optional<std::uint32_t> pid{};  ///< Of the VMM's process.
     std::optional<std::uint32_t> uid{};  ///< Effective uid of that process.
@@ -157,7 +157,7 @@ struct Options {
     bool debug = false;  ///< Print what libbpf and the verifier say.
 };
 
-/// A command line that leads to a text and an end: help, version, or what is wrong with it.
+/// A command line that only prints a text: help, version, or an error.
 struct ParseExit {
     std::string text;  ///< Ended by a newline.
     int status = 0;    ///< 0 for help and version, 2 for usage.

@@ -12,7 +12,7 @@
 namespace exittop {
 namespace {
 
-/// Why a repetition is not like the others; empty if it is.
+/// Why a repetition cannot be used with the others; empty if it can.
 std::string flaw_of(const Counted& counted) {
     if (counted.interrupted) return "was interrupted";
     if (counted.workload_status == 0) return {};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Counts once or several times and makes a run of it.
+// Counts once or several times, and makes a run.
 #pragma once
 
 #include <expected>
@@ -17,8 +17,8 @@ struct Recorded {
     bool interrupted = false;
 };
 
-/// All repetitions that the options ask for. Repetitions are of the same work: one that is cut
-/// short or whose command fails is an error, unless it is the only one.
+/// All repetitions that the options ask for. Repetitions must do the same work: if one is
+/// interrupted or its command fails, that is an error, unless it is the only one.
 std::expected<Recorded, Error> record_run(const Host& host, const RecordOptions& options);
 
 }  // namespace exittop

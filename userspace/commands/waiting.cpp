@@ -11,7 +11,7 @@
 namespace exittop {
 namespace {
 
-/// Whether KVM asks a BPF program at all. Without the patch it does not even know the parameter.
+/// Whether KVM asks a BPF program at all. Without the patch, KVM does not have the parameter.
 std::expected<void, Error> require_leaves(const Host& host) {
     const auto parameters = host.facts().parameters;
     const auto found = parameters.find("kvm.cpuid_answer");

@@ -14,18 +14,18 @@
 
 namespace exittop {
 
-/// How often VMs, signals and the vendor module are looked after. A VM that lives shorter than this
-/// may go by its command's name, as it is gone when its command line is asked for; a look costs a
-/// few microseconds.
+/// How often VMs, signals and the vendor module are checked. A VM that lives shorter than this may
+/// get its command's name, because it is gone before its command line is read. A check takes a few
+/// microseconds.
 inline constexpr std::chrono::milliseconds poll_interval{20};
 
-/// Who is told how it goes; both once.
+/// Notified of progress, once each.
 struct DeferredListener {
     std::function<void()> waits;
     std::function<void(const Collector&)> counts;
 };
 
-/// Tells on stderr.
+/// Reports on stderr.
 DeferredListener stderr_listener();
 
 /// The host must outlive it.
@@ -35,11 +35,11 @@ public:
                       std::optional<LeafService> leaves = {},
                       DeferredListener listener = stderr_listener());
 
-    /// Attaches if the vendor module is there, else waits, or fails if it must not wait. Once
-    /// attached, takes up VMs that came. To be called every poll_interval.
+    /// Attaches if the vendor module is loaded; otherwise waits, or fails if it must not wait. Once
+    /// attached, handles new VMs. To be called every poll_interval.
     std::expected<void, Error> poll();
 
-    /// Nothing while it waits.
+    /// Empty while it waits.
     [[nodiscard]] std::optional<Collector>& collector() { return collector_; }
 
 private:

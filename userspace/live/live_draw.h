@@ -15,7 +15,7 @@ namespace exittop {
 
 /// Appends text as far as it fits into `width` columns of the line.
 void append(Line& line, std::string_view text, Role role, std::size_t width);
-/// Puts text at the right edge if it fits beside what is there.
+/// Puts text at the right edge if there is room.
 void append_right(Line& line, std::string_view text, Role role, std::size_t width);
 std::size_t line_width(const Line& line);
 
@@ -44,13 +44,13 @@ LiveTable vm_list(const State& state, Glyphs glyphs);
 LiveTable reason_list(const State& state, const VmTrack& track, Glyphs glyphs);
 LiveTable vcpu_list(const State& state, const VmTrack& track);
 LiveTable histogram_list(const State& state, const VmTrack& track);
-/// What is below the list on the histogram's screen, at most `lines` lines.
+/// The part below the list on the histogram's screen, at most `lines` lines.
 std::vector<Line> draw_histogram(const State& state, const VmTrack& track, std::size_t lines,
                                  Glyphs glyphs);
 
 std::vector<Line> draw_header(const State& state);
 Line draw_keys(const State& state);
-/// Shown instead of the list where there is none yet.
+/// Shown instead of the list if it is empty.
 std::vector<Line> draw_nothing_yet(const State& state);
 std::vector<Line> draw_help(const State& state, std::size_t lines);
 /// Lays the sort picker over the lines of the list.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The live view's first lines (host, totals, own cost, losses, what is on), its last line (keys),
-// and what stands in for a list that is empty.
+// and the text instead of an empty list.
 #include <algorithm>
 #include <utility>
 
@@ -62,7 +62,7 @@ std::string owner_of(const State& state, const VmInfo& vm) {
     return owner + ", " + sanitise(std::string_view(vm.executable).substr(name), whole ? 48 : 20);
 }
 
-// "VMs", or where one is below them: "web01 (qemu, pid 4242, ept) › HLT".
+// "VMs", or on the screens below: "web01 (qemu, pid 4242, ept) › HLT".
 std::string path_of(const State& state) {
     if (state.screen == Screen::vms) return "VMs";
     const VmTrack* track = opened(state);
@@ -85,7 +85,7 @@ std::string path_of(const State& state) {
     return path;
 }
 
-// Of sums: how long what is on the screen was summed up.
+// For sums: the time over which the screen's values were summed.
 double summed_s(const State& state) {
     const VmTrack* track = state.screen == Screen::vcpus ? opened(state) : nullptr;
     return track != nullptr ? shown_vcpu_s(state, *track) : state.duration_s - state.zero_s;
@@ -173,7 +173,7 @@ std::vector<Line> draw_header(const State& state) {
     }
     Line host;
     append(host, "exittop ", Role::strong, width);
-    // Of the two, the time gives way only where it leaves too little of the host.
+    // The time is left out only if it leaves too little room for the host.
     const std::size_t time = display_width(state.taken_at) + 2;
     append(host, state.host, Role::normal, width >= 80 ? width - time : width);
     append_right(host, state.taken_at, Role::dim, width);
@@ -182,7 +182,7 @@ std::vector<Line> draw_header(const State& state) {
     Line path;
     append(path, path_of(state), Role::strong, width);
     const std::vector<std::string> on = what_is_on(state);
-    // Where there is little room, the first of them are the ones that matter.
+    // If there is little room, the first ones matter most.
     for (std::size_t count = on.size(); count > 0; --count) {
         const std::size_t before = path.size();
         const auto end = on.begin() + static_cast<std::ptrdiff_t>(count);

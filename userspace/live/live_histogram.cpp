@@ -13,7 +13,8 @@ namespace exittop {
 
 namespace {
 
-// The table's bars are of "@": blocks look calmer where there are any.
+// The table's bars consist of "@"; blocks are used if the terminal has them, because they look
+// calmer.
 std::string with_blocks(std::string_view line) {
     std::string out;
     for (const char c : line) out += c == '@' ? std::string("█") : std::string(1, c);
@@ -85,7 +86,7 @@ std::vector<Line> draw_histogram(const State& state, const VmTrack& track, std::
     if (stats.histogram.empty()) {
         drawn.push_back({{"  no completed exit", Role::dim}});
     } else {
-        // The explanation gives way: the drawing is what one came for.
+        // The explanation is shortened first: the drawing matters more.
         const std::size_t room = lines > 3 ? lines - 3 : 1;
         const std::size_t text = lines > explained.size() + 9 ? explained.size() + 1 : 0;
         std::ranges::move(

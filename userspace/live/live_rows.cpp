@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Which rows the live view's lists have, and in which order: smoothed rates, so that rows do not
-// jump, and names where these are equal.
+// The rows of the live view's lists and their order: by smoothed rates, so that rows do not jump,
+// then by names.
 #include <algorithm>
 #include <unordered_map>
 #include <utility>
@@ -95,7 +95,7 @@ std::vector<SortedRow> unsorted_rows(const State& state, const ListState& list) 
                                            : vcpu_rows(state, *track, list);
 }
 
-// The rows in the order in which they were; new ones follow.
+// The rows in their previous order; new ones follow.
 void keep_order(std::vector<std::string>& keys, const std::vector<std::string>& before) {
     std::unordered_map<std::string_view, std::size_t> places;
     for (std::size_t i = 0; i < before.size(); ++i) places.emplace(before[i], i);

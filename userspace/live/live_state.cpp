@@ -14,7 +14,7 @@ namespace {
 constexpr std::array delays = {0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0};
 constexpr std::size_t longest_filter = 64;
 
-// After every change: rows anew, the selected one kept, and in sight.
+// After every change: computes the rows anew, keeps the selected one, and keeps it visible.
 void settle(State& state) {
     ListState& list = list_of(state);
     list.rows = make_rows(state);
@@ -43,7 +43,7 @@ void move_selection(State& state, std::ptrdiff_t by) {
     select(state, static_cast<std::size_t>(std::max<std::ptrdiff_t>(place, 0)));
 }
 
-// A list that is entered anew begins at its top; one that is returned to is as it was left.
+// A newly entered list begins at its top; a list that one returns to is unchanged.
 void enter_list(State& state, Screen screen) {
     state.screen = screen;
     ListState& list = list_of(state);
@@ -83,7 +83,7 @@ void go_down(State& state) {
     }
 }
 
-// A VM that ended meanwhile is seen to fade, however long ago that was.
+// A VM that ended meanwhile is shown fading, however long ago it ended.
 void leave_vm(State& state) {
     const auto left = state.tracks.find(state.vm);
     if (left != state.tracks.end() && left->second.ended_s >= 0.0) {
@@ -322,7 +322,7 @@ const VmTrack* opened(const State& state) {
 
 LiveLayout layout_of(const State& state) {
     LiveLayout layout;
-    // On few lines the rows come first; the warning of losses stays in any case.
+    // If there are few lines, the rows have priority; the warning of losses always stays.
     layout.header = state.height < 8 ? 1 : 3;
     if (lost_total(state.lost) > 0 && state.height >= 8) ++layout.header;
     const std::size_t used = layout.header + 2;  // the table's heading and the keys

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the live view shows, as a value, and how keys and samples change it. No terminal and no
-// clock in here: apply() is a pure function.
+// What the live view shows, as a value, and how keys and samples change it. It uses no terminal and
+// no clock: apply() is a pure function.
 #pragma once
 
 #include <array>
@@ -22,8 +22,8 @@ namespace exittop {
 class Trail {
 public:
     static constexpr std::size_t length = 60;
-    /// A rate that held for so long. Shorter than a second, it waits for the rest of the second;
-    /// longer, it stands for each of them.
+    /// Adds a rate that held for that time. If shorter than a second, it waits for the rest of the
+    /// second; if longer, it counts for each second.
     void add(double rate, double seconds);
     [[nodiscard]] std::size_t size() const { return used_; }
     /// The value `back` seconds ago; 0 is the newest.
@@ -49,14 +49,15 @@ struct ReasonTrack {
     Trail trail;
 };
 
-/// A VM in full, and when it was so, in seconds of counting.
+/// A VM in full, and the time of that, in seconds of counting.
 struct TakenVm {
     Vm vm;
     double taken_s = 0.0;
 };
 
-/// All numbers below `label` are of the interval between two samples, or come from several. A VM in
-/// full may have been taken between samples, when it was opened (Detail), so it has its own times.
+/// All numbers below `label` are of the interval between two samples, or of several intervals. A VM
+/// in full may have been read between samples, when it was opened (Detail), so it has its own
+/// times.
 struct VmTrack {
     VmOverview vm;                  ///< The newest there is.
     std::optional<Vm> full;         ///< The same in full, while it is looked at.
@@ -91,7 +92,7 @@ struct Baseline {
     double duration_s = 0.0;
     std::map<std::string, VmBaseline> vms;
     bool split = true;  ///< Snapshot::split of what it was made from.
-    /// Of the VM of that name; of the only one, if names do not match but there is no choice.
+    /// The rates of the VM with that name; of the only VM if names do not match.
     [[nodiscard]] const VmBaseline* find(const std::string& name) const;
 };
 Baseline baseline_from(const Snapshot& run, std::string label);
@@ -106,7 +107,7 @@ struct SortKey {
 };
 const std::vector<SortKey>& sort_keys(Screen screen);
 
-/// Of each screen: what is selected, from where on it is drawn, how it is sorted and filtered.
+/// State of each screen: selection, first visible row, sorting and filter.
 struct ListState {
     std::string selected{};  ///< Key of a row; empty: the first one.
     std::size_t place = 0;   ///< Where it is, and stays if its row goes.
@@ -153,7 +154,7 @@ struct State {
     std::string waiting;  ///< What is waited for before counting can begin; empty: nothing.
     std::string note;     ///< One line for the user, until the next key.
 
-    // What the loop is asked to do.
+    // Requests to the loop.
     bool measure = false;  ///< Have the kernel measure the BPF programs.
     bool write = false;    ///< Write a run file.
     bool quit = false;
@@ -192,12 +193,12 @@ struct Resize {
 struct Sample {
     Overview overview;
 };
-/// The VM that is looked at, in full, between samples.
+/// The opened VM, in full, between samples.
 struct Detail {
     Vm vm;
     double taken_s = 0.0;  ///< In seconds of counting.
 };
-/// The loop's answer: what became of a request. Requests are over with it.
+/// The loop's answer to requests; it ends them.
 struct Note {
     std::string text;
     bool measuring = false;
@@ -216,14 +217,14 @@ inline ListState& list_of(State& state) {
 inline const ListState& list_of(const State& state) {
     return state.lists[static_cast<std::size_t>(state.screen)];
 }
-/// Id of the VM that is looked at; empty on the list of all.
+/// Id of the opened VM; empty on the list of all VMs.
 inline std::string opened_vm(const State& state) {
     return state.screen == Screen::vms ? std::string() : state.vm;
 }
-/// The VM that is looked at, or nullptr.
+/// The opened VM, or nullptr.
 const VmTrack* opened(const State& state);
 
-/// Where things are on the screen, for drawing and for the mouse.
+/// Positions on the screen, for drawing and for the mouse.
 struct LiveLayout {
     std::size_t header = 0;     ///< Lines above the table's heading.
     std::size_t list_row = 0;   ///< Screen line of the first row of the list.
@@ -233,7 +234,8 @@ struct LiveLayout {
 LiveLayout layout_of(const State& state);
 
 enum class Since { interval, zero, start };
-/// What is shown of a VM's (or vCPU's) reasons: in the last interval, or since zero.
+/// The values shown of a VM's (or vCPU's) reasons: of the last interval, or since the reset to
+/// zero.
 struct Shown {
     std::vector<ExitStats> exits;
     double duration_s = 0.0;                ///< In which these counts and times came about.
@@ -241,8 +243,8 @@ struct Shown {
 };
 /// Of the VM, as its own numbers are: from sample to sample.
 Shown shown_reasons(const State& state, const VmTrack& track);
-/// Of one of its vCPUs, as known from when the VM was in full; all from the start on, until it was
-/// so twice.
+/// Of one of its vCPUs, from the times when the VM was read in full; since the start, until that
+/// happened twice.
 Shown shown_vcpu(const State& state, const VmTrack& track, std::uint32_t vcpu);
 /// Shown::duration_s of vCPUs.
 double shown_vcpu_s(const State& state, const VmTrack& track);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Puts the live view's parts together, and keeps every line within the terminal.
+// Assembles the parts of the live view, and keeps every line within the terminal.
 #include "live/live_view.h"
 
 #include <algorithm>
@@ -19,7 +19,7 @@ namespace {
 constexpr std::array utf8_bars = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
 constexpr std::array ascii_bars = {" ", "_", ".", "-", "=", "+", "*", "%", "#"};
 
-// Sanitised text in ASCII: what is not becomes a "?" for each of its columns.
+// Sanitised text in ASCII: any other character becomes a "?" per column.
 std::string to_ascii(std::string_view text) {
     std::string out;
     while (!text.empty()) {
@@ -127,7 +127,7 @@ std::string draw_trail(const Trail& trail, std::size_t width, Glyphs glyphs) {
         const double value = trail.at(back);
         const double level = highest > 0.0 ? value / highest * double(bars.size() - 1) : 0.0;
         auto bar = static_cast<std::size_t>(std::lround(level));
-        if (value > 0.0) bar = std::max<std::size_t>(bar, 1);  // Few is not none.
+        if (value > 0.0) bar = std::max<std::size_t>(bar, 1);  // A small value must be visible.
         out += bars[std::min(bar, bars.size() - 1)];
     }
     return out;

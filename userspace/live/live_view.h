@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Draws the live view: a pure function of its state, to lines of text in roles. What a role looks
-// like is the terminal's affair.
+// Draws the live view: a pure function of its state, to lines of text in roles. The terminal
+// decides what a role looks like.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace exittop {
 
-/// What a piece of text is. None of them says what the text does not say.
+/// The role of a piece of text. Roles add no information that is not in the text.
 enum class Role { normal, strong, dim, heading, selected, trail, key, notice, alarm };
 
 struct Span {

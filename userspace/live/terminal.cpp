@@ -22,7 +22,7 @@ namespace {
 constexpr int escape_delay_ms = 25;
 constexpr int control_l = 12;
 
-/// A role's looks by what the terminal has; attributes alone where it has no colours.
+/// A role's appearance on this terminal; only attributes if it has no colours.
 struct Look {
     Role role;
     attr_t plain;

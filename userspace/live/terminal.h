@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The terminal: puts lines on it, reads keys and mouse from it, and gives it back as it was. The
-// only user of ncurses.
+// The terminal: draws lines, reads keys and mouse, and restores the terminal at the end. The only
+// user of ncurses.
 #pragma once
 
 #include <expected>
@@ -27,12 +27,12 @@ public:
     Terminal& operator=(Terminal&&) noexcept;
     ~Terminal();
 
-    /// What this terminal can show: UTF-8 where the locale is one of that.
+    /// What this terminal can show: UTF-8 if the locale has it.
     [[nodiscard]] Glyphs glyphs() const;
     [[nodiscard]] Resize size() const;
     /// Only what changed is written.
     void show(const std::vector<Line>& lines);
-    /// The next key, click or change of size that has arrived; nothing: there is none.
+    /// The next key, click or change of size; empty if there is none.
     std::optional<Event> next();
 
 private:

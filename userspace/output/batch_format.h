@@ -12,8 +12,8 @@ namespace exittop {
 enum class Format { table, json, csv };
 
 /// A table under the time when the interval ended, one line of JSON, or lines of CSV. The first
-/// one begins with what comes only once: the heading of the CSV. CSV lines begin with the time when
-/// the interval ended and its length in seconds.
+/// interval begins with what is printed only once: the heading of the CSV. CSV lines begin with the
+/// time when the interval ended and its length in seconds.
 std::string batch_text(const Snapshot& interval, Format format, const TableOptions& options,
                        bool is_first);
 

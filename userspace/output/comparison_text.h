@@ -18,7 +18,7 @@ std::string print_delta(double delta, Basis basis);
 std::string change_name(Change change);
 /// "23.2x", "new", "gone", "-".
 std::string print_ratio(const Versus& versus);
-/// "beyond" or "within", the noise that is; "-" where it is not known.
+/// "beyond" or "within" (the noise); "-" if unknown.
 std::string print_noise(const Versus& versus);
 /// "2.41us", "-".
 std::string print_time(const std::optional<double>& ns);
@@ -28,8 +28,8 @@ std::string fact_of(const RunSummary& run, std::string_view name);
 
 bool has_repeats(const Comparison& comparison);
 
-/// Which test stands behind the column NOISE, and whether there are repetitions enough for it;
-/// nothing where there is no such column.
+/// The test behind the column NOISE, and whether there are enough repetitions for it; empty if
+/// there is no such column.
 std::string noise_line(const Comparison& comparison);
 
 }  // namespace exittop

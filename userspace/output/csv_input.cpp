@@ -50,7 +50,7 @@ void CsvReader::skip_lines() {
     }
 }
 
-/// From behind the opening quote to behind the closing one; nothing if that is missing.
+/// From after the opening quote to after the closing one; nothing if that is missing.
 std::optional<std::string> CsvReader::read_quoted() {
     std::string cell;
     while (true) {
@@ -109,12 +109,12 @@ public:
     Row(const std::map<std::string, std::size_t>& columns, const CsvRecord& record)
         : columns_(columns), record_(record) {}
 
-    /// Empty where there is no such column.
+    /// Empty if there is no such column.
     [[nodiscard]] std::string_view at(std::string_view column) const {
         const auto found = columns_.find(std::string(column));
         return found == columns_.end() ? std::string_view{} : record_.cells[found->second];
     }
-    /// 0 where it is empty: not counted, or there is no such column.
+    /// 0 if the cell is empty (not counted) or there is no such column.
     template <typename Number>
     [[nodiscard]] Number number(std::string_view column) const {
         const std::string_view text = at(column);
@@ -123,7 +123,7 @@ public:
         fail(column,
              fmt::format("a whole number from 0 to {}", std::numeric_limits<Number>::max()));
     }
-    /// Text of other people, without the ' that keeps spreadsheets from taking it for a formula.
+    /// Untrusted text, without the ' that keeps spreadsheets from taking it for a formula.
     [[nodiscard]] std::string foreign(std::string_view column) const {
         std::string_view text = at(column);
         const bool is_defused =
@@ -182,7 +182,7 @@ void add_lost(Lost& lost, const Row& row) {
     sum = saturating_add(sum, row.needed<std::uint64_t>("count"));
 }
 
-/// VMs in the making; those that come again get more.
+/// VMs being read; a VM that occurs again gets more exits.
 class VmsOfRows {
 public:
     void add(const Row& row) {
@@ -209,7 +209,7 @@ private:
         return vm;
     }
 
-    /// The row's exits at their place among those of their vCPU.
+    /// The place of the row's exits among those of their vCPU.
     static void add_exits(Vm& vm, const Row& row) {
         const bool is_all = row.at("vcpu") == "all";
         const std::uint32_t id = is_all ? 0 : row.number<std::uint32_t>("vcpu");

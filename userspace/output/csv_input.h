@@ -24,10 +24,10 @@ class CsvReader {
 public:
     explicit CsvReader(std::string_view text) : rest_(text) {}
 
-    /// Whether lines that begin with # are no records, from here on. At first they are.
+    /// Whether lines that begin with # are skipped from here on; at first they are.
     void skip_comments(bool on) { has_comments_ = on; }
     /// The next record, nothing at the end, or what is wrong: "line 3: a quote is not closed".
-    /// Empty lines are no records.
+    /// Empty lines are skipped.
     std::expected<std::optional<CsvRecord>, std::string> next();
 
 private:
@@ -41,12 +41,12 @@ private:
     bool has_comments_ = false;
 };
 
-/// Whether a heading is that of to_csv(), be there other columns as well.
+/// Whether a heading is that of to_csv(), possibly with other columns as well.
 bool is_snapshot_heading(const std::vector<std::string>& heading);
 
 /// The snapshot in such CSV, or one line that says what is wrong and where. It has no more than the
-/// CSV: no histograms, and of VMs without vCPUs told apart one vCPU with all exits. Of several
-/// intervals the sum; VMs that have the same name, pid, VMM, UUID and ISA are one.
+/// CSV: no histograms, and a VM that is not split by vCPU gets one vCPU with all exits. Intervals
+/// are added up. VMs with the same name, pid, VMM, UUID and ISA are one.
 std::expected<Snapshot, std::string> from_csv(std::string_view text);
 
 }  // namespace exittop

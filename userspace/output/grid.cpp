@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Widths are those of the longest cell; two blanks between columns, or one if that makes it fit.
+// A column is as wide as its longest cell. Columns are separated by two blanks, or by one if the
+// grid then fits.
 #include "output/grid.h"
 
 #include <algorithm>

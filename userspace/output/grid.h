@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Aligned columns of text: the first one gives way where the terminal is narrow.
+// Aligned columns of text. If the terminal is narrow, the first column is cut.
 #pragma once
 
 #include <cstddef>

@@ -40,7 +40,7 @@ std::string_view trimmed(std::string_view text) {
     return text.substr(begin, text.find_last_not_of(blanks) - begin + 1);
 }
 
-// Lines with something in them that are no comments.
+// Lines that are neither empty nor comments.
 std::vector<Line> lines_of(std::string_view text) {
     std::vector<Line> lines;
     for (std::size_t number = 1; !text.empty(); ++number) {
@@ -68,7 +68,7 @@ std::uint32_t code_in(std::string_view typed, std::size_t line, Isa isa) {
 
 // ---- Tables
 
-/// Of each record with something in it: the line it begins in, and its cells without blanks.
+/// For each record that is not empty: the line it begins in, and its cells without blanks.
 class Table {
 public:
     explicit Table(std::string_view text) : reader_(text) { reader_.skip_comments(true); }
@@ -92,7 +92,7 @@ std::size_t find_column(std::vector<std::string> names, const ImportSettings& op
         return static_cast<std::size_t>(found - names.begin());
     }
     names.erase(names.begin());
-    std::erase(names, "");  // A comma at the end of each line makes a column without a name.
+    std::erase(names, "");  // A comma at the end of each line adds a column without a name.
     const std::string known = fmt::format("{}", fmt::join(names, ", "));
     throw BadText{fmt::format("{}: choose one of {} with --column",
                               options.column.empty()
@@ -184,7 +184,7 @@ Counts read_log(const std::vector<Line>& lines) {
 
 enum class Form { log, table, own };
 
-/// By the first line that is no comment; where that is no heading of CSV, it is a log.
+/// By the first line that is not a comment: if it is not a CSV heading, the text is a log.
 Form form_of(std::string_view text, const std::vector<Line>& lines) {
     if (!lines.front().text.contains(',') || read_log_line(lines.front())) return Form::log;
     CsvReader reader(text);
@@ -221,7 +221,7 @@ Run make_run(const Counts& counts, Isa isa, std::string label, std::string form)
     return run;
 }
 
-/// What exittop wrote has more than counts: its VMs and vCPUs, levels, times, what was lost.
+/// exittop's own CSV has more than counts: VMs and vCPUs, levels, times, losses.
 Run make_own_run(std::string_view text, const ImportSettings& options) {
     if (!options.column.empty()) {
         throw BadText{"it is exittop's own CSV, of which --column is not asked"};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Counts of exits that others printed, read as a run: what patched kernels wrote to the kernel log,
-// what guests printed of CPUID leaves, tables of both, and exittop's own CSV.
+// Reads counts of exits that other programs printed as a run: kernel logs of patched kernels, CPUID
+// leaves that guests printed, tables of both, and exittop's own CSV.
 #pragma once
 
 #include <expected>
@@ -27,7 +27,7 @@ struct ImportSettings {
 /// lines that begin with # are comments.
 ///
 /// CSV that exittop wrote itself, of dump or of batches, whose intervals are added up: that has its
-/// VMs with their names and ISA, levels and times (csv_input.h), so `isa` and `column` say nothing.
+/// VMs with their names and ISA, levels and times (csv_input.h), so `isa` and `column` are ignored.
 std::expected<Run, std::string> import_counts(std::string_view text, const ImportSettings& options);
 
 }  // namespace exittop

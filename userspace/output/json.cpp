@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The only file that knows the JSON library; it throws on bad input, which ends here.
+// The only file that uses the JSON library, which throws on bad input; exceptions end here.
 #include "output/json.h"
 
 #include <algorithm>
@@ -73,7 +73,7 @@ Json vcpu_json(const Vcpu& vcpu, Isa isa, const Snapshot& snapshot) {
     return object;
 }
 
-// Members that are there only where something is known.
+// Members that are written only if something is known.
 void add_known(Json& object, const char* key, const std::string& value) {
     if (!value.empty()) object[key] = value;
 }
@@ -188,7 +188,7 @@ Json summary_json(const RunSummary& run) {
 }
 
 std::string print(const Json& object) {
-    constexpr bool ascii_only = true;  // A file shown by `cat` must not drive the terminal either.
+    constexpr bool ascii_only = true;  // `cat` of a file must not control the terminal.
     return object.dump(-1, ' ', ascii_only, Json::error_handler_t::replace) + "\n";
 }
 
@@ -198,7 +198,7 @@ struct BadInput {
     std::string what;
 };
 
-// A value together with the way to it, for messages: "vms[0].vcpus[1].id".
+// A value together with its path, for messages: "vms[0].vcpus[1].id".
 class Node {
 public:
     Node(const InputJson& json, std::string path) : json_(json), path_(std::move(path)) {}
@@ -209,7 +209,7 @@ public:
 
     [[nodiscard]] bool has(const char* key) const { return json_.contains(key); }
 
-    /// Whether it is there and not null, which stands for what is not known.
+    /// Whether it exists and is not null, which means unknown.
     [[nodiscard]] bool has_value(const char* key) const {
         return has(key) && !json_.at(key).is_null();
     }
@@ -305,7 +305,7 @@ GuestLevel read_level(const Node& node) {
     return static_cast<GuestLevel>(level);
 }
 
-// The bucket that ends at `upper`. bucket_of() leads to the one before, as ends are exclusive.
+// The bucket that ends at `upper`. Ends are exclusive, so it is the bucket of `upper` - 1.
 std::size_t read_bucket(const Node& node) {
     const std::uint64_t upper = node.number();
     const std::size_t bucket = upper > 0 ? bucket_of(upper - 1) : 0;
@@ -325,10 +325,10 @@ Histogram read_histogram(const Node& node) {
     return histogram;
 }
 
-/// Whether a part of the time is not known is noted in the snapshot.
+/// Notes in the snapshot whether a part of the time is unknown.
 ExitStats read_exit(const Node& node, Snapshot& snapshot) {
     ExitStats stats;
-    (void)node.at("reason").text();  // The code says it all; names change with versions.
+    (void)node.at("reason").text();  // The code is sufficient; names change with versions.
     stats.code = node.at("code").number<std::uint32_t>();
     if (node.has("level")) stats.level = read_level(node.at("level"));
     for (const Field& field : fields()) {
@@ -345,7 +345,7 @@ ExitStats read_exit(const Node& node, Snapshot& snapshot) {
     return stats;
 }
 
-// Puts values into the order of their keys and refuses two with the same key.
+// Sorts values by their keys, and rejects duplicate keys.
 template <typename T, typename Key>
 void order_unique(std::vector<T>& values, Key key, const Node& node, std::string_view what) {
     std::ranges::sort(values, {}, key);
@@ -408,7 +408,7 @@ Lost read_lost(const Node& node) {
     Lost lost;
     for (const auto& [name, value] : node.members()) {
         const auto cause = std::ranges::find(lost_causes(), name, &LostCause::name);
-        // One that this version does not know must not pass for none.
+        // A cause that this version does not know must not be ignored.
         (cause != lost_causes().end() ? lost.*cause->value : lost.unknown[name]) = value.number();
     }
     return lost;
@@ -475,7 +475,7 @@ Run read_run(const Node& node) {
     return run;
 }
 
-// Parses with a watch on what the library lets pass: depth, and keys that come twice.
+// Parses, and checks what the library does not: depth and duplicate keys.
 InputJson parse_strictly(std::string_view text) {
     std::vector<std::set<std::string>> open_objects;
     const auto watch = [&open_objects](int depth, InputJson::parse_event_t event,
@@ -494,7 +494,7 @@ InputJson parse_strictly(std::string_view text) {
     return InputJson::parse(text, watch);
 }
 
-// The library's message without its own classification in front.
+// The library's message without its prefix.
 std::string parser_message(std::string_view what) {
     const std::size_t end = what.find("] ");
     return "not JSON: " + sanitise(end == what.npos ? what : what.substr(end + 2), 200);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Snapshots and runs as JSON, schema "exittop/1": written for other programs, read back for
-// comparisons. A run is the snapshot of its first repetition with more members: what else is known
-// of it, and in "repeats" the snapshots of the other repetitions.
+// comparisons. A run is the snapshot of its first repetition with more members: other facts about
+// it, and in "repeats" the snapshots of the other repetitions.
 #pragma once
 
 #include <expected>
@@ -18,10 +18,10 @@ std::string to_json(const Run& run);
 /// Schema "exittop-comparison/1"; not read back.
 std::string to_json(const Comparison& comparison);
 
-/// The run in a text, or one line that says where in it something is wrong. Files may come
-/// from anywhere: types and ranges are checked, a key that comes twice is refused, size and depth
-/// are bounded. Keys that are not known are left to later versions.
-/// A plain snapshot is a run of which no more is known.
+/// The run in a text, or one line that says where in it something is wrong. Files may come from
+/// anywhere: types and ranges are checked, duplicate keys are rejected, size and depth are bounded.
+/// Unknown keys are ignored, because later versions may add some. A plain snapshot is a run without
+/// further facts.
 std::expected<Run, std::string> from_json(std::string_view text);
 
 }  // namespace exittop

@@ -22,7 +22,7 @@ struct MetricFamily {
     const char* help;
 };
 
-// All that may be written, in the order in which it is.
+// All families, in the order in which they are written.
 constexpr std::array families = {
     MetricFamily{"exittop_vm_exits_total", "counter", "VM exits by reason, since exittop started."},
     MetricFamily{"exittop_vm_exit_seconds_total", "counter",
@@ -87,7 +87,7 @@ constexpr std::array families = {
 
 // Upper bounds of the histograms' buckets in nanoseconds: from 512 ns to 1.07 s, doubling where
 // most exits are, by four above a millisecond. All are bounds of exittop's own buckets, so that the
-// counts are exact, but for exits of just that time, which belong to the next one.
+// counts are exact, except that exits of exactly that time belong to the next bucket.
 constexpr std::array<std::uint64_t, 17> bucket_bounds = {
     1 << 9,  1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16, 1 << 17,
     1 << 18, 1 << 19, 1 << 20, 1 << 22, 1 << 24, 1 << 26, 1 << 28, 1 << 30};
@@ -106,12 +106,12 @@ std::string escaped(std::string_view label_value) {
     return out;
 }
 
-// Text from elsewhere as a label's value.
+// Untrusted text as a label's value.
 std::string foreign(std::string_view bytes) { return escaped(sanitise(bytes, label_columns)); }
 
 double seconds(std::uint64_t ns) { return static_cast<double>(ns) * 1e-9; }
 
-// Nanoseconds as seconds in full, which a floating-point number would not hold for long.
+// Nanoseconds as seconds with all digits; a floating-point number would soon be too imprecise.
 void append_seconds(std::string& out, std::uint64_t ns) {
     constexpr std::uint64_t per_second = 1'000'000'000;
     fmt::format_to(std::back_inserter(out), "{}.{:09}\n", ns / per_second, ns % per_second);
@@ -288,7 +288,7 @@ void write_untraced(Writer& writer, Vms vms) {
     }
 }
 
-/// Of VMs that have some: for all others it would be one more series that says nothing.
+/// Only for VMs that have some: for all others it would be a series without information.
 void write_uncounted(Writer& writer, Vms vms) {
     const auto has_some = [](const LabelledVm& each) { return each.vm->uncounted > 0; };
     if (std::ranges::none_of(vms, has_some)) return;
@@ -351,7 +351,7 @@ void write_host(Writer& writer, const HostFacts& host) {
     }
 }
 
-// Nothing, as long as exittop waits.
+// Empty while exittop waits for the module.
 void write_attach(Writer& writer, const std::string& attach) {
     if (attach.empty()) return;
     writer.begin("exittop_attach_info");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Picks rows of the table of exit reasons and lays them out: beside the name where the terminal is
-// wide enough for that, below it where it is not.
+// Selects rows of the table of exit reasons and lays out their texts: beside the name if the
+// terminal is wide enough, otherwise below it.
 #include "output/reasons_report.h"
 
 #include <algorithm>
@@ -40,7 +40,7 @@ ReasonRows all_rows(const std::vector<Isa>& isas) {
     return rows;
 }
 
-/// Letters and digits in lower case: what is left of a name when its style is taken off.
+/// Letters and digits in lower case: a name without its style.
 std::string normalised_name(std::string_view name) {
     std::string result;
     for (const char c : lower_cased(name)) {
@@ -65,11 +65,11 @@ std::size_t edit_distance(std::string_view from, std::string_view to) {
     return row.back();
 }
 
-/// How unlike the wanted name is: beginnings come first, then parts of each other, then
-/// misspellings; nothing where they have too little in common.
+/// How much a name differs from the wanted one: first common beginnings, then parts of each other,
+/// then misspellings; nothing if they have too little in common.
 std::optional<std::size_t> unlikeness(const std::string& wanted, const std::string& name) {
     constexpr std::size_t shortest_wanted = 2;
-    constexpr std::size_t shortest_name = 3;  // "io" is a part of too much
+    constexpr std::size_t shortest_name = 3;  // "io" is a part of too many names
     constexpr std::size_t inside = 50;
     constexpr std::size_t misspelt = 2 * inside;
     if (wanted.size() >= shortest_wanted && name.contains(wanted)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What `exittop dump` prints for people: per VM, its exit reasons with what they cost.
+// What `exittop dump` prints for people: the exit reasons of each VM and their cost.
 #pragma once
 
 #include <string>
@@ -20,8 +20,8 @@ struct TableOptions {
 
 std::string dump_table(const Snapshot& snapshot, const TableOptions& options);
 
-/// "kvm03, Linux 6.1.0-18-amd64, vmx, ept, Intel(R) Xeon(R) ...", sanitised; what is not known is
-/// left out.
+/// "kvm03, Linux 6.1.0-18-amd64, vmx, ept, Intel(R) Xeon(R) ...", sanitised; unknown facts are left
+/// out.
 std::string host_line(const HostFacts& host);
 
 /// Lines that say what was lost, by cause; one short line if it was nothing.

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 using Outcome = std::expected<void, std::string>;
 
-constexpr int most_links = 40;  // As the kernel has it.
+constexpr int most_links = 40;  // The kernel's limit.
 
 std::unexpected<std::string> system_error(int code) {
     return std::unexpected(std::string(std::strerror(code)));
@@ -48,12 +48,12 @@ public:
         return !part_.empty();
     }
     [[nodiscard]] const std::string& part() const { return part_; }
-    /// A slash behind it makes it one on the way.
+    /// A slash after the last part makes it a folder on the way.
     [[nodiscard]] bool is_last() const { return rest_.empty(); }
     [[nodiscard]] int folder() const { return folder_.number(); }
     [[nodiscard]] FileDescriptor take_folder() { return std::move(folder_); }
 
-    /// Into the folder of that part, or to where its link leads.
+    /// Enters the folder of that part, or follows its link.
     Outcome enter() {
         FileDescriptor inner(
             openat(folder(), part_.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -69,7 +69,7 @@ public:
         return {};
     }
 
-    /// If that part is a link, what it leads to comes next; false if it is none.
+    /// If that part is a link, its target comes next; false if it is not a link.
     std::expected<bool, std::string> follow_link() {
         const FileDescriptor link(openat(folder(), part_.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
         if (!link && errno == ENOENT) return false;
@@ -91,8 +91,8 @@ public:
     }
 
 private:
-    /// To the root, if what is left of the path begins there; else it begins where one is, at first
-    /// in the working folder.
+    /// Goes to the root if the rest of the path is absolute; otherwise stays in the current folder,
+    /// at first the working folder.
     void go_to_start() {
         const bool is_absolute = rest_.starts_with('/');
         if (folder_ && !is_absolute) return;
@@ -140,7 +140,7 @@ std::expected<void, std::string> make_folders(const fs::path& path) {
     while (walk.next()) {
         if (mkdirat(walk.folder(), walk.part().c_str(), 0777) != 0 && errno != EEXIST) {
             const int code = errno;
-            // On the way there may be folders that are there, but in which nothing can be made.
+            // The path may lead through existing folders in which nothing can be created.
             if (auto entered = walk.enter(); !entered) return system_error(code);
             continue;
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Where a file is written: a folder that is open, and a name in it that is no symbolic link. Found
-// part by part, each in the folder that was opened before it, so that nobody can exchange a part
-// between the look at it and its use.
+// Where a file is written: an open folder, and a name in it that is not a symbolic link. The path
+// is resolved part by part, each in the folder that was opened before, so that nobody can replace a
+// part between its check and its use.
 //
 // In a folder in which everybody may make files but not replace those of others (/tmp), anybody can
 // put a link where a file is expected, and root would write where it leads. So there a link is
@@ -22,11 +22,11 @@ struct FilePlace {
     std::string name;       ///< What is there under it is no link; perhaps nothing is.
 };
 
-/// The place that a path leads to, through all links that may be followed, or why there is none.
+/// The place that a path leads to, through all links that may be followed, or an error.
 std::expected<FilePlace, std::string> find_place(const std::filesystem::path& path);
 
-/// Makes the folder of that path, and those on the way, where they are not there; through links as
-/// said above. Or why it cannot.
+/// Creates the folder of that path and its parents if they do not exist, following links as said
+/// above.
 std::expected<void, std::string> make_folders(const std::filesystem::path& path);
 
 }  // namespace exittop

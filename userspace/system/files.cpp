@@ -66,10 +66,11 @@ public:
         if (overwrite) {
             placed_ = renameat(folder_, name_.c_str(), folder_, target_.c_str()) == 0;
         } else {
-            // A rename would replace a file that came meanwhile; the second name goes at the end.
+            // A rename would replace a file that was created meanwhile. The second name is removed
+            // at the end.
             if (linkat(folder_, name_.c_str(), folder_, target_.c_str(), 0) == 0) return 0;
             if (errno != EPERM && errno != EOPNOTSUPP) return errno;
-            // A file system without hard links.
+            // The file system has no hard links.
             placed_ =
                 renameat2(folder_, name_.c_str(), folder_, target_.c_str(), RENAME_NOREPLACE) == 0;
         }
@@ -84,12 +85,12 @@ private:
     bool placed_ = false;
 };
 
-/// Why a file must not be put there: 0, or what errno says of it.
+/// 0, or the errno that says why a file must not be put there.
 int obstacle(const FilePlace& target, bool overwrite) {
     struct stat status{};
     const int folder = target.folder.number();
     if (fstatat(folder, target.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-        // A link of /proc/PID/fd to what is no file: a pipe, say.
+        // A link in /proc/PID/fd to something that is not a file, such as a pipe.
         struct statfs system{};
         return fstatfs(folder, &system) == 0 && system.f_type == PROC_SUPER_MAGIC ? EINVAL : 0;
     }
@@ -115,7 +116,8 @@ std::expected<FilePlace, Error> place_to_write(const fs::path& path) {
     return std::move(*place);
 }
 
-/// 0, or what errno says of it. The temporary name is short: it fits wherever the other does.
+/// 0, or what errno says of it. The temporary name is short, so it fits wherever the other one
+/// does.
 int replace_file(const FilePlace& target, std::string_view text, bool overwrite) {
     if (const int code = obstacle(target, overwrite)) return code;
     TemporaryFile file(target, fmt::format(".exittop-{}.tmp", getpid()));
@@ -150,7 +152,7 @@ std::expected<std::string, Error> read_input(const fs::path& path) {
     errno = 0;
     std::ifstream file(path, std::ios::binary);
     std::string text;
-    while (file && text.size() <= most) {  // It may be a pipe, whose size nobody knows.
+    while (file && text.size() <= most) {  // It may be a pipe, whose size is unknown.
         const std::size_t had = text.size();
         text.resize(had + piece);
         file.read(text.data() + had, piece);
@@ -222,7 +224,7 @@ std::expected<void, Error> make_folder(const fs::path& path) {
 }
 
 void report(std::string_view text) noexcept {
-    // Needs no memory, and does not mind if stderr cannot be written.
+    // Allocates no memory, and ignores errors of stderr.
     std::fprintf(stderr, "exittop: %.*s\n", static_cast<int>(text.size()), text.data());
 }
 

@@ -16,40 +16,40 @@ namespace exittop {
 /// Contents of a file, cut at `limit` bytes; nothing if it cannot be read.
 std::optional<std::string> read_file(const std::filesystem::path& path, std::size_t limit = 65536);
 
-/// All of a file that a user named, up to 256 MiB, or why it cannot be had.
+/// All of a file that a user named, up to 256 MiB, or an error.
 std::expected<std::string, Error> read_input(const std::filesystem::path& path);
 
 /// First line of a file without its newline; nothing if it cannot be read.
 std::optional<std::string> read_line(const std::filesystem::path& path);
 
-/// Writes all of the text to stdout, or says why it did not arrive (closed, full disk).
+/// Writes all of the text to stdout, or returns why it failed (closed, full disk).
 std::expected<void, Error> write_stdout(std::string_view text);
 
 /// An error if stdout is a pipe that nobody reads any more.
 std::expected<void, Error> check_stdout();
 
-/// An error if write_file() would refuse: to be told before the work rather than after it. For
-/// commands that have --force.
+/// An error if write_file() would refuse, to report it before the work. For commands that have
+/// --force.
 std::expected<void, Error> check_writable(const std::filesystem::path& path, bool overwrite);
 
-/// Writes a file that is there in full or, where this fails, as it was before: by a temporary file
-/// in the same folder, whose name ends in ".tmp". A file that exists is replaced only if wanted,
-/// and what is not a regular file never. Through symbolic links, but not those that somebody else
-/// put into a folder that everyone can write to (file_place.h).
+/// Writes a file atomically, through a temporary file in the same folder whose name ends in ".tmp".
+/// An existing file is replaced only if wanted, and only if it is a regular file. Follows symbolic
+/// links, but not those of other users in folders that everyone can write to (file_place.h).
 std::expected<void, Error> write_file(const std::filesystem::path& path, std::string_view text,
                                       bool overwrite);
 
-/// The same for a file that others read while it is written again and again: always 0644, and with
-/// a temporary file of always the same name, so that one that a killed process left does not stay.
+/// The same for a file that is rewritten again and again while others read it: the mode is always
+/// 0644, and the temporary file always has the same name, so that a file left by a killed process
+/// is replaced.
 std::expected<void, Error> publish_file(const std::filesystem::path& path, std::string_view text);
 
-/// Removes such a file, where it is still there.
+/// Removes such a file if it still exists.
 void withdraw_file(const std::filesystem::path& path);
 
-/// Makes a folder, and those that it lies in, where it is not there; through the same links.
+/// Creates a folder and its parents if they do not exist; follows the same links.
 std::expected<void, Error> make_folder(const std::filesystem::path& path);
 
-/// One line on stderr, "exittop: TEXT". For destructors, too: takes no memory.
+/// One line on stderr, "exittop: TEXT". Allocates no memory, so destructors may use it.
 void report(std::string_view text) noexcept;
 
 }  // namespace exittop

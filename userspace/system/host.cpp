@@ -23,8 +23,8 @@ namespace fs = std::filesystem;
 std::vector<std::string> names_in(const fs::path& folder) {
     std::vector<std::string> names;
     std::error_code ignored;
-    // No range-for: it would throw where a folder fails half-way, as that of a process does that
-    // ends.
+    // No range-for: it would throw if reading a folder fails half-way, as the folder of a process
+    // does that ends.
     for (fs::directory_iterator entry(folder, ignored); entry != fs::directory_iterator();
          entry.increment(ignored)) {
         names.push_back(entry->path().filename());
@@ -85,7 +85,7 @@ ProcView Host::proc_view(std::uint64_t kernel_pid) const {
     const std::string self = fs::read_symlink(proc / "self", ignored).string();
     const bool in_first = fs::read_symlink(proc / "self/ns/pid", ignored) == first_namespace;
     ProcView view;
-    // In a namespace of its own a process may have the kernel's number by chance; not seen from
+    // In another PID namespace, a process may have the kernel's number by chance; not seen from
     // outside.
     const bool is_kernels = self == std::to_string(kernel_pid);
     const bool is_own = self == std::to_string(own_pid_);
@@ -144,7 +144,7 @@ std::vector<KvmProcess> Host::vm_processes(const std::set<std::uint32_t>& known)
 bool Host::has_btf() const { return is_there(root_ / "sys/kernel/btf/vmlinux"); }
 
 std::string Host::lockdown() const {
-    // "none [integrity] confidentiality": the one in force is in brackets.
+    // "none [integrity] confidentiality": the active one is in brackets.
     const std::string line = read_line(root_ / "sys/kernel/security/lockdown").value_or("");
     const auto begin = line.find('[');
     const auto end = line.find(']');
@@ -198,8 +198,8 @@ std::vector<std::string> Host::arguments(std::uint32_t pid) const {
 }
 
 std::optional<std::uint32_t> Host::uid(std::uint32_t pid) const {
-    // "Uid:\tREAL\tEFFECTIVE\tSAVED\tFILESYSTEM". What a process calls itself, in a line before,
-    // cannot pass for it: the kernel escapes newlines there.
+    // "Uid:\tREAL\tEFFECTIVE\tSAVED\tFILESYSTEM". A process cannot fake this line with its name, in
+    // an earlier line, because the kernel escapes newlines there.
     const fs::path file = root_ / "proc" / std::to_string(pid) / "status";
     std::istringstream status(read_file(file).value_or(""));
     for (std::string line; std::getline(status, line);) {

@@ -9,7 +9,7 @@ using Clock = std::chrono::steady_clock;
 
 ServiceManager::ServiceManager() {
     std::uint64_t limit_us = 0;
-    // A third of the limit, so that one sign that comes late does no harm.
+    // A third of the limit, so that one late signal does no harm.
     if (sd_watchdog_enabled(0, &limit_us) > 0) watchdog_ = std::chrono::microseconds(limit_us / 3);
 }
 

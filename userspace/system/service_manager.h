@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What a service tells systemd: that it is ready, alive, or about to end. Does nothing where it was
-// not started by systemd, or as a service that waits for none of this.
+// Tells systemd that the service is ready, alive, or about to end. Does nothing if systemd did not
+// start it or does not expect this.
 #pragma once
 
 #include <chrono>
@@ -13,10 +13,10 @@ class ServiceManager {
 public:
     ServiceManager();
 
-    /// Ready from the first call on; `status` is what `systemctl status` shows of it.
+    /// The first call reports readiness; `systemctl status` shows `status`.
     void report(const std::string& status);
-    /// To be called at least every second: sends a sign of life as often as the unit's WatchdogSec=
-    /// asks for.
+    /// To be called at least every second: sends keep-alive messages as often as the unit's
+    /// WatchdogSec= requires.
     void alive();
     void stopping();
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Out by the system call, so that kvm itself, on which others may depend, stays as it is. In by
-// modprobe, which knows where the file is, what it is compressed with, and what the administrator
-// has set in modprobe.d.
+// Modules are removed with the system call, so that kvm itself, on which others may depend, stays
+// loaded. They are loaded with modprobe, which knows the file, its compression, and the
+// administrator's settings in modprobe.d.
 #include "system/vendor_module.h"
 
 #include <fcntl.h>
@@ -28,14 +28,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// The kernel takes a VM apart after the process that had it is gone.
+/// The kernel destroys a VM only after its process is gone.
 constexpr auto longest_teardown = 10s;
 
 std::unexpected<Error> failure(std::string text, ExitStatus status = ExitStatus::failed) {
     return std::unexpected(Error{status, std::move(text)});
 }
 
-/// Runs modprobe to its end. Signals stay blocked in it as they are here: one half-way through
+/// Runs modprobe to its end. Signals stay blocked in it as they are here: interrupting it half-way
 /// would leave the host without the module.
 int run_modprobe(const std::vector<std::string>& arguments) {
     std::string name = "modprobe";
@@ -44,7 +44,7 @@ int run_modprobe(const std::vector<std::string>& arguments) {
         pointers.push_back(const_cast<char*>(argument.c_str()));
     }
     pointers.push_back(nullptr);
-    // Not in every user's PATH, and not under that name alone.
+    // modprobe is not in every user's PATH, and has several names.
     for (const char* program : {"/sbin/modprobe", "/usr/sbin/modprobe", "/bin/modprobe"}) {
         if (access(program, X_OK) != 0) continue;
         pid_t pid = -1;
@@ -56,7 +56,7 @@ int run_modprobe(const std::vector<std::string>& arguments) {
     return 127;
 }
 
-/// Which processes have a VM: " (process 12, 34)"; empty if none can be found.
+/// The processes that have a VM: " (process 12, 34)"; empty if none is found.
 std::string users_text(const Host& host) {
     std::vector<std::uint32_t> pids;
     for (const KvmProcess& process : host.vm_processes()) pids.push_back(process.pid);
@@ -170,8 +170,9 @@ std::expected<void, Error> VendorModule::load(const Parameters& wanted) const {
     return {};
 }
 
-/// What modprobe.d and the module's defaults give comes by itself; what then still differs is asked
-/// for by name. Not all at once: some parameters show values that they do not take.
+/// modprobe.d and the module's defaults set most parameters; those that then still differ are set
+/// by name. Not all are set by name at once, because some parameters show values that they do not
+/// accept.
 std::expected<void, Error> VendorModule::load_like(const Parameters& wanted) {
     Parameters asked = {{paging_, wanted.at(paging_)}};
     Parameters different;
@@ -199,7 +200,7 @@ std::expected<void, Error> VendorModule::reload(bool nested_paging) {
     std::erase_if(wanted, [this](const auto& entry) {
         return entry.first != paging_ && follows_paging(name_ + "." + entry.first);
     });
-    // As the kernel prints it: bools are "Y" and "N", ints (kvm_amd before 5.13) are numbers.
+    // As the kernel prints it: bools as "Y" and "N", ints (kvm_amd before 5.13) as numbers.
     const bool is_bool = wanted[paging_] == "Y" || wanted[paging_] == "N";
     wanted[paging_] = is_bool ? (nested_paging ? "Y" : "N") : (nested_paging ? "1" : "0");
     return load_like(wanted);
@@ -212,7 +213,7 @@ std::expected<void, Error> VendorModule::restore() {
         changed_ = false;
         return {};
     }
-    changed_ = false;  // Said once; there is no second way.
+    changed_ = false;  // Reported once; there is no other way to restore it.
     done.error().text += "; " + by_hand_;
     return done;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Takes kvm_intel or kvm_amd out of the kernel and puts it in again with other parameters.
+// Reloads kvm_intel or kvm_amd with other parameters.
 #pragma once
 
 #include <expected>
@@ -13,7 +13,7 @@
 
 namespace exittop {
 
-/// How modules are taken out of the kernel and put in; tests have a way of their own.
+/// How modules are removed and loaded; tests replace it.
 struct ModuleTools {
     std::function<int(const std::string& module)> remove;  ///< 0, or what errno says of it.
     /// The exit status of modprobe with these arguments.
@@ -21,11 +21,11 @@ struct ModuleTools {
 };
 ModuleTools system_module_tools();
 
-/// A vendor's module that may be reloaded, as it was found. What it had is restored at destruction,
-/// be it by an exception, unless restore() did so before.
+/// A vendor module that may be reloaded. Its original parameters are restored at destruction, also
+/// by an exception, unless restore() did so before.
 class VendorModule {
 public:
-    /// An error where there is none, it is built in, loading is forbidden, or a VM uses it.
+    /// An error if there is none, if it is built in, if loading is forbidden, or if a VM uses it.
     static std::expected<VendorModule, Error> find(const Host& host,
                                                    ModuleTools tools = system_module_tools());
     VendorModule(VendorModule&& other) noexcept;
@@ -37,13 +37,13 @@ public:
     [[nodiscard]] const std::string& paging_parameter() const { return paging_; }
     /// Whether it was found with nested paging.
     [[nodiscard]] bool had_nested_paging() const;
-    /// How a user would load it as it was found.
+    /// The command with which a user can load it as it was found.
     [[nodiscard]] std::string command_line() const;
 
-    /// Loads it with nested paging or without, its other parameters as they were found. An error
-    /// where that did not take effect; it may be gone then, until restore().
+    /// Loads it with or without nested paging, and with its other parameters as found. An error if
+    /// that did not take effect; the module may then be unloaded until restore().
     std::expected<void, Error> reload(bool nested_paging);
-    /// Loads it as it was found; nothing to do if it was never reloaded.
+    /// Loads it as it was found; does nothing if it was never reloaded.
     std::expected<void, Error> restore();
 
 private:

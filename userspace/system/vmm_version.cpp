@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// QEMU's file holds what --version prints as one piece; others may have it in their file's name.
+// QEMU's file contains the output of --version as one string; other VMMs may have the version in
+// the file's name.
 #include "system/vmm_version.h"
 
 #include <fcntl.h>
@@ -33,7 +34,7 @@ std::string leading(std::string_view text, std::string_view letters) {
 
 using Descriptor = std::shared_ptr<const int>;
 
-/// Null where it cannot be opened.
+/// Null if it cannot be opened.
 Descriptor open_file(const std::string& path, int flags) {
     const int descriptor = open(path.c_str(), flags | O_CLOEXEC);
     if (descriptor < 0) return nullptr;
@@ -43,13 +44,13 @@ Descriptor open_file(const std::string& path, int flags) {
             }};
 }
 
-/// What was found in a piece of a file, and where the next one begins; none at the file's end.
+/// What was found in a piece of a file, and where the next piece begins; none at the file's end.
 struct Piece {
     std::string version;
     std::optional<std::size_t> next;
 };
 
-/// Pieces overlap, so that nothing is cut in two.
+/// Pieces overlap, so that the string is not cut in two.
 Piece search_piece(int file, std::size_t begin) {
     constexpr std::size_t overlap = qemu_words.size() + longest_version;
     std::string text(piece_bytes + overlap, '\0');
@@ -64,7 +65,7 @@ Piece search_piece(int file, std::size_t begin) {
     return {{}, begin + text.size() - overlap};
 }
 
-/// Whether files of such a file system may be on another machine, or another process's answers.
+/// Whether files of such a file system may be on another machine, or be served by another process.
 bool may_block(std::string_view file_system) {
     constexpr std::array kinds = {"nfs",  "cifs",     "smb",     "fuse",    "9p",
                                   "ceph", "afs",      "gluster", "lustre",  "ocfs",
@@ -88,8 +89,8 @@ bool VmmVersions::is_elsewhere(std::uint32_t pid, std::uint64_t device) const {
     const fs::path table = root_ / "proc" / std::to_string(pid) / "mountinfo";
     std::istringstream mounts(read_file(table, longest).value_or(""));
     const std::string wanted = fmt::format("{}:{}", major(device), minor(device));
-    // "36 35 0:52 / /mnt rw,noatime shared:1 - nfs4 server:/x rw": how many words come before the
-    // dash differs.
+    // "36 35 0:52 / /mnt rw,noatime shared:1 - nfs4 server:/x rw": the number of words before the
+    // dash varies.
     for (std::string line; std::getline(mounts, line);) {
         std::istringstream words(line);
         std::string id, parent, number;
@@ -102,7 +103,7 @@ bool VmmVersions::is_elsewhere(std::uint32_t pid, std::uint64_t device) const {
 
 VmmVersion VmmVersions::of(std::uint32_t pid) {
     const fs::path link = root_ / "proc" / std::to_string(pid) / "exe";
-    // As a mere place: of a pipe or a device nothing happens then.
+    // With O_PATH, so that opening a pipe or a device has no effect.
     Descriptor file = open_file(link, O_PATH);
     struct statx facts{};
     if (!file ||
@@ -135,7 +136,8 @@ VmmVersion VmmVersions::of(std::uint32_t pid) {
 void VmmVersions::read(std::size_t most) {
     for (Program& program : programs_) {
         if (!program.unread || most < piece_bytes) continue;
-        // Of a regular file O_NONBLOCK means nothing on most file systems, and no harm on others.
+        // For a regular file, O_NONBLOCK has no effect on most file systems, and does no harm on
+        // others.
         const Descriptor file = open_file(fmt::format("/proc/self/fd/{}", *program.unread),
                                           O_RDONLY | O_NONBLOCK | O_NOCTTY);
         std::optional<std::size_t> next = program.done;

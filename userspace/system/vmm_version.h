@@ -13,31 +13,32 @@
 
 namespace exittop {
 
-/// Empty until the program's file was read, and where it does not tell.
+/// Empty until the program's file was read, and if the file does not contain it.
 using VmmVersion = std::shared_ptr<const std::string>;
 
-/// Files are not read when a VM comes, which may be any process's doing and must not keep exittop
-/// from its slots, but later, all together.
+/// Files are not read when a VM starts, because any process may start VMs, and this must not delay
+/// exittop's other work. They are read later, all together.
 class VmmVersions {
 public:
-    /// Programs that are remembered; of more, those that were asked for longest ago are not.
+    /// Number of programs that are remembered; the least recently used ones are dropped.
     static constexpr std::size_t most_programs = 64;
-    /// Of a program that is read: QEMU's words are within the first 11 of 18 MB.
+    /// How much of a program is read: QEMU's string is within the first 11 of 18 MB.
     static constexpr std::size_t most_of_program = std::size_t{64} << 20;
 
     explicit VmmVersions(std::filesystem::path root = "/") : root_(std::move(root)) {}
 
-    /// Of the program that a process runs. Opens no file for reading, nor asks one that may be
-    /// elsewhere for anything: that a file system over a network does not answer is not waited for.
+    /// The version of the program that a process runs. Opens no file for reading, and does not
+    /// access files that may be on a network, so it never waits for a file system that does not
+    /// answer.
     VmmVersion of(std::uint32_t pid);
-    /// Reads on in the files of new programs, also where their process has ended since; all in all
-    /// at most so many bytes, whoever has made how many programs.
+    /// Continues to read the files of new programs, also if their process has ended. Reads at most
+    /// that many bytes in total, however many programs there are.
     void read(std::size_t most);
 
     [[nodiscard]] std::size_t programs() const { return programs_.size(); }
 
 private:
-    /// What tells a program from another that takes its place in the file system.
+    /// What distinguishes a program from another one that replaces its file.
     struct Key {
         std::uint64_t device = 0, inode = 0, bytes = 0;
         std::int64_t modified_s = 0, changed_s = 0;

@@ -18,9 +18,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// How often a command is looked after that has to end.
+/// How often a command that has to end is checked.
 constexpr auto look_interval = 20ms;
-/// Signals closer together than that count as one: nobody means two so fast.
+/// Signals closer together than this count as one.
 constexpr auto echo_time = 200ms;
 
 /// The next signal of the set, or -1 after `timeout`.
@@ -41,7 +41,7 @@ Signals::Signals() {
     std::signal(SIGCHLD, SIG_DFL);
     sigaddset(&held_, SIGCHLD);
     sigprocmask(SIG_BLOCK, &held_, nullptr);
-    // A reader that went away is an error of the write, not a silent death.
+    // If a reader goes away, the write fails instead of a silent death by SIGPIPE.
     std::signal(SIGPIPE, SIG_IGN);
 }
 
@@ -58,7 +58,7 @@ std::expected<Workload, Error> Workload::start(std::span<const std::string> argu
     }
     pointers.push_back(nullptr);
 
-    // The child gets the signals as exittop got them.
+    // The child gets the signal settings that exittop was started with.
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
     sigset_t set;
@@ -112,7 +112,7 @@ std::optional<int> Workload::exit_status() {
 }
 
 void Workload::end(int number) {
-    // Some send a signal twice (timeout(1), a terminal that goes): that is one wish, not two.
+    // Some send a signal twice (timeout(1), a closing terminal): that counts as one.
     const bool is_echo = stage_ != Stage::running && Clock::now() - since_ < echo_time;
     if (pid_ > 0 && !is_echo) go_on(number == SIGHUP ? SIGHUP : SIGTERM);
 }
@@ -123,7 +123,7 @@ void Workload::go_on(int number) {
         case Stage::running:
             stage_ = Stage::asked;
             kill(pid_, number);
-            kill(pid_, SIGCONT);  // A stopped one takes no other signals.
+            kill(pid_, SIGCONT);  // A stopped process handles no other signals.
             return;
         case Stage::asked: stage_ = kill(pid_, SIGKILL) == 0 ? Stage::killed : Stage::left; return;
         case Stage::killed: stage_ = Stage::left; return;

@@ -15,8 +15,8 @@
 
 namespace exittop {
 
-/// Holds back SIGINT, SIGTERM, SIGHUP and SIGCHLD from its construction on; wait() takes them.
-/// Those that exittop was started to ignore (nohup) stay ignored.
+/// Blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD from its construction on; wait() receives them.
+/// Signals that were ignored when exittop was started (nohup) stay ignored.
 class Signals {
 public:
     Signals();
@@ -27,11 +27,11 @@ private:
     sigset_t held_;
 };
 
-/// What a command has to end by itself before it is killed.
+/// The time that a command has to end by itself before it is killed.
 inline constexpr std::chrono::milliseconds end_grace{5000};
 
-/// The running child process, found on PATH. Made to end, as by end(), if it still runs at
-/// destruction.
+/// The running child process, found on PATH. If it still runs at destruction, it is ended as by
+/// end().
 class Workload {
 public:
     static std::expected<Workload, Error> start(std::span<const std::string> arguments,
@@ -40,13 +40,13 @@ public:
     Workload& operator=(Workload&&) = delete;
     ~Workload();
 
-    /// Its exit status as a shell gives it (128 + signal), or nothing while it runs. To be called
-    /// again and again once it has to end: kills it when its time is over.
+    /// Its exit status as a shell gives it (128 + signal), or nothing while it runs. Once it has to
+    /// end, to be called repeatedly: kills it when its time is over.
     std::optional<int> exit_status();
-    /// Makes it end because exittop got that signal: with SIGTERM (SIGHUP after a SIGHUP), then, if
-    /// it still runs after the grace, or at the next signal, with SIGKILL. One that even that does
-    /// not end (it is another user's, or hangs in the kernel) is left alone after as long again.
-    /// Only the command itself gets signals, not what it started.
+    /// Ends it because exittop got that signal: with SIGTERM (SIGHUP after a SIGHUP), then, if it
+    /// still runs after the grace, or at the next signal, with SIGKILL. If even that does not end
+    /// it (it is another user's, or hangs in the kernel), it is left alone after the same time
+    /// again. Only the command itself gets signals, not its children.
     void end(int number);
 
 private:
@@ -54,7 +54,7 @@ private:
     enum class Stage { running, asked, killed, left };
 
     Workload(pid_t pid, std::chrono::milliseconds grace) : pid_(pid), grace_(grace) {}
-    /// Asks, kills, leaves it alone.
+    /// Stages: ask, kill, leave alone.
     void go_on(int number);
 
     pid_t pid_;
