@@ -15,16 +15,16 @@ from lab_error import HOST_LACKS, LabError
 # Without cmpxchg16b: QEMU 7.2 emulates it with wrong flags where the flags were not yet computed,
 # and an interrupt right after it then brings the emulated kernel down, about once in ten boots.
 _PROCESSOR = "EPYC,-cx16"
-# For a kernel whose KVM refuses to load without. QEMU's emulation has the feature but does not say
-# so; to make it say so takes an option that also forces on all else of an EPYC, of which this is
-# what the emulation lacks.
+# For kernels whose KVM does not load without it. QEMU's emulation has the feature but does not
+# report it. The option that makes QEMU report it also forces on all other features of an EPYC;
+# these are the ones that the emulation lacks.
 _CONSTANT_TSC = (",+invtsc,x-force-features=on,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,"
                  "-3dnowprefetch,-osvw,-topoext,-nrip-save,-xsavec")
 _ARGUMENTS = "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable cryptomgr.notests"
 
 
 def require() -> str:
-    """The emulator's path; LabError where it is missing."""
+    """The emulator's path; LabError if it is missing."""
     qemu = shutil.which("qemu-system-x86_64")
     if not qemu:
         raise LabError("the emulator is missing: install the package qemu-system-x86", HOST_LACKS)
@@ -62,11 +62,11 @@ def _machine(job: Job, kernel: kernels.Kernel) -> list[str]:
 
 
 def _attend(command: list[str]) -> None:
-    """The emulator on this terminal, which is given back as it was."""
+    """The emulator on this terminal, which is restored afterwards."""
     terminal = sys.stdin.fileno() if sys.stdin.isatty() else None
     before = termios.tcgetattr(terminal) if terminal is not None else None
     try:
-        # What it says of features it does not emulate is of no use on the screen.
+        # Its messages about features that it does not emulate are of no use on the screen.
         done = subprocess.run(command, stderr=subprocess.PIPE, check=False)
     finally:
         if before:

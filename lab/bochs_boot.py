@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Boots a Linux kernel under Bochs by the shortest way there is: straight from memory.
+"""Boots a Linux kernel under Bochs in the fastest way: directly from memory.
 
-Bochs can fill memory from a file before its processor starts. So the kernel's ELF image, already
-unpacked, the initramfs, and what a boot loader would hand over are made into one such file, and an
-option ROM, which the BIOS calls once it has made the ACPI tables, has only to switch to 64-bit mode
-and jump. A boot loader reading from a CD, and a compressed kernel, would keep the emulated
-processor busy for longer than the rest of the boot.
+Bochs can fill memory from a file before its processor starts. One such file has the unpacked ELF
+image of the kernel, the initramfs, and what a boot loader would pass. The BIOS calls an option ROM
+once it has made the ACPI tables; the ROM only switches to 64-bit mode and jumps. A boot loader that
+reads from a CD, and a compressed kernel, would keep the emulated processor busy for longer than the
+rest of the boot.
 
-One quirk of Bochs (all versions to 3.0): it hands out memory in blocks in the order in which they
-are first touched, but reads a file as if the blocks lay in the order of their addresses. What the
-BIOS touches before the ROM runs displaces the file by as many blocks. Hence the file opens with
-padding, and the ROM reads on until it meets the padding's last piece, wherever that is; from there
-on it touches block after block, and each lands where it belongs.
+Bochs (all versions up to 3.0) has a quirk: it allocates memory in blocks in the order in which they
+are first touched, but reads a file as if the blocks were in the order of their addresses. Each
+block that the BIOS touches before the ROM runs shifts the file by one block. So the file begins
+with padding, and the ROM reads until it finds the padding's last piece, wherever that is. From
+there on it touches block after block, and each gets its right place.
 """
 
 import struct
@@ -42,7 +42,7 @@ _GDT = struct.pack("<4Q", 0, 0x00cf9b000000ffff, 0x00af9b000000ffff, 0x00cf93000
 
 @dataclass(frozen=True)
 class BootImages:
-    """What Bochs is to load: an option ROM to ROM_AT, memory to MEMORY_AT."""
+    """What Bochs loads: an option ROM to ROM_AT, memory to MEMORY_AT."""
     rom: bytes
     memory: bytes
 

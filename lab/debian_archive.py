@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Packages from Debian's archive, to be unpacked and never installed.
+"""Packages from Debian's archive, which are unpacked and never installed.
 
 apt runs with a configuration, lists and caches of its own, and learns the mirror's address from the
 machine's own sources, so the system's packages stay as they are.
@@ -19,7 +19,7 @@ _KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.pgp",
 
 
 class Archive:
-    """apt with lists, cache and sources of its own: one suite, nothing of the system touched."""
+    """apt with its own lists, cache and sources, for one suite; does not touch the system."""
 
     def __init__(self, source: dict, state_folder: Path):
         self.suite = source["suite"]
@@ -41,12 +41,12 @@ class Archive:
         self.run(["apt-get", "-q", "update"])
 
     def run(self, command: list[str], cwd: Path | None = None) -> str:
-        with self._lock.open("w") as lock:      # apt would fail where another one is at work
+        with self._lock.open("w") as lock:      # apt fails if another one is running
             fcntl.flock(lock, fcntl.LOCK_EX)
             return run([command[0], *self._options, *command[1:]], cwd)
 
     def show(self, *names: str) -> list[dict[str, str]]:
-        """The fields of the newest version of each package; nothing for one that there is not."""
+        """The fields of the newest version of each package that exists."""
         if not names:
             return []
         try:
@@ -74,7 +74,7 @@ def _system_sources() -> list[tuple[str, str]]:
     known = run(["apt-get", "indextargets", "--format",
                  "$(ORIGIN) $(COMPONENT) $(REPO_URI) $(RELEASE)", "Created-By: Packages"])
     found = re.findall(r"^Debian main (\S+) (\S+)$", known, re.MULTILINE)
-    # A machine that never updated its lists knows its sources' addresses, but not whose they are.
+    # A machine that never updated its lists knows its sources' addresses, but not their origins.
     return found or re.findall(r"^'(\S+/debian(?:-security)?/)dists/(\S+)/InRelease'",
                                run(["apt-get", "update", "--print-uris"]), re.MULTILINE)
 

@@ -95,7 +95,7 @@ def build_initramfs(job: Job) -> bytes:
                                              for name in ("kvm_modules.sh", "kernel_counts.sh")))
     image.add_file("/init", (_LAB_FOLDER / "init.sh").read_bytes(), executable=True)
     image.add_file("/lab/job.env", _environment(job).encode())
-    if not job.interactive:  # init takes a missing script for the wish for a shell
+    if not job.interactive:  # without a script, init starts a shell
         image.add_file("/job.sh", job.script.encode(), executable=True)
     image.add_modules(kernel, [vendor_module(job.vendor), *job.modules])
     for folder in ("dev", "proc", "sys", "tmp", "out", "run", "root"):
@@ -118,7 +118,7 @@ def run_emulator(command: list[str], job: Job, console_file: Path | None = None,
                  stdin: bytes | None = None) -> tuple[str, float]:
     """Runs an emulator to its end and gives the console's text and the seconds it took.
 
-    The console is the emulator's stdout, or `console_file` where the emulator writes one.
+    The console is the emulator's stdout, or `console_file` if the emulator writes one.
     """
     began = time.monotonic()
     follow = _Follower(job.on_step)
@@ -153,7 +153,7 @@ def did_not_start(process: subprocess.Popen, said: bytes) -> LabError:
 
 
 def _die_with_parent() -> None:
-    """An emulator that outlives a killed lab would keep a core busy for ever."""
+    """Ends the emulator with the lab: otherwise it would keep a core busy if the lab is killed."""
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
@@ -202,7 +202,7 @@ def _watch(process: subprocess.Popen, console_file: Path | None, follow: _Follow
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Ends the emulator where it still runs, with all it started."""
+    """Ends the emulator, if it still runs, and all its children."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -234,7 +234,7 @@ def read_result(console: str, transfer: bytes, wall_s: float) -> Result:
 
 
 def splats(console: str, kernel_log: str) -> list[str]:
-    """The lines in which the kernel says that something in it went wrong."""
+    """The lines in which the kernel reports a fault in itself."""
     lines = dict.fromkeys(line.strip() for line in (console + "\n" + kernel_log).splitlines())
     return [line for line in lines if _SPLAT.search(line)]
 

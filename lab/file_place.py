@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Folders and files that the lab makes where a user said, and not where the link of another leads.
+"""Creates folders and files where a user said, without following other users' links.
 
-The rule, and why a path is gone along part by part, is in userspace/system/file_place.h.
+userspace/system/file_place.h has the rule, and why paths are resolved part by part.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ _SHARED = stat.S_ISVTX | stat.S_IWOTH
 
 
 def check(path: Path) -> None:
-    """LabError where write() would refuse a link; OSError where the folder is not there."""
+    """LabError if write() would refuse a link; OSError if the folder does not exist."""
     with _Walk(path) as walk:
         walk.to_name()
 
 
 def write(path: Path, data: bytes) -> None:
-    """Puts a file there in one step, in the place of one that may be there."""
+    """Writes a file atomically; replaces an existing one."""
     with _Walk(path) as walk:
         name, temporary = walk.to_name(), f".exittop-{os.getpid()}.tmp"
         with contextlib.suppress(FileNotFoundError):
@@ -40,13 +40,13 @@ def write(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes that folder, and those on the way, where they are not there."""
+    """Creates the folder and its parents if they do not exist."""
     with _Walk(path) as walk:
         walk.make_all()
 
 
 class _Walk:
-    """Goes along a path from folder to folder; an OSError within it is of that path."""
+    """Walks a path from folder to folder; an OSError names that path."""
 
     def __init__(self, path: Path):
         self.folder = -1
@@ -65,7 +65,7 @@ class _Walk:
             raise OSError(error.errno, os.strerror(error.errno), str(self._path)) from None
 
     def to_name(self) -> str:
-        """Into the folder in which the path ends; gives the name there, which is no link."""
+        """Enters the last folder of the path; returns the name in it, which is not a link."""
         while self._parts:
             part = self._parts.pop(0)
             if self._parts:
@@ -103,7 +103,7 @@ class _Walk:
             self._shown /= part
 
     def _follow(self, part: str) -> bool:
-        """Whether it is a link; what that leads to comes next then."""
+        """Whether it is a link; its target then comes next."""
         try:
             link = os.open(part, os.O_PATH | os.O_NOFOLLOW, dir_fd=self.folder)
         except FileNotFoundError:

@@ -19,15 +19,15 @@ mount -t bpf bpf /sys/fs/bpf
 ip link set lo up 2>/dev/null
 hostname exittop-lab
 mkdir -p /out
-# As on a real host; the kernel turns it off by itself where there is little memory.
+# As on a real host; the kernel turns it off by itself if there is little memory.
 echo always >/sys/kernel/mm/transparent_hugepage/enabled
-# Waiting for grace periods would be most of the time that a VM's end or a module's removal takes.
+# Otherwise a VM's end or a module's removal would mostly wait for grace periods.
 echo 1 >/sys/kernel/rcu_expedited
 
 . /lab/job.env
 . /lab/shell.sh
 
-# Tells the watching side how far the job is.
+# Reports the job's progress to the machine outside.
 step() {
     echo "exittop-lab: step $*"
 }
@@ -41,7 +41,7 @@ send_back() {
 
 echo "exittop-lab: up"
 if [ -f /job.sh ]; then
-    # In a shell of its own: whatever the job does, the host goes on and reports.
+    # In its own shell, so that the host goes on and reports whatever the job does.
     ( set +e; . /job.sh )
     echo "exittop-lab: status $?"
     send_back
@@ -50,7 +50,7 @@ else
     load_kvm 1
     [ -f /lab/welcome ] && cat /lab/welcome
     stty rows "$LAB_ROWS" cols "$LAB_COLUMNS"
-    # Each shell knows the functions of the lab.
+    # Every shell has the functions of the lab.
     ENV=/lab/shell.sh setsid cttyhack sh
 fi
 poweroff -f

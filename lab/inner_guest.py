@@ -8,8 +8,8 @@ import kernel_image
 import kernels
 from initramfs import Initramfs
 
-# What a guest that lives for seconds does without. Its kernel is a distribution's, built for all
-# there is; set up in an emulator, these parts alone take longer than the whole workload.
+# Turned off, because the guest lives only for seconds. Its kernel is a distribution's, built for
+# all hardware; in an emulator, setting up these parts takes longer than the whole workload.
 _LEFT_OUT = (
     # The files of tracefs.
     "trace_eval_init", "tracer_init_tracefs",
@@ -51,7 +51,7 @@ def files(kernel: kernels.Kernel, guests: Path) -> dict[str, Path | bytes]:
 
 
 def arguments(load: Load = Load()) -> str:
-    """The kernel's command line, and behind "--" what its init is to do."""
+    """The kernel's command line, and after "--" the arguments of its init."""
     return f"{_ARGUMENTS} -- forks={load.forks} pings={load.pings} touches={load.touches}"
 
 

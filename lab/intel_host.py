@@ -36,7 +36,7 @@ _ARGUMENTS = ("console=ttyS0,115200 quiet panic=-1 mitigations=off nokaslr nopti
               # trace events, which nobody reads here.
               "initcall_blacklist=jent_mod_init,trace_eval_init")
 _BIOS = ("/usr/share/bochs/BIOS-bochs-latest", "/usr/share/bochs/BIOS-bochs-legacy")
-# Where the package vgabios has it; what Bochs would look for by itself is not there on Debian 13.
+# The path in the package vgabios; Bochs's default path does not exist on Debian 13.
 _VGA_BIOS = ("/usr/share/vgabios/vgabios.bin", "/usr/share/bochs/VGABIOS-lgpl-latest")
 _START = b"c\n"     # Debian builds Bochs with its debugger, which waits for the word to continue
 
@@ -50,7 +50,7 @@ class _Emulator:
 
 
 def require() -> _Emulator:
-    """The emulator; LabError where a part of it is missing."""
+    """The emulator; LabError if a part of it is missing."""
     program = shutil.which("bochs-bin") or shutil.which("bochs")
     bios, vga_bios = (next((path for path in paths if Path(path).exists()), None)
                       for paths in (_BIOS, _VGA_BIOS))
@@ -73,7 +73,7 @@ def run(job: Job) -> Result | None:
             return None
         console, transfer = folder / "console", folder / "transfer"
         command = _command(job, folder, f"mode=file, dev={console}", f"mode=file, dev={transfer}")
-        # Its exit status is 1 even when the host powered off as it should: the console tells.
+        # Its exit status is 1 even after a regular power-off, so the console decides.
         text, wall_s = run_emulator(command, job, console_file=console, stdin=_START)
         return read_result(text, transfer.read_bytes() if transfer.exists() else b"", wall_s)
 
@@ -99,7 +99,7 @@ def _command(job: Job, folder: Path, *ports: str) -> list[str]:
         f"optramimage1: file={folder}/memory, address={bochs_boot.MEMORY_AT:#x}",
         *(f"com{number}: enabled=1, {port}" for number, port in enumerate(ports, start=1)),
         "clock: sync=none",
-        # Bochs cannot do without a display (nobody need look at it) and a sound card.
+        # Bochs requires a display (which nobody needs to look at) and a sound card.
         'display_library: rfb, options="timeout=0"',
         "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy",
         "panic: action=fatal", "error: action=ignore", "info: action=ignore",
@@ -170,7 +170,7 @@ def _connect(process: subprocess.Popen, host_side: int) -> bool:
         if host_side in ready:
             os.write(screen, os.read(host_side, 4096))
             printed = True
-        elif ended:     # asked before the last look, so that nothing is left behind
+        elif ended:     # checked before the last read, so that nothing is lost
             return printed
         if keyboard in ready:
             typed = os.read(keyboard, 256)

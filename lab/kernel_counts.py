@@ -22,7 +22,7 @@ class ExitKey(NamedTuple):
 
 
 def _hits(text: str) -> int:
-    """All it counted; LabError where the kernel itself lost some: then nothing can be compared."""
+    """All counts; LabError if the kernel itself lost some, because then nothing can be compared."""
     totals = {name: int(number) for name, number in _TOTAL.findall(text)}
     if "Hits" not in totals or "Dropped" not in totals:
         raise LabError("the kernel's own count is incomplete: it has no totals")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# Shell functions for jobs: the kernel's own count of VM exits, to hold exittop's against. Read by
+# Shell functions for jobs: the kernel's own count of VM exits, to compare with exittop's. Read by
 # init.sh; lab/kernel_counts.py reads the files they write. EVENT is kvm_exit where none is named,
 # or another tracepoint of kvm with the same fields: kvm_nested_vmexit.
 #
@@ -8,14 +8,15 @@
 # lines.
 
 KVM_EVENTS=/sys/kernel/tracing/events/kvm
-# A histogram has three keys at most: the isa, which is one for the whole host, is added below.
+# A histogram has at most three keys, so the isa, which is the same for the whole host, is added
+# below.
 KEYS='hist:keys=common_pid,vcpu_id,exit_reason:size=8192'
 
 WAITS=$KVM_EVENTS/kvm_vcpu_wakeup
 WAIT_KEYS='hist:keys=common_pid:vals=ns:size=8192'
 WAITS_BUFFER=/sys/kernel/tracing/instances/waits
 
-# From here on every exit counts: kernel_counts_start [EVENT]
+# Starts counting every exit: kernel_counts_start [EVENT]
 kernel_counts_start() {
     event=${1:-kvm_exit}
     if [ -e "$KVM_EVENTS/$event/hist" ]; then
@@ -28,13 +29,13 @@ kernel_counts_start() {
     fi
 }
 
-# Writes what a histogram has counted so far to the file named: kernel_counts_show FILE [EVENT]
+# Writes the counts of a histogram so far to FILE: kernel_counts_show FILE [EVENT]
 kernel_counts_show() {
     cat "$KVM_EVENTS/${2:-kvm_exit}/hist" >"$1"
     [ "$LAB_VENDOR" = intel ] && echo "isa: 1" >>"$1" || echo "isa: 2" >>"$1"
 }
 
-# Writes the counts to the file named and stops counting: else kvm could not be removed.
+# Writes the counts to FILE and stops counting, because kvm could not be removed otherwise:
 #   kernel_counts_stop FILE [EVENT]
 kernel_counts_stop() {
     event=${2:-kvm_exit}

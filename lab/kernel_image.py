@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Opens a kernel's files: the vmlinux inside a bzImage, and modules as they are to be loaded."""
+"""Opens a kernel's files: the vmlinux inside a bzImage, and modules in loadable form."""
 
 import lzma
 import shutil
@@ -38,9 +38,9 @@ def unsigned_module(path: Path) -> bytes:
 
 
 def unpacked(data: bytes) -> bytes:
-    """`data` decompressed by what its first bytes say it is; as it is where they say nothing."""
+    """`data` decompressed as its first bytes indicate; unchanged if they indicate nothing."""
     kind = next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
-    # A payload is followed by its length, so each reader must stop at the end of its stream.
+    # The payload is followed by its length, so each reader must stop at the end of its stream.
     if kind == "xz":
         return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(data)
     if kind == "gzip":
@@ -51,7 +51,7 @@ def unpacked(data: bytes) -> bytes:
 
 
 def _by_tool(tool: str, data: bytes) -> bytes:
-    """Python 3.11 has no zstd and no lz4: their own tools do it."""
+    """Python 3.11 has no zstd and no lz4, so their own tools are used."""
     if not shutil.which(tool):
         raise LabError(f"the tool {tool} is missing: install the package {tool}", HOST_LACKS)
     done = subprocess.run([tool, "-d", "-c", "-q"], input=data, capture_output=True, check=False)

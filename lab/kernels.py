@@ -29,7 +29,7 @@ _LIST = json.loads((Path(__file__).parent / "kernels.json").read_text())
 @dataclass(frozen=True)
 class Kernel:
     """An unpacked kernel. `modules` is its lib/modules/RELEASE folder."""
-    version: str        # as kernels.json calls it: its series, and its flavour where it is another
+    version: str        # the name in kernels.json: series, and flavour if not the default
     series: str
     release: str
     suite: str
@@ -63,7 +63,7 @@ def archive(suite: str) -> Archive:
 
 
 def say(text: str) -> None:
-    """Progress, for whoever waits at a terminal."""
+    """Progress messages for a user at a terminal."""
     print(f"exittop lab: {text}", file=sys.stderr)
 
 
@@ -82,7 +82,7 @@ def kernel(version: str, refresh: bool = False,
 
 
 def btf(of: Kernel, name: str) -> Path:
-    """Path of the raw BTF of "vmlinux" or of a module; LabError where the kernel has none."""
+    """Path of the raw BTF of "vmlinux" or of a module; LabError if the kernel has none."""
     target = of.vmlinuz.parent / f"{name}.btf"
     if not target.exists():
         elf = kernel_image.vmlinux(of.vmlinuz) if name == "vmlinux" else module_bytes(of, name)
@@ -140,7 +140,8 @@ def _unpack(debs: list[Path], source: dict, temporary: Path) -> Path:
     root, fresh = temporary / "root", temporary / "kernel"
     for deb in debs:
         run(["dpkg", "-x", str(deb), str(root)])
-    # Where image and modules lie changed over the years: /boot or beside the modules, merged /usr.
+    # The places of image and modules changed over the years: /boot or beside the modules, merged
+    # /usr.
     images = [*root.glob("boot/vmlinuz-*"), *root.glob("usr/lib/modules/*/vmlinuz")]
     if len(images) != 1:
         raise LabError(f"no kernel image in the packages {', '.join(d.name for d in debs)}")
@@ -167,7 +168,7 @@ class _Packages:
         return re.compile(rf"linux-image-{re.escape(self.series)}\.{self._rest()}")
 
     def part(self) -> re.Pattern:
-        """What a kernel comes in: since 6.19 image, binary and modules are packages each."""
+        """The packages of a kernel: since 6.19, image, binary and modules are separate packages."""
         return re.compile(rf"linux-(?:image|binary|modules)-\d+\.{self._rest()}")
 
     def newest(self) -> str:
@@ -175,7 +176,7 @@ class _Packages:
         return f"linux-image-{self.flavour}"
 
     def _rest(self) -> str:
-        """The release behind its first number: 1.0-50-amd64, 12.48+deb13-amd64."""
+        """The release after its first number: 1.0-50-amd64, 12.48+deb13-amd64."""
         return rf"\d[^-]*(?:-\d+)?-{re.escape(self.flavour)}"
 
 
@@ -201,7 +202,7 @@ def _parts(apt: Archive, packages: _Packages) -> dict[str, str]:
 def _newest(apt: Archive, packages: _Packages) -> str:
     """The image of that series with the highest package version, else the suite's newest.
 
-    A suite's kernel moves on (sid above all): then the newest it has is what we test.
+    A suite's kernel changes over time (above all in sid); then the newest one is tested.
     """
     names = apt.run(["apt-cache", "pkgnames", "linux-image-"]).split()
     best = None
@@ -220,7 +221,7 @@ def _newest(apt: Archive, packages: _Packages) -> str:
 
 @contextlib.contextmanager
 def locked(name: str):
-    """One process at a time works on what `name` names; the others wait and then find it done."""
+    """Only one process at a time works on `name`; the others wait, and then find it done."""
     folder = cache_folder()
     try:
         file_place.make_folder(folder)
@@ -233,7 +234,7 @@ def locked(name: str):
 
 
 def main() -> int:
-    """Prints where each version named (without names: each) is, after getting what is missing."""
+    """Prints the folder of each version given (default: all); downloads what is missing."""
     arguments = sys.argv[1:]
     refresh = "--refresh" in arguments
     for version in [a for a in arguments if a != "--refresh"] or versions():

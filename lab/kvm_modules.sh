@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Shell functions for jobs: insert and remove kvm and the vendor's module. Read by init.sh.
 
-# Inserts a module of /modules and what it depends on, skipping what is there:
+# Inserts a module of /modules and its dependencies, except those already loaded:
 #   load_module NAME [PARAMETER=VALUE ...]
 # The parameters of kvm itself are in $KVM_PARAMETERS.
 load_module() {
@@ -19,7 +19,7 @@ load_module() {
     done <"/modules/$wanted.order"
 }
 
-# Everything below the vendor's module, that one left out.
+# The dependencies of the vendor's module, without that module.
 load_kvm_core() {
     while read -r module; do
         [ "$module" = "$LAB_VENDOR_MODULE" ] && continue

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`exittop lab`: the tables of exittop from an emulated host, with no VM of one's own.
+"""`exittop lab`: exittop's tables from an emulated host, for users without a VM.
 
 Boots an emulated AMD or Intel host, runs a guest in it with nested paging and again without, the
 same exittop binary counting both, and prints each run and then both side by side.
@@ -68,7 +68,7 @@ exittop record -o /out/{run}.json --label {nested}={value} -- guest 2>/out/error
 
 
 def _guest_command(workload: workloads.Workload) -> bytes:
-    """/bin/guest: what the guest prints must not get between exittop's, its failure may."""
+    """/bin/guest: hides the guest's output among exittop's, but not its failure."""
     return f"#!/bin/sh\nexec {workload.command} >/tmp/guest.log\n".encode()
 
 
@@ -85,7 +85,7 @@ def _job(options: argparse.Namespace, vendor: str, progress: Progress) -> Job:
 
 
 def _count(options: argparse.Namespace, vendor: str, folder: Path, progress: Progress) -> None:
-    """Runs the job and prints what came of it; the runs and logs go to `folder`."""
+    """Runs the job and prints its results; the runs and logs go to `folder`."""
     job = _job(options, vendor, progress)
     progress.step(f"{vendor}: booting kernel {options.kernel}")
     try:
@@ -132,7 +132,7 @@ def _keep_console(folder: Path, vendor: str, text: str) -> None:
 def _check(result: Result, vendor: str) -> None:
     if result.status:
         said = result.out.get("error", b"").decode(errors="replace").strip().splitlines()
-        # Where the guest failed, it has said why, and exittop that it wrote the run all the same.
+        # If the guest failed, it has printed why, and exittop that it still wrote the run.
         reasons = [line for line in said if not line.startswith("exittop: ")] or said
         raise LabError(f"counting in the emulated {vendor} host failed: "
                        + (reasons[-1] if reasons else f"status {result.status}"))
@@ -141,14 +141,14 @@ def _check(result: Result, vendor: str) -> None:
 
 
 def _page(options: argparse.Namespace, vendor: str) -> Path | None:
-    """The page to write of a vendor's runs: with both vendors each has its own."""
+    """The page to write for a vendor's runs; with both vendors, each has its own page."""
     if options.html is None or options.vendor:
         return options.html
     return options.html.with_stem(f"{options.html.stem}-{vendor}")
 
 
 def _require_pages(options: argparse.Namespace, vendors: list[str]) -> None:
-    """Told before the hosts boot rather than after."""
+    """Reported before the hosts boot rather than after."""
     for page in filter(None, (_page(options, vendor) for vendor in vendors)):
         if page.exists():
             raise LabError(f"cannot write '{page}': it exists; remove it or name another one")
@@ -165,7 +165,7 @@ def _compare(exittop: Path, arguments: list) -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong as all of exittop does: in one line."""
+    """Reports errors as exittop does: in one line."""
 
     def error(self, message: str):
         self.exit(USAGE, f"exittop: lab: {message}; see exittop lab --help\n")
@@ -217,7 +217,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    # As an exception, so that the emulator and the temporary files go too.
+    # As an exception, so that the emulator and the temporary files are removed too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     options = _options()
     try:

@@ -10,7 +10,7 @@ HOST_LACKS = 77
 
 
 class LabError(Exception):
-    """Something the user has to know, in one line.
+    """An error for the user, in one line.
 
     `status` is what the process exits with; `console` is what the emulated host had printed.
     """
@@ -22,7 +22,7 @@ class LabError(Exception):
 
 
 def exit_with(main: Callable[[], int]) -> None:
-    """Ends the program as `main` says; after a LabError with its console, line and status."""
+    """Ends the program with the status of `main`; a LabError prints its console and line."""
     try:
         sys.exit(main())
     except LabError as problem:

@@ -28,18 +28,18 @@ from lab_error import HOST_LACKS, USAGE, LabError
 MODULES = ("kvm", "kvm_amd", "kvm_intel")
 # The lab lies beside kernel/ in the sources and where it is installed.
 PATCHES = Path(__file__).resolve().parent.parent / "kernel"
-# To be changed with how modules are built: what was built in another way is not taken for the same.
+# To be increased when the way of building changes, so that older results are not reused.
 _RECIPE = b"1"
-# Of the kernel's source, what is built, what the patches touch and what judges them.
+# The parts of the kernel's source that are built, patched, or used to check patches.
 _NEEDED = ("arch/x86/kvm", "virt/kvm", "Documentation/admin-guide/kernel-parameters.txt",
            "scripts/checkpatch.pl", "scripts/spelling.txt", "scripts/const_structs.checkpatch")
-# Not among them: that compiler or pahole is another than the distribution's.
+# Warnings about a compiler or pahole other than the distribution's are ignored.
 _COMPLAINT = re.compile(r"(?i)^(?!warning: .* differs from the one used).*(?:warning|error): "
                         r"|\*\*\*")
 
 
 def versions() -> list[str]:
-    """The kernels that there is a series for."""
+    """The kernels for which there is a series."""
     return [version for version in kernels.versions() if (PATCHES / version).is_dir()]
 
 
@@ -60,7 +60,7 @@ def kernel(version: str, progress: Callable[[str], None] = kernels.say,
         except LabError as error:
             if error.status != HOST_LACKS:
                 raise
-            # A suite keeps the headers and the source of its newest kernel alone.
+            # A suite keeps only the headers and source of its newest kernel.
             stock = kernels.kernel(version, refresh=True, progress=progress)
             folder = _built(stock, series, progress)
     return dataclasses.replace(stock, replaced={name: folder / f"{name}.ko" for name in MODULES})
@@ -112,8 +112,8 @@ def _unpack(stock: kernels.Kernel, root: Path) -> tuple[Path, Path, Path]:
     common = next(packages.glob("linux-headers-*-common"))
     makefile = headers_folder / "Makefile"
     makefile.write_text(makefile.read_text().replace("/usr/src/", f"{packages}/"))
-    # Where there is a vmlinux, the build would want more tools to make BTF than Debian packages;
-    # _finish() makes it.
+    # If a vmlinux exists, the build requires more tools to make BTF than Debian packages. _finish()
+    # makes the BTF instead.
     (headers_folder / "vmlinux").unlink(missing_ok=True)
     if stock.suite.startswith("trixie"):
         _make_tools_run(root)
@@ -159,8 +159,8 @@ def _make(source: Path, headers: Path, common: Path) -> list[Path]:
     variables = (headers / ".kernelvariables").read_text()
     wanted = re.search(r"gcc-\d+", variables)
     if wanted and not shutil.which(wanted[0]):
-        # A kernel of a later release: the machine's own compiler does too, but for an option that
-        # GCC has had since 14. Functions are aligned by an older one then.
+        # A kernel of a later release. The machine's own compiler works too, except for an option
+        # that GCC has only since 14; functions are then aligned with an older option.
         command += ["CC=gcc", "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT="]
     done = _run(command, source)
     said = [line for line in (done.stdout + done.stderr).splitlines() if _COMPLAINT.search(line)]
@@ -171,7 +171,7 @@ def _make(source: Path, headers: Path, common: Path) -> list[Path]:
 
 
 def _finish(built: Path, target: Path, vmlinux_btf: Path) -> None:
-    """Adds the module's BTF, as a kernel's own build does, and leaves what only debuggers read."""
+    """Adds the module's BTF, as a kernel's own build does, and strips debug information."""
     if not shutil.which("pahole"):
         raise LabError("pahole is missing: install the package dwarves", HOST_LACKS)
     for command in (["pahole", "-J", "--btf_base", str(vmlinux_btf), str(built)],

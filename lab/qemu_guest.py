@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""QEMU itself as the guest's VMM inside an emulated host: what tests names and uuids hold against.
+"""QEMU itself as the guest's VMM inside an emulated host, for tests of names and uuids.
 
 Slower to start than linux_vm and 30 MB heavier, so the lab's own workload does without it.
 """
@@ -11,8 +11,8 @@ import inner_guest
 import kernels
 from lab_error import HOST_LACKS, LabError
 
-# Firmware of the machine type "microvm": qboot, the default in Debian 12. That of Debian 13 is
-# SeaBIOS, which waits for ever in a VM that has neither PIT nor PIC.
+# Firmware of the machine type "microvm": qboot, the default in Debian 12. Debian 13's default is
+# SeaBIOS, which waits forever in a VM that has neither PIT nor PIC.
 _BIOS = "qboot.rom"
 _FIRMWARE = (_BIOS, "linuxboot_dma.bin")
 _FOLDERS = (Path("/usr/share/qemu"), Path("/usr/share/seabios"))

@@ -22,19 +22,20 @@ def run(job: Job) -> Result | None:
     try:
         return host.run(job)
     except LabError as problem:
-        # An emulator now and then fails to boot a kernel; once the job runs, nothing is repeated.
+        # An emulator sometimes fails to boot a kernel, so booting is retried once. A job that has
+        # started is never repeated.
         if not problem.console or UP_MARK in problem.console:
             raise
         return host.run(job)
 
 
 def require_emulator(vendor: str) -> None:
-    """LabError that names the package where this machine lacks the vendor's emulator."""
+    """LabError that names the package if this machine lacks the vendor's emulator."""
     _host(vendor).require()
 
 
 def _host(vendor: str):
-    """The module of that vendor: only the emulator that is asked for is looked for."""
+    """The module of that vendor; only the requested emulator is searched for."""
     if vendor not in ("amd", "intel"):
         raise LabError(f"no emulated host of vendor {vendor!r}: amd or intel", 2)
     return importlib.import_module(f"{vendor}_host")

@@ -30,7 +30,7 @@ def workload(name: str, kernel: kernels.Kernel, guests: Path) -> Workload:
 
 
 def guest_programs(guests: Path, *names: str) -> dict[str, Path]:
-    """Guest programs as they lie in an emulated host, for Job.programs."""
+    """Guest programs by their paths in an emulated host, for Job.programs."""
     for name in names:
         if not (guests / name).is_file():
             raise LabError(f"the guest program {name} is not in {guests}: build exittop first")

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A virtual machine whose beginning KVM has to emulate: in real mode, with a code segment that
-// virtual-8086 mode cannot have, on an Intel host without unrestricted guests (SDM volume 3, 26.3.1:
-// such a state is no valid one to enter). KVM counts each round of its emulator as an exit, and
-// traces none of them.
+// A virtual machine whose start KVM has to emulate: in real mode, with a code segment that
+// virtual-8086 mode cannot have, on an Intel host without unrestricted guests (SDM volume 3,
+// 26.3.1: VM entry with such a state is not valid). KVM counts each round of its emulator as an
+// exit, but traces none of them.
 //
 //     emulated_vm [OUTS [native|emulated [MILLISECONDS]]]
 //

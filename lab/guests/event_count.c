@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Counts a tracepoint of kvm on all CPUs by perf events, as `perf stat -a -e kvm:EVENT` does:
-// event_count EVENT. Says that it counts, and how often, once it gets SIGTERM.
+// event_count EVENT. Prints when it starts to count and, on SIGTERM, the count.
 #define _GNU_SOURCE
 #include <linux/perf_event.h>
 #include <signal.h>

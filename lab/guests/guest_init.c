@@ -20,7 +20,7 @@
 enum { STATUS_PORT = 0x501, STATUS_DONE = 0, STATUS_FAILED = 1 };
 enum { TOUCHED_PAGES = 16, PAGE_SIZE = 4096, SIGCHLD = 17 };
 
-// What another process of this program is told to do by its only argument.
+// The only argument of another process of this program says what it does.
 static const char exit_at_once[] = "exit";
 
 struct workload {
@@ -64,7 +64,7 @@ static void end_guest(unsigned char status)
     exit_process(status);
 }
 
-// Any system call that fails ends the guest: half a workload must not pass for a whole one.
+// Any failing system call ends the guest, so that half a workload is not taken for a whole one.
 static long must(long result)
 {
     if (result < 0)
@@ -79,7 +79,7 @@ static int same(const char *left, const char *right)
     return *left == *right;
 }
 
-// The number behind NAME= in argument, or the value unchanged if it is about another name.
+// The number after NAME= in the argument, or the unchanged value if the name is another.
 static long number_of(const char *argument, const char *name, long value)
 {
     while (*name && *argument == *name)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Tells a vCPU that halted for good from one that waits: with interrupts off nothing but an NMI
-// wakes it. Where KVM has the interrupt controller, KVM_RUN does not come back from such a HLT, so
-// a signal has to interrupt it before one can ask.
+// Distinguishes a vCPU that halted for good from one that waits: with interrupts off, only an NMI
+// wakes it. If KVM has the interrupt controller, KVM_RUN does not return from such a HLT, so a
+// signal has to interrupt it before this check.
 #pragma once
 #include <linux/kvm.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-// `*rip` gets the address behind the HLT.
+// `*rip` gets the address after the HLT.
 static inline bool halted_with_interrupts_off(int vcpu_fd, uint64_t *rip)
 {
     enum { INTERRUPT_FLAG = 1 << 9 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the guests without a system inside share: calls of the KVM API that must not fail, and a
-// vCPU that begins in long mode with memory mapped one to one.
+// Shared by the guests without an operating system: KVM API calls that must not fail, and a vCPU
+// that starts in long mode with memory mapped one to one.
 //
 // The includer defines PROGRAM_NAME, which opens every message, and _GNU_SOURCE.
 #pragma once
@@ -162,7 +162,7 @@ static inline void set_cpuid(int kvm_fd, int vcpu_fd)
     free(cpuid);
 }
 
-// Writing the local APIC's state back makes KVM enter the vCPU in its table of interrupt targets.
+// Writing back the local APIC's state makes KVM add the vCPU to its table of interrupt targets.
 static inline void enable_interrupt_delivery(int vcpu_fd)
 {
     struct kvm_mp_state runnable = {.mp_state = KVM_MP_STATE_RUNNABLE};

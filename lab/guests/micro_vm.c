@@ -265,7 +265,8 @@ __attribute__((noreturn)) static void fail_halted(const struct vcpu *vcpu, uint6
          vcpu->id, (unsigned long long)rip);
 }
 
-// Where the interrupt controller is not KVM's, HLT comes here; the guest's last one ends the work.
+// If the interrupt controller is not KVM's, HLT exits to this program; the guest's last HLT ends
+// the work.
 static void handle_halt(struct vcpu *vcpu)
 {
     struct kvm_regs registers;
@@ -276,7 +277,7 @@ static void handle_halt(struct vcpu *vcpu)
     vcpu->done = true;
 }
 
-// After a signal: still in the HLT in which it was at the signal before, no NMI has reached it.
+// After a signal: if it is still in the same HLT as at the previous signal, no NMI has reached it.
 static void require_progress(struct vcpu *vcpu)
 {
     unsigned int halts = atomic_load(&vcpu->halts_seen);
@@ -362,7 +363,7 @@ static void end_work(int number)
     ending = 1;
 }
 
-// Lets the vCPUs' threads look for a HLT that does not end, which KVM_RUN does not come back from.
+// Makes the vCPUs' threads check for a HLT that does not end, from which KVM_RUN does not return.
 static void interrupt_vcpus(struct vm *vm)
 {
     for (unsigned int id = 0; id < options.vcpus; id++)
@@ -389,7 +390,7 @@ static void *waker_thread(void *argument)
     return NULL;
 }
 
-// Moves the vCPUs' threads from CPU to CPU, whatever they are at.
+// Moves the vCPUs' threads from CPU to CPU at any time.
 static void *mover_thread(void *argument)
 {
     struct vm *vm = argument;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Sets a count that a running exittop keeps, for tests of counts too large to be reached by
-// counting: preset_count EXITTOP_PID VM_PID CODE COUNT. Of the first vCPU of that process it sets
-// the exits of that code; 0 if there are some.
+// Sets a count in a running exittop, for tests of counts too large to be reached by counting:
+// preset_count EXITTOP_PID VM_PID CODE COUNT. Sets the exits with that code of the first vCPU of
+// that process; ends with status 0 if there are some.
 //
 // Writes through /proc/PID/mem into the memory that exittop shares with its BPF program, where it
 // finds the slot by what its header says.
