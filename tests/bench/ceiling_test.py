@@ -19,7 +19,7 @@ _CEILING = {"exittop-count": 248, "exittop-time": 491, "exittop-histogram": 508}
 
 
 def _dearer_without_slot(runs: dict[str, overhead.Run]) -> list[str]:
-    """The loops that cost a vCPU without a slot more: whoever fills the table slows all others."""
+    """Loops that cost more without a slot: a user that fills the table would slow all others."""
     without, with_slot = (next(tool for tool in OWN if tool.name == name)
                           for name in ("exittop-full", "exittop-histogram"))
     wrong = []

@@ -60,7 +60,7 @@ Spent median_of(int times, auto&& work) {
     return all[all.size() / 2];
 }
 
-/// Memory of this process alone: without what it maps of the kernel's.
+/// Memory of this process, without the kernel memory that it maps.
 double own_mib() {
     std::ifstream status("/proc/self/status");
     for (std::string line; std::getline(status, line);) {
@@ -120,8 +120,8 @@ int compare_with_floor() {
     return 0;
 }
 
-/// A start and its end, with room for 4,096 vCPUs. Where there is no KVM, it gets no further than
-/// to what the kernel says of itself; loading the program is measured apart then, attaching is not.
+/// A start and its end, with room for 4,096 vCPUs. Without KVM, the start only reads the kernel's
+/// facts; then loading the program is measured separately, and attaching is not measured.
 void report_start() {
     bool attached = false;
     const Spent start = median_of(9, [&] {
@@ -151,7 +151,7 @@ int grow(std::uint32_t vms) {
             exit_and_entry(*program, address_of(number), 0x60 + reason);
         }
     }
-    // Made-up vCPUs have no struct kvm to be told apart by.
+    // Made-up vCPUs have no struct kvm that distinguishes VMs.
     std::uint32_t seen = 0;
     for (std::uint32_t number = 0; number < program->slots().size(); ++number) {
         if (program->slot_states()[number] == EXITTOP_SLOT_FREE) continue;
@@ -209,7 +209,7 @@ int report_growth() {
                "|---|---|---|---|---|---|---|\n");
     std::fflush(stdout);
     for (const std::uint32_t vms : {1U, 10U, 100U, 1'000U}) {
-        // Each in a process of its own, for its memory.
+        // Each in its own process, to measure its memory.
         const pid_t child = fork();
         if (child == 0) {
             const int status = grow(vms);
@@ -232,7 +232,7 @@ int run() {
 }  // namespace
 }  // namespace exittop::test
 
-// With the word "growth" that alone.
+// With the argument "growth", prints only the growth.
 int main(int argc, char** argv) {
     using namespace exittop::test;
     return argc > 1 && argv[1] == std::string_view("growth") ? report_growth() : run();

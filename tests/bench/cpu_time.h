@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// How the benchmarks measure: CPU time, and the median of many, which one hiccup does not move.
+// How the benchmarks measure: CPU time, and the median of many, so that one disturbance has no
+// effect.
 #pragma once
 
 #include <algorithm>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// A virtual machine that does nothing but exit: what a pair of exit and entry costs, by its own
-// time stamp counter.
+// A virtual machine that does nothing but exit. It measures the cost of a pair of exit and entry
+// with its own time stamp counter.
 //
-// The guest runs BATCHES times: rdtsc, EXITS times what exits, rdtsc; so nothing but exits lies
-// between the two stamps. Where the emulator counts an instruction as a tick, ticks are
-// instructions, and the smallest batch is one in which no interrupt came. Prints the ticks per exit
-// of that and of all batches, how many exits the guest asked for and KVM counted, and the ticks of
-// the smallest batch of the second half, for what sets in late.
+// The guest runs BATCHES times: rdtsc, EXITS times an instruction that exits, rdtsc. So there are
+// only exits between the two stamps. If the emulator's clock ticks once per instruction, ticks are
+// instructions, and the smallest batch is one without interrupts. Prints the ticks per exit of that
+// batch and of all batches, how many exits the guest made and KVM counted, and the ticks of the
+// smallest batch of the second half, for effects that begin late.
 #define _GNU_SOURCE
 #define PROGRAM_NAME "exit_loop_vm"
 #include "kvm_api.h"
@@ -50,8 +50,8 @@ enum { PORT_EXIT = 0x10, PORT_DONE = 0x11 };
             ".popsection\n");                \
     extern const uint8_t name[], name##_nmi[], name##_end[]
 LOOP(cpuid_loop, 0, "cpuid");          // handled in the kernel
-LOOP(leaf_loop, 0x4fffffff, "cpuid");  // the same; what the patch in kernel/ is for
-LOOP(out_loop, 0, "out %al, $0x10");   // handled here
+LOOP(leaf_loop, 0x4fffffff, "cpuid");  // the same; a leaf of the patch in kernel/
+LOOP(out_loop, 0, "out %al, $0x10");   // handled in this program
 // Waits in the kernel, until the waker's NMI comes.
 LOOP(halt_loop, 0, "movl $1, (%rdi)\n hlt\n movl $0, (%rdi)");
 
@@ -74,8 +74,8 @@ struct waker {
     atomic_bool done;
 };
 
-// Runs, on one CPU, only while the vCPU waits, and gives way to it at once: so the CPU is never
-// idle, and each halt takes the same instructions.
+// On one CPU, runs only while the vCPU waits, and yields to it at once. So the CPU is never idle,
+// and each halt takes the same instructions.
 static void *wake(void *argument)
 {
     const struct sched_param no_priority = {0};
@@ -118,7 +118,7 @@ static void run_and_wake(int vm_fd, int vcpu_fd, const struct kvm_run *state, ui
     pthread_join(waker.thread, NULL);
 }
 
-// KVM's own count of the exits of all VMs, of which there is this one alone; 0 where it is hidden.
+// KVM's own count of the exits of all VMs (this is the only one); 0 if it is hidden.
 static unsigned long long kvm_exits(void)
 {
     FILE *file = fopen("/sys/kernel/debug/kvm/exits", "r");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // CPU time of one update of the exported file with 1,000 VMs of 20 reasons: reading the slots,
-// making the series, the text, and writing the file. Prints the median of many; fails far beyond
-// the target of 50 ms, where something must have gone wrong.
+// making the series, the text, and writing the file. Prints the median of many; fails if it is far
+// above the target of 50 ms.
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -117,7 +117,7 @@ double measure(const char* what, bool histograms, const std::filesystem::path& f
 }  // namespace
 }  // namespace exittop::test
 
-// With a file's name, leaves there what it wrote without histograms.
+// With a file name, writes the output without histograms there.
 int main(int argc, char** argv) {
     using namespace exittop::test;
     fmt::print("{} VMs x {} reasons, target {} ms\n", vms, reasons, target_ms);

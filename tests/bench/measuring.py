@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the programs share that measure in emulated hosts: options, a job that succeeds."""
+"""Shared by the programs that measure in emulated hosts: options, and the check of a job."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ VENDORS = {"amd": "AMD", "intel": "Intel"}
 
 
 def parser(about: str) -> argparse.ArgumentParser:
-    """With the options that all have."""
+    """A parser with the options that all programs have."""
     made = argparse.ArgumentParser(description=about.splitlines()[0])
     made.add_argument("--build", type=Path, required=True, help="the folder of the programs")
     made.add_argument("--kernel", action="append", help="of the lab (6.1, 6.12, 7.3)")
@@ -23,7 +23,7 @@ def parser(about: str) -> argparse.ArgumentParser:
 
 
 def require_success(job: Job, result: Result) -> None:
-    """A figure from a job that failed, or from a kernel that complained, is none."""
+    """Figures from a failed job, or from a kernel that complained, are not valid."""
     if result.status or result.splats:
         raise LabError(f"the job on {job.kernel} failed: "
                        f"{(result.splats or ['see the console'])[0]}", console=result.console)

@@ -54,7 +54,7 @@ def _script(tools: tuple[Tool, ...]) -> str:
              "cat /proc/cpuinfo >/out/cpuinfo.txt\n"]
     for suffix, loop in LOOPS.items():
         for tool in tools:
-            if suffix and tool.rival:   # where exittop's split of the time has a share
+            if suffix and tool.rival:   # these loops are for exittop's split of the time
                 continue
             name = tool.name + suffix
             parts.append(f"step {name}\nOUT=/out/{name}.txt\nexport LOOP='{loop}'\n"
@@ -108,7 +108,7 @@ def is_right(run: Run) -> str:
             return "yes"
         return f"no: {reading.cpuid:,} of {run.exits:,}"
     if reading.exits is not None:
-        # KVM goes on to count until the guest's program has read its counter.
+        # KVM goes on counting until the guest's program has read its counter.
         near = abs(reading.exits - run.kvm_exits) <= 5
         return "yes" if near else f"no: {reading.exits:,} of {run.kvm_exits:,}"
     return "-"
@@ -147,7 +147,7 @@ def _split_rows(tools: tuple[Tool, ...], boots: list[dict[str, Run]]) -> list[tu
         costs = []
         for boot in boots:
             pair, out, halt = (cost(boot, tool, loop) for loop in LOOPS)
-            # How many exits a halt takes, KVM knows: its end by an NMI may be one more.
+            # KVM tells how many exits a halt takes: its end by an NMI may be another exit.
             exits = round(boot["none-halt"].kvm_exits / boot["none-halt"].exits)
             costs.append((out, (out - pair) / 2, halt, halt - exits * pair))
         first, *others = costs
@@ -179,7 +179,7 @@ def measure(version: str, vendor: str, options: argparse.Namespace) -> str:
     return (f"### Linux {release}, {measuring.VENDORS[vendor]}\n\n"
             + _table(_rows(tools, runs)) + "\n" + _table(_split_rows(tools, runs))
             + (f"\nStart: {boots[0].start_s * 1000:.0f} million instructions\n"
-               if vendor == "amd" else ""))     # the other's clock goes on while it waits
+               if vendor == "amd" else ""))     # the Intel host's clock goes on while it waits
 
 
 _ABOUT = """# What counting costs

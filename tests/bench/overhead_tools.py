@@ -91,7 +91,7 @@ def _exittop(detail: str, title: str) -> Tool:
                 _read_exittop, rival=False)
 
 
-# Beside a guest that stands still: this alone makes a halt 98 instructions longer.
+# Beside a stopped guest, which alone makes a halt 98 instructions longer.
 _BESIDE = """
 cat >/tmp/beside.sh <<'END'
 exit_loop_vm cpuid 1000000 60 >/dev/null &
@@ -120,7 +120,7 @@ tracepoint:kvm:kvm_entry /@start[tid]/ {
 END { clear(@start); clear(@reason); }
 """
 
-# It reads its keys from stdin, and turns in circles where that is at its end.
+# It reads its keys from stdin, and loops if stdin is at its end.
 _PERF_LIVE = """
 mkfifo /tmp/keys
 perf kvm stat live -a </tmp/keys >$OUT 2>&1 &
@@ -162,7 +162,7 @@ RIVALS = (
     _perf_stat("perf-all", "perf stat -e 'kvm:*' (what kvm_stat -t opens)", "kvm:*"),
     Tool("hist", "hist trigger on kvm_exit, by reason", _HIST, _read_hist),
     Tool("bpftrace", "bpftrace, a histogram per reason",
-         # It starts no scripts, and its output and the guest's come together.
+         # It does not run scripts, and its output is mixed with the guest's.
          f"bpftrace -c \"/bin/exit_loop_vm $LOOP\" -e '{_BPFTRACE}' >$OUT\n"
          "grep ^least= $OUT >/tmp/loop.txt", _read_bpftrace),
     Tool("perf-record", "perf kvm stat record",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // CPU time of one refresh of the live view with 1,000 VMs of 8 vCPUs: reading the slots, the state,
 // the frame, and writing it to a terminal; and of a key, which needs no reading. Prints the median
-// of many; fails far beyond the target of 10 ms, where something must have gone wrong.
+// of many; fails if it is far above the target of 10 ms.
 #include <pty.h>
 #include <unistd.h>
 
@@ -35,7 +35,7 @@ constexpr double broken_ms = 5 * target_ms;
 constexpr std::array<std::uint32_t, 12> codes = {0x00, 0x10, 0x41, 0x60, 0x61, 0x64,
                                                  0x72, 0x78, 0x7b, 0x7c, 0x81, 0x400};
 
-// The report's way out, as stdout becomes the terminal that is drawn on.
+// The report's output, because stdout becomes the terminal that is drawn on.
 FILE* report_file = stdout;
 
 // A terminal of 50 by 200 in place of stdin and stdout; a child reads what is written to it.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the BPF program makes of events: reasons and their cells, vCPUs and their slots, losses.
+// How the BPF program handles events: reasons and their cells, vCPUs and their slots, losses.
 #include "capture/bpf_program.h"
 
 #include <unistd.h>
@@ -88,7 +88,7 @@ TEST_F(Counting, CountsPerReasonAndVcpu) {
 }
 
 TEST_F(Counting, FindsEveryCodeAgain) {
-    // With an index of their own: the first and last that have one. Searched for: the rest.
+    // The first and last codes that have their own index entry; all other codes are searched for.
     const std::vector<std::uint32_t> codes = {
         0,          1,          0xbf,       0xc0,       0x3ff,
         0x400,      0x401,      0x40f,      0x410,      0x500,
@@ -121,7 +121,8 @@ TEST_F(Counting, KeepsAnUnknownIsa) {
     EXPECT_EQ(slot(vcpu_a).header.isa, 7U);
     EXPECT_EQ(read(vcpu_a).lost.unknown_code, 1U);
     EXPECT_EQ(count(vcpu_a, 0x10), 1U);
-    // A program that reads the code itself finds none at address 0, which would read as reason 0.
+    // A program that reads the code itself cannot read it at address 0, which must not count as
+    // reason 0.
     EXPECT_NE(slot(vcpu_a).header.code_at, 0U);
 }
 
@@ -228,7 +229,7 @@ protected:
         load(16);
         vcpu_ = code - layout->exits;
     }
-    /// What a look at a vCPU says after so many exits of it.
+    /// What a look at a vCPU reports after that many of its exits.
     std::int64_t more_after(int exits, exittop_count_order order) {
         for (int i = 0; i < exits; ++i) exit_and_entry(vcpu_, 0x72);
         program_->memory().count_order = order;
@@ -275,7 +276,7 @@ std::uint64_t first_slot_of(std::uint32_t low, std::uint64_t max_vcpus) {
     return std::uint64_t{low * 0x9e3779b1U} * (max_vcpus + 1) >> 32;
 }
 
-/// Slots and the way to find them. Each test loads for as many vCPUs as it is about.
+/// Slots and how they are found. Each test loads for the number of vCPUs that it needs.
 class Slots : public DetachedProgram {
 protected:
     void SetUp() override {}
@@ -306,12 +307,12 @@ protected:
     }
 };
 
-/// Loads for a number of vCPUs, or ends the test where the kernel does not let us.
+/// Loads for a number of vCPUs, or ends the test if the kernel does not allow it.
 #define LOAD_FOR(max_vcpus)                   \
     ASSERT_NO_FATAL_FAILURE(load(max_vcpus)); \
     if (!program_) return
 
-/// Exits of several vCPUs in turn, each of a number of its own; all found again in its own slot.
+/// Exits of several vCPUs in turn, a different number for each; each must be found in its own slot.
 #define EXPECT_COUNTS_APART(vcpus)                                               \
     do {                                                                         \
         for (std::size_t round = 0; round < (vcpus).size(); ++round) {           \
@@ -450,7 +451,7 @@ TEST_F(Slots, AreTakenAwayForOthers) {
     exit_and_entry(vcpu_b, 0x72);
     const std::uint32_t number = number_of(vcpu_a);
     const std::uint32_t first_ns_low = static_cast<std::uint32_t>(slot(vcpu_a).header.who.first_ns);
-    exit(vcpu_a, 0x7b);  // Under way when its slot goes.
+    exit(vcpu_a, 0x7b);  // In progress when its slot is taken away.
     program_->limit_users({geteuid()});
     program_->evict(std::array{number});
     const vcpu_header& header = program_->slots()[number].header;
@@ -507,7 +508,7 @@ TEST_F(Slots, AreNotSearchedForUntilOneIsGivenBack) {
     }
     EXPECT_EQ(taken - 1, EXITTOP_SLOTS_OF(2) - 1U) << "all but slot 0";
     exit_and_entry(vcpu_b, 0x72);
-    // One that is free, but was never given back, is not found: so nothing is tried.
+    // A slot that is free but was never given back is not found, so nothing is tried.
     const std::uint32_t hidden = number_of(vcpu_a);
     ASSERT_NO_FATAL_FAILURE(destroy(vcpu_a));
     const std::uint64_t given_back = program_->memory().given_back;
@@ -574,7 +575,7 @@ TEST_F(Slots, EndWithTheirVcpuAlone) {
     const vcpu_header& header = program_->slots()[number].header;
     EXPECT_NE(header.who.ended_ns, 0U);
     EXPECT_EQ(header.kvm_exits_more_at_end, EXITTOP_MORE_UNKNOWN);
-    // What comes at that address is another vCPU.
+    // The next vCPU at that address is another one.
     exit_and_entry(vcpu_a, 0x7b);
     EXPECT_NE(number_of(vcpu_a), number);
     EXPECT_EQ(read_slot(program_->slots()[number]).vcpu.exits.at(0).count, 2U);
@@ -601,7 +602,7 @@ TEST_F(Slots, TenThousandVmsComeAndGoInThree) {
     VmTable table(
         [](const VmTable::Process& process) { return VmIdentity{process.command, "", ""}; });
     for (std::uint64_t i = 0; i < 10'000; ++i) {
-        // Few addresses, so that all are used over and over.
+        // Few addresses, so that all are reused often.
         const std::uint64_t vcpu = 0x1000 * (1 + i % 5);
         ASSERT_NO_FATAL_FAILURE(exit_and_entry(vcpu, 0x72));
         ASSERT_NO_FATAL_FAILURE(exit(vcpu, 0x7f));

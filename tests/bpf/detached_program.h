@@ -13,15 +13,15 @@
 
 namespace exittop::test {
 
-/// Made-up addresses of vCPUs: of user space, which the program may ask the kernel to read and gets
-/// zeros for.
+/// Made-up addresses of vCPUs, in user space: when the program asks the kernel to read there, it
+/// gets zeros.
 constexpr std::uint64_t vcpu_a = 0x1000;
 constexpr std::uint64_t vcpu_b = 0x2000;
 constexpr std::uint32_t svm = 2;
 
 class DetachedProgram : public testing::Test {
 protected:
-    /// Loads the program, or skips the test where the kernel does not let us.
+    /// Loads the program, or skips the test if the kernel does not allow it.
     void load(std::uint32_t max_vcpus) {
         auto loaded = BpfProgram::load_detached(max_vcpus);
         if (!loaded && loaded.error().status == ExitStatus::lacking) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Times as the BPF program sorts them, against the buckets as user space defines them. How long an
-// event takes is never assumed: each time is read back from the sums that the program keeps.
+// Compares how the BPF program sorts times with the buckets of user space. The tests never assume
+// how long an event takes: they read each time back from the program's sums.
 #include <algorithm>
 #include <map>
 #include <random>
@@ -112,7 +112,7 @@ TEST_F(Times, ReachEveryBucket) {
 TEST_F(Times, ShortOnesNeedNoFurtherBlock) {
     std::uint32_t blocks = slot(vcpu_a).header.blocks;
     for (int i = 0; i < 100; ++i) {
-        // A machine that is busy may make a long one of it: that takes a block, the first time.
+        // On a busy machine it may take long, and then needs a block the first time.
         const bool has_long = cell().extra[EXITTOP_LONG] != 0;
         if (bucket_of(timed(1'000)) >= EXITTOP_SHORT_BUCKETS && !has_long) ++blocks;
         ASSERT_EQ(slot(vcpu_a).header.blocks, blocks);
@@ -152,7 +152,7 @@ TEST_F(Times, WithoutABlockForThemAreMissingInTheHistogram) {
     EXPECT_EQ(stats().histogram.total(), before);
     EXPECT_EQ(read(vcpu_a).lost.histogram_full, full + 1);
 
-    // Nor is there one for the high half of a count that is as high as the low half can be.
+    // Nor is there a block for the high half of a count whose low half is at its maximum.
     std::ranges::fill(cell().short_counts, UINT32_MAX);
     const std::uint64_t ns_short = timed(100'000);
     ASSERT_LT(bucket_of(ns_short), std::size_t{EXITTOP_SHORT_BUCKETS});

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Holds JSON against docs/exittop.schema.json, as strictly as no reader may: a member that is not
-described there is a fault."""
+"""Checks JSON against docs/exittop.schema.json, more strictly than readers may: a member that the
+schema does not describe is an error."""
 
 import copy
 import json
@@ -25,7 +25,7 @@ def _strict(schema):
 
 
 def complaint(text: str) -> str:
-    """What is wrong with a line of JSON; empty: nothing."""
+    """What is wrong with a line of JSON; empty if nothing."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as schema, \
             tempfile.NamedTemporaryFile("w", suffix=".json") as instance:
         json.dump(_strict(json.loads(SCHEMA.read_text())), schema)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""docs/exittop.schema.json: it holds for what exittop prints, and notices what is amiss."""
+"""docs/exittop.schema.json: exittop's output is valid by it, and faults are noticed."""
 
 import json
 import unittest

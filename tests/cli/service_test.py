@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The service's unit: what systemd says of it; tests/lab/service_test.py runs it."""
+"""The service's unit, as systemd judges it; tests/lab/service_test.py runs it."""
 
 import re
 import unittest
@@ -24,7 +24,7 @@ class ServiceTest(unittest.TestCase):
 
     def test_has_no_mistake(self):
         done = run_program("systemd-analyze", "verify", "--man=no", UNIT)
-        # It knows the program only where it is installed.
+        # It finds the program only if it is installed.
         said = [line for line in done.stderr.splitlines()
                 if "exittop.service" in line and "exittop is not executable" not in line
                 and "Command exittop" not in line]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""exittop.sh: it installs, builds, and runs; tried on a copy of the checkout, with apt feigned."""
+"""exittop.sh installs, builds and runs; tested on a copy of the checkout, with a fake apt."""
 
 import os
 import pwd
@@ -24,7 +24,7 @@ FEIGNED = {
 
 
 class StartTest(CommandLineTest):
-    """One copy for all: it is built once, as the user nobody, through root where possible."""
+    """All tests use one copy, which is built once as the user nobody, by root if possible."""
 
     @classmethod
     def setUpClass(cls):
@@ -35,7 +35,7 @@ class StartTest(CommandLineTest):
         cls.script = cls.copy / "exittop.sh"
         if os.geteuid() == 0:
             run_program("chown", "-R", "nobody", cls.copy)
-        # Half of the time would be the optimizer's; the test of each Debian has it.
+        # Optimizing would take half of the time; the tests of each Debian release do optimize.
         compiler = Path(cls.folder.name) / "quick-c++"
         compiler.write_text('#!/bin/sh\nexec c++ "$@" -O0\n')
         compiler.chmod(0o755)
@@ -80,7 +80,7 @@ class StartTest(CommandLineTest):
 
 
 class PackagesTest(CommandLineTest):
-    """With a feigned apt and no tool in PATH, all packages are missing."""
+    """With a fake apt and no tool in PATH, all packages are missing."""
 
     @classmethod
     def setUpClass(cls):
@@ -93,7 +93,7 @@ class PackagesTest(CommandLineTest):
             program.chmod(0o755)
 
     def ensure(self, install: str, *entries: str, **environment: str):
-        """ensure_packages alone, with the feigned programs before all others."""
+        """ensure_packages alone, with the fake programs first in PATH."""
         return run_program("bash", "-c", 'source "$0"; ensure_packages "$@"',
                            SOURCE / "cmake/packages.sh", install, *entries,
                            env=os.environ | {"PATH": f"{self.path}:{os.environ['PATH']}"}

@@ -29,10 +29,10 @@ import kernels
 
 CHECKOUT = "/root/exittop"      # where a root has its copy of this checkout
 _ARCHIVES = "var/cache/apt/archives"
-# Sid is another one every day; an old root of it would be upgraded by halves.
+# Sid changes daily; an old root of it would be upgraded only partly.
 _SID_KEPT_S = 7 * 24 * 3600
-# Arguments: the root, the cached kernels, the command. The root is a mount of its own, as what
-# unshares mounts in there expects.
+# Arguments: the root, the cached kernels, the command. The root is its own mount, as programs that
+# unshare mounts expect.
 _ENTER = """
 set -e
 root=$1 kernels=$2
@@ -47,7 +47,7 @@ status=0
 chroot "$root" "$@" || status=$?
 exit $status
 """
-# Twice: what is killed along with the test may write once more.
+# Twice, because what is killed along with the test may still write once.
 _REMOVE = 'read -r _; rm -rf "$1" 2>/dev/null || { sleep 2; rm -rf "$1"; }'
 
 
@@ -71,7 +71,7 @@ class DebianRoot:
         _run("tar", "-C", self.path, "-xf", tar)
         for name in ("resolv.conf", "hosts"):
             shutil.copyfile(f"/etc/{name}", self.path / "etc" / name)
-        # A root that a power failure breaks is made again.
+        # A root that a power failure broke is made again.
         (self.path / "etc/dpkg/dpkg.cfg.d/unsafe-io").write_text("force-unsafe-io\n")
         self._lend_packages()
         return self
@@ -99,7 +99,7 @@ class DebianRoot:
             self._keep_packages()
 
     def install(self, *packages: str) -> subprocess.CompletedProcess:
-        """apt-get install, without what is only recommended."""
+        """apt-get install without recommended packages."""
         return self.run("sh", "-c", 'apt-get -q update && exec apt-get -q -y '
                         '--no-install-recommends install "$@"', "sh", *packages)
 
@@ -113,7 +113,7 @@ class DebianRoot:
                 os.link(package, self.path / _ARCHIVES / package.name)
 
     def _keep_packages(self) -> None:
-        """What was installed in there need not be fetched again."""
+        """Keeps what was installed, so that it need not be downloaded again."""
         for package in (self.path / _ARCHIVES).glob("*.deb"):
             with contextlib.suppress(FileExistsError):
                 os.link(package, _package_cache(self.suite) / package.name)
@@ -162,7 +162,7 @@ def _make_root(suite: str, tar: Path) -> None:
         _run("debootstrap", "--variant=minbase", suite, folder, debian_archive.mirror("main"))
         for package in (folder / _ARCHIVES).glob("*.deb"):
             package.unlink()
-        # A tar that is cut would be kept for ever.
+        # A truncated tar would be kept forever.
         _run("tar", "-C", folder, "-cf", tar.with_suffix(".new"), ".")
     tar.with_suffix(".new").rename(tar)
 

@@ -18,18 +18,18 @@ from pathlib import Path
 
 from debian_root import CHECKOUT, DebianRoot
 
-# A package is made with them: cmake/DebianPackage.cmake.
+# cmake/DebianPackage.cmake needs them.
 _FOR_CPACK = ("dpkg-dev", "file")
 _STEP_S = 1800
 _TOTALS = re.compile(r"^total +([\d,]+) +([\d,]+) ", re.MULTILINE)
 
 
 class Failure(Exception):
-    """What a step was to do and did not."""
+    """A step failed; says what."""
 
 
 def succeed(root: DebianRoot, what: str, script: str) -> str:
-    """What a script prints that is run in the checkout there."""
+    """Runs a script in the checkout there, and returns its output."""
     try:
         done = root.run("bash", "-c", f"cd {CHECKOUT} && {script}", timeout=_STEP_S)
     except subprocess.TimeoutExpired as late:
@@ -52,8 +52,8 @@ def require_counts(text: str, hosts: int) -> str:
         raise Failure(f"the lab's totals are {totals}, not those of {hosts} hosts that count")
     # A table of each run and one of both.
     losses = re.findall(r"^lost: (.*)$", text, re.MULTILINE)
-    # On a busy machine most reasons have exits of milliseconds, for more of which a slot has no
-    # room in its histograms: it says so, and counts them all the same.
+    # On a busy machine most reasons have exits that take milliseconds. A slot's histograms have no
+    # room for many of these: exittop reports that, and still counts the exits.
     causes = re.findall(r"^  ([a-z_]+) +([\d,]+)  [a-zA-Z]", text, re.MULTILINE)
     most = max(shadow for _, shadow in totals) / 1000
     told = all(name == "histogram_full" and int(events.replace(",", "")) <= most
@@ -84,7 +84,7 @@ def units(root: DebianRoot, _: Path) -> str:
 
 
 def package(root: DebianRoot, folder: Path) -> str:
-    """The package of what was built counts right in the lab that it brings along."""
+    """The package made from the build counts correctly in its own lab."""
     done = root.install(*_FOR_CPACK)
     if done.returncode:
         raise Failure(f"apt-get install: {done.stderr[-1000:]}")
@@ -99,7 +99,7 @@ def package(root: DebianRoot, folder: Path) -> str:
 
 
 def installed_lab(root: DebianRoot) -> str:
-    """What the package counts in the lab that it brings along."""
+    """Counts of the package in its own lab."""
     done = root.run("exittop", "lab", "amd", timeout=None)
     if done.returncode:
         raise Failure(f"exittop lab amd: {done.stderr[-1000:]}")

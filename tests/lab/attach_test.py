@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""exittop attaches to VMs that run, and goes away while they run on.
+"""exittop attaches to running VMs, and detaches while they go on.
 
 The guests are stopped (SIGSTOP) while the kernel's own count begins and exittop attaches, run for a
 while, and are stopped again before both end: so the two count the very same exits. Every vCPU is in
@@ -77,14 +77,14 @@ kill -TERM $guests
 for pid in $guests; do wait $pid || exit 1; done
 """
 
-_ROUNDS, _SECONDS = 4000000000, 2    # more than they ever make: they work until they are told
+_ROUNDS, _SECONDS = 4000000000, 2    # more than they make: they work until told to end
 _GUESTS = ("busy", "twins", "halting", "slow")
 _ISA = {"intel": 1, "amd": 2}
 _CPUID = {"intel": 10, "amd": 0x72}
 
 
 def check_ends(run: dict) -> None:
-    """All exits but the last of a vCPU have a duration, the first one too."""
+    """All exits except a vCPU's last have a duration, also the first."""
     for vm in run["vms"]:
         if vm["ended"]:
             raise Mismatch(f"VM {vm['name']} runs on and is said to have ended")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The batch on a real kernel: what its intervals add up to equals the kernel's own count.
+"""The batch on a real kernel: the sum of its intervals equals the kernel's own count.
 
 It starts before the vendor's module, as JSON and as CSV, and runs until a signal; VMs start and end
 meanwhile. Beside it: a table without -b in a file, a number of intervals, a reader that goes away.
@@ -55,8 +55,8 @@ kill -TERM $stopped; wait $stopped; echo $? >/out/stopped.status
 
 
 def check_intervals(intervals: list[dict], seconds: float) -> None:
-    """They keep their beat: one that is late is made up for by the next, and none comes early. What
-    ended is shown once as such and then no more."""
+    """Intervals are regular: the next one makes up for a late one, and none is early. A VM that
+    ended is shown once as ended, and then no more."""
     if len(intervals) < 4:
         raise Mismatch(f"only {len(intervals)} intervals")
     ended = set()

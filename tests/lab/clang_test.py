@@ -44,7 +44,7 @@ def of_debian_here(version: str) -> bool:
 
 
 def require_all(built: dict[str, str]) -> None:
-    """A clang that is not tried is one that there is not."""
+    """Every clang that is available must be tested."""
     for version in _VERSIONS:
         if version in built:
             continue
@@ -63,7 +63,7 @@ def figures(check_text: str) -> dict[str, str]:
 
 
 def check(result: Result, versions: list[str], kernel: str) -> None:
-    # Since 7.0 a task may be preempted within a tracepoint; that costs the split of time alone.
+    # Since 7.0 a task may be preempted within a tracepoint; that affects only the split of time.
     may_lose = {"split_missed"} if kernel.startswith("7.") else set()
     of_program: dict[str, dict[str, str]] = {}
     for version in versions:

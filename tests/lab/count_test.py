@@ -112,7 +112,7 @@ def check_names(run: dict) -> None:
 
 
 def check_paging(run: dict, vendor: str) -> None:
-    """The paging mode of each VM is the one its module ran with, and the host's the last one."""
+    """Each VM's paging mode is that of its module; the host's is the last one."""
     for vm in run["vms"]:
         want = _NESTED[vendor] if vm["name"].endswith("1") else "shadow"
         if vm["paging"] != want:
@@ -140,7 +140,7 @@ def check_times(run: dict) -> None:
 
 @dataclass(frozen=True)
 class Split:
-    """Of one vCPU, in nanoseconds."""
+    """Times of one vCPU, in nanoseconds."""
     halted: int
     vmm: int
     kernel_halted: int  # what the kernel's own tracing says
@@ -162,8 +162,8 @@ def check_whole_split(name: str, split: Split) -> None:
 
 
 def check_partial_split(name: str, of_vcpus: list[Split]) -> None:
-    """Parts were missed: those of other vCPUs, while one was preempted within the program. That one
-    has all of its own, and the others lose one wait each and go on."""
+    """Parts were missed: those of other vCPUs while one was preempted within the program. That one
+    has all of its parts; the others lose one wait each."""
     for split in of_vcpus:
         if split.halted > split.kernel_halted:
             raise Mismatch(f"{name}: halted {split.halted} ns, the kernel {split.kernel_halted}")
@@ -194,7 +194,7 @@ def check_split(run: dict, waits: dict[int, int]) -> None:
 
 
 def check_attach(result: Result, kernel: str) -> None:
-    """The way to attach is the one for this kernel, and the verifier's figures are on record."""
+    """exittop attached in the right way for this kernel, and prints the verifier's statistics."""
     want, said = {"5.10": ("raw_tp_reason", "reason passed"),
                   "6.1": ("tp_btf_helper", "BTF tracepoints")}.get(kernel,
                                                                    ("tp_btf", "plain loads"))

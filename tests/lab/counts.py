@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Holds a run of exittop against the kernel's own count of the same exits."""
+"""Compares a run of exittop with the kernel's own count of the same exits."""
 
 import re
 import sys
@@ -16,7 +16,7 @@ INTERRUPTS = {1: {1}, 2: {0x60, 0x61, 0x62}}
 
 
 class Mismatch(AssertionError):
-    """What was counted is not what the kernel counted."""
+    """exittop's counts are not the kernel's."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ def guest_threads(text: str) -> dict[int, GuestVcpu]:
 
 @dataclass(frozen=True)
 class GuestRounds:
-    """What a vCPU's thread of micro_vm said at its end."""
+    """What a vCPU's thread of micro_vm printed at its end."""
     vcpu: GuestVcpu
-    rounds: int     # of work that the vCPU had made: a CPUID and an OUT each
-    moves: int      # how often it was met on another CPU than the round before
+    rounds: int     # of the vCPU's work: a CPUID and an OUT each
+    moves: int      # how often it was on another CPU than in the round before
 
 
 def guest_rounds(text: str) -> list[GuestRounds]:

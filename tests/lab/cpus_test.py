@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Several CPUs: many VMs at once, vCPUs that move from CPU to CPU, snapshots all the while.
+"""Several CPUs: many VMs at once, vCPUs that move from CPU to CPU, snapshots all the time.
 
 Three instances of exittop count the same exits in one emulated host. `dump` takes one snapshot at
 the end. The batch view takes one after the other as fast as it can: it prints what came since the
@@ -72,7 +72,7 @@ def states_of(text: str) -> list[dict[str, float]]:
 
 
 def check_states(states: list[dict[str, float]]) -> int:
-    """No counter of a VM that stays goes back; how many times one went on."""
+    """No counter of a remaining VM decreases; returns how often one increased."""
     steps = 0
     for earlier, later in zip(states, states[1:], strict=False):
         for series in earlier.keys() & later.keys():

@@ -109,7 +109,7 @@ def check_case(result: Result, name: str) -> None:
         raise Mismatch(f"{name}: the module's parameters were {before}, are {after}")
 
 
-# What the second run has that the first has not, what it has no more, what is as before.
+# What only the second run has, what only the first has, and what both have.
 _SIGNATURE = {
     "amd": {"npf": "gone", "write_cr3": "new", "invlpg": "new", "PF excp": "new", "cpuid": None},
     "intel": {"EPT_VIOLATION": "gone", "CR_ACCESS": "new", "INVLPG": "new",

@@ -219,7 +219,7 @@ def check_faults(result: Result) -> None:
         if prometheus.check_metrics(text.encode()) or "exittop_build_info" not in text:
             raise Mismatch(f"the file is broken in the state {number}")
         errors.append(read(text)["exittop_write_errors_total"])
-    # Missing a folder for two seconds, read-only and full for as long; never less than before.
+    # For two seconds each, the folder was missing, read-only and full; the count never decreases.
     if not (2 <= errors[0] == errors[1] < errors[2] < errors[3]):
         raise Mismatch(f"errors counted: {errors}")
     if "exittop_build_info" not in result.text("killed.prom"):

@@ -79,7 +79,7 @@ def check(result: Result, kernel: str) -> None:
     if run["lost"]["exit_without_entry"] > _MODEST:
         raise Mismatch(f"{run['lost']['exit_without_entry']} exits are not timed, of {_MODEST} "
                        "vCPUs that lost their slot")
-    # The greedy one's that came last never got one. The others' waited for a moment.
+    # The last vCPUs of the greedy user never got a slot. Those of the others waited for a moment.
     if shares["greedy", "VMs without a slot"] > _GREEDY - _SLOTS:
         raise Mismatch(f"{shares}")
     if shares["modest", "VMs without a slot"] or \

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A guest that halts where nothing wakes it ends with a message that says where, at once and not by
-a time-out; one that may be woken goes on. Without this a fault of an emulator looks like a hang."""
+"""A guest that halts and cannot be woken ends at once, not by a time-out, with a message that says
+where; one that may be woken goes on. Without this, a fault of an emulator looks like a hang."""
 
 import struct
 import sys
@@ -30,7 +30,7 @@ halts() {
     try woken timeout 4 linux_vm -kernel /guests/awake -initrd /guests/initrd
     try micro micro_vm --stuck
     try waiting micro_vm --stuck --halts 1
-    # Each HLT lasts longer than the time after which one that makes no progress is stuck.
+    # Each HLT lasts longer than the time after which a vCPU without progress counts as stuck.
     try long micro_vm --rounds 10 --halts 2 --halt-us 4000000
 }
 load_kvm 1 && halts nested && reload_kvm 0 && halts shadow

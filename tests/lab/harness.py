@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the tests on emulated hosts share: their options, one job, its verdict."""
+"""Shared by the tests on emulated hosts: options, running a job, and its verdict."""
 
 import argparse
 import os
@@ -29,7 +29,7 @@ def options() -> argparse.Namespace:
 
 
 def run(job: Job, check: Callable[[Result], None]) -> int:
-    """Runs the job and holds its result; a warning of the kernel fails it as any mismatch does."""
+    """Runs the job and checks its result; a kernel warning fails it as a mismatch does."""
     release = kernels.kernel(job.kernel).release
     try:
         result = run_job.run(job)
@@ -56,7 +56,7 @@ def run(job: Job, check: Callable[[Result], None]) -> int:
 
 
 def keep(result: Result, folder: Path) -> None:
-    """For whoever looks for the cause: all that came back, in the folder EXITTOP_TEST_KEEP."""
+    """Keeps all that came back in the folder EXITTOP_TEST_KEEP, to find the cause of a failure."""
     for name, content in result.out.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

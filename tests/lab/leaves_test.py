@@ -51,7 +51,8 @@ _LAYOUTS = {
              0x4ffffffe: ("count", True), 0x4fffffff: ("cycles", True)},
 }
 _LEAVES = range(0x4ffffffc, 0x50000000)
-# Nobody's: before and behind the four, the same with bits above the 32 that count, other ranges.
+# Leaves that exittop does not answer: before and after the four, with bits above the low 32, other
+# ranges.
 _AROUND = [0x4ffffff8, 0x4ffffffb, 0x50000000, 0x50000003, 0xcffffffd, 0x0ffffffd, 0x40000010]
 _INDICES = [_UNDEFINED, 0x80000000, 0xffffffff, 0x8000000a, 0x10000, 0xbeefcafe0000,
             0xfeedbeefcafe03ff]
@@ -95,7 +96,7 @@ kernel_counts_start
 mkfifo /tmp/yes.$layout
 $VM --vms 2 --vcpus 2 -name guest=yes </tmp/yes.$layout >/out/yes.$layout & vm=\$!
 exec 5>/tmp/yes.$layout
-# All vCPUs exit, and exittop has seen them, before anything is asked.
+# Before anything is asked, all vCPUs have exited, and exittop has seen them.
 printf 'work 0 40\nwork 1 6\n' >&5
 sleep 1
 cat /lab/queries >&5
@@ -145,7 +146,7 @@ cat >/tmp/session.sh <<END
 . /lab/shell.sh
 kernel_counts_start
 /bin/guest &
-# The last counts that are sure to be from before the guest asked; while they are read, it stands.
+# The last counts that are certainly from before the guest asked; it is stopped while they are read.
 until [ -s /out/linux.log ] && vmm=\$(pidof qemu-system-x86_64); do sleep 0.1; done
 while :; do
     kill -STOP \$vmm
@@ -201,7 +202,7 @@ def queries() -> list[tuple[int, int]]:
     """What every VM is asked."""
     found = [(leaf, 0) for leaf in _LEAVES] + [(leaf, 0) for leaf in _AROUND]
     found += [(leaf, index) for leaf in _LEAVES for index in _INDICES]
-    # High halves of RAX do not count, nor do those of RCX.
+    # The high halves of RAX and RCX are ignored.
     found += [(0xdeadbeef00000000 | leaf, 0x1234567800000000 | _UNDEFINED) for leaf in _LEAVES]
     # The whole, between its parts.
     parts = [(leaf, code) for leaf in _LEAVES
@@ -393,7 +394,7 @@ def check_layout(result: Result, layout: str, vendor: str) -> None:
     vms = run["vms"]
     if len(vms) != 2 or {len(vm["vcpus"]) for vm in vms} != {2}:
         raise Mismatch(f"layout {layout}: not two VMs of two vCPUs: {vms}")
-    # The one that worked more was made first.
+    # The VM with more work was created first.
     vms.sort(key=lambda vm: -exits_of(vm)[_CPUID[vendor]])
     for number, vm in enumerate(vms):
         check_vm(result, layout, vendor, number, vm)

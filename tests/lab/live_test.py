@@ -31,7 +31,7 @@ see() {
     for i in $(seq 60); do
         screen $1
         if grep -qF -- "$2" /out/$1.txt; then return 0; fi
-        # It is not going to come where exittop has ended.
+        # It will not appear if exittop has ended.
         if [ $i -gt 10 ] && grep -q '^status=[^0]' /out/$1.txt; then break; fi
         sleep 0.2
     done
@@ -267,7 +267,7 @@ def _program(name: str) -> Path:
 
 
 def _rows(screen: str) -> dict[str, str]:
-    """The lines of the first screen by the name of their VM."""
+    """The lines of the first screen by VM name."""
     lines = screen.splitlines()
     heading = next((i for i, line in enumerate(lines) if "NAME" in line), None)
     if heading is None:

@@ -124,7 +124,7 @@ def check_mode(result: Result, mode: str, vendor: Vendor) -> None:
     page_fault = vendor.page_fault[mode]
     if others - INTERRUPTS[vendor.isa] - vendor.others != {page_fault} or not ours[2, page_fault]:
         raise Mismatch(f"{mode}: unexpected codes {others}, or no page faults of L2")
-    # Since 7.0 a task may be preempted within a tracepoint; that costs the split of time alone.
+    # Since 7.0 a task may be preempted within a tracepoint; that affects only the split of time.
     if losses := lost(run, {"split_missed"}):
         raise Mismatch(f"{mode}: lost {losses}")
     sums = {level: sum(ours[key] for key in ours if key[0] == level) for level in (1, 2)}

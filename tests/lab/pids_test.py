@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Who a VM is, where exittop sees other processes than the kernel has, or by other numbers.
+"""VMs are identified also if exittop sees other processes, or other pids, than the kernel.
 
 In a PID namespace of its own: VMs of that namespace are found by their numbers there, and those
 outside have their own name, above all not that of a process that happens to have the same number
@@ -67,7 +67,7 @@ def _vms(result: Result, name: str, may_lose: set[str]) -> dict[str, dict]:
     run = json.loads(result.text(f"{name}.json"))
     if losses := lost(run, may_lose):
         raise Mismatch(f"{name}: lost {losses}")
-    # Of a VM of which nothing was counted, no more is told than that.
+    # For a VM without counts, exittop reports only that.
     return {vm["name"]: vm for vm in run["vms"] if not vm.get("silent")}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is not needed to count may fail to attach: exits are counted all the same, and it is said.
+"""Optional programs may fail to attach: exits are still counted, and exittop reports it.
 
 refuse_attach.c makes the kernel seem to refuse single programs.
 """
@@ -14,7 +14,7 @@ import workloads
 from emulated_host import Job, Result
 
 _ROUNDS = 200
-# By test: what is refused, on 6.1 as root; what is missing in the result; what is said of it.
+# Per test (6.1, as root): what is refused, what the result lacks, and the message.
 _CASES = {
     "fentry": ("destroy_fpu", set(), ""),
     "create": ("create_fpu", set(), ""),

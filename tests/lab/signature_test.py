@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`exittop lab` as its users start it: what it prints and keeps has the signature of hardware.
+"""`exittop lab` as users start it: its output and files show the same pattern as hardware.
 
 Without nested paging the guest's page tables are KVM's business: loads of CR3, page faults and
 INVLPG exit in great numbers, nested page faults are gone, CPUID stays as it was.
@@ -58,7 +58,7 @@ def check_signature(vendor: str, comparison: dict) -> None:
 
 
 def check_fault(vendor: str, comparison: dict, printed: str, page: str) -> None:
-    """Tables and page say that QEMU gives reads of CR3 a wrong name, where it does."""
+    """Tables and page say that QEMU misnames reads of CR3, if it does."""
     reasons = {row["reason"] for row in comparison["reasons"]}
     is_there = vendor == "amd" and "read_cr3" not in reasons
     for what, text in (("the table", printed), ("the page", page)):

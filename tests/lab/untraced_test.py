@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Exits that KVM counts and does not trace: exittop says how many, and says where nothing is seen.
+"""Exits that KVM counts but does not trace: exittop reports their number, and VMs without any exit.
 
 An Intel host without unrestricted guests, where KVM has to emulate a guest that begins in real mode
 (emulated_vm): each return to its VMM is an exit in KVM's own count, and none in the tracing. Beside

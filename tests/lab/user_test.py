@@ -17,7 +17,7 @@ from emulated_host import Job, Result
 _UNIT = Path(__file__).resolve().parents[2] / "deploy/exittop.service"
 _ISA = {"intel": 1, "amd": 2}
 
-# Addresses of the kernel hidden, perf events and BPF only for those who may: as strict as Debian.
+# As strict as Debian: kernel addresses are hidden; perf events and BPF need privileges.
 _SCRIPT = r"""
 as_user() {
     capabilities=$1
@@ -40,7 +40,7 @@ for less in $UNIT_LESS; do
     as_user "$less" exittop dump --duration 0.1 >/out/less 2>&1
     echo "$less $? $(cat /out/less)" >>/out/less.txt
 done
-# Without BTF of the modules there are two ways: one is for older kernels, the other takes a right.
+# Without BTF of the modules there are two ways: one for older kernels, one that needs a privilege.
 mkdir /tmp/btf
 cp /sys/kernel/btf/vmlinux /tmp/btf
 mount --bind /tmp/btf /ro/sys/kernel/btf
@@ -84,7 +84,7 @@ def settings() -> str:
 def check(result: Result, kernel: str, vendor: str) -> None:
     run = json.loads(result.text("run.json"))
     said = compare(run, result.text("kernel.counts"), result.text("guests.txt"), _ISA[vendor])
-    # Tasks may be preempted within tracepoints since 7.0; it costs only the split of the time.
+    # Tasks may be preempted within tracepoints since 7.0; that affects only the split of the time.
     if losses := lost(run, {"split_missed"} if kernel.startswith("7.") else frozenset()):
         raise Mismatch(f"lost {losses}")
     no_way = result.text("no-way.txt")
@@ -95,7 +95,7 @@ def check(result: Result, kernel: str, vendor: str) -> None:
     want = "raw_tp_helper" if kernel == "6.1" else "raw_tp"
     if run["attach"] != want:
         raise Mismatch(f"attached by {run['attach']}, not by {want}")
-    # What it has no right to look for is said, where it would be missed and before.
+    # exittop says what it may not look for, both in advance and where it is missing.
     told = "VMs of other users without an exit are not told"
     for name in ("run.err", "check.txt"):
         if told not in result.text(name):

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Slots as the BPF program would have left them, written by hand.
+// Hand-written slots, as the BPF program would leave them.
 #pragma once
 
 #include <algorithm>
@@ -70,7 +70,7 @@ public:
     exit_cell& cell_at(unsigned number) { return *static_cast<exit_cell*>(block(number)); }
     exit_words& words_at(unsigned number) { return *static_cast<exit_words*>(block(number)); }
 
-    /// The cell of a code, made if there is none.
+    /// The cell of a code, created if there is none.
     exit_cell& cell(std::uint32_t code, std::uint8_t level = 1) {
         return cell_at(cell_number(code, level));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What kernels print for each exit reason, to hold the table against: the rows of both
+// What kernels print for each exit reason, to compare with the table: the rows of both
 // __print_symbolic tables in the format file of the tracepoint kvm:kvm_exit, Linux 6.18. The
 // headers of 7.3 have the same names.
 #pragma once

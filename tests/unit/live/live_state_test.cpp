@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What keys, clicks and samples make of the live view's state.
+// How keys, clicks and samples change the live view's state.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -114,7 +114,7 @@ TEST(LiveState, filter_while_typing_and_back) {
     state = press(std::move(state), KeyCode::enter);
     EXPECT_EQ(state.overlay, Overlay::none);
     EXPECT_THAT(rows(state), ElementsAre(web));
-    // Letters are keys again.
+    // Letters act as keys again.
     EXPECT_TRUE(type(state, "q").quit);
     EXPECT_EQ(rows(press(std::move(state), KeyCode::escape)).size(), 3U);
 }
@@ -178,7 +178,7 @@ State just_opened() {
     return detail(press(std::move(state), KeyCode::enter), 0, 29);
 }
 
-/// Everything that is shown of web01, whose load does not change, says the same.
+/// Everything shown of web01, whose load is constant, stays the same.
 void expect_steady(const State& state) {
     SCOPED_TRACE(state.duration_s);
     const VmTrack& track = state.tracks.at(web);

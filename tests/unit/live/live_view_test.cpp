@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Frames of the live view, whole, and that none of any size goes beyond the terminal.
+// Whole frames of the live view; no frame of any size exceeds the terminal.
 #include <gtest/gtest.h>
 
 #include <set>

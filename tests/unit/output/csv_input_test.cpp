@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What csv.h writes is read back; and CSV that others write.
+// Reads back what csv.h writes, and CSV of other programs.
 #include "output/csv_input.h"
 
 #include <set>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Reloading a module of a made-up host, and how it is put back, above all by an exception.
+// Reloading a module of a made-up host, and restoring it, above all by an exception.
 #include "system/vendor_module.h"
 
 #include <cerrno>

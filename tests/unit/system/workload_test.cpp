@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Real child processes, and the signals that are held back while they run.
+// Real child processes, and the signals that are blocked while they run.
 #include "system/workload.h"
 
 #include <poll.h>
