@@ -2,25 +2,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs the tests, all or a part, with ctest underneath:
 #     tests/run.sh [all|lint|unit|cli|bpf|bench|lab|distro|tidy|sid|leaves|matrix]...
-# In brackets: minutes that a part took on two cores, with its downloads in the cache; to build for
-# the parts behind unit took 5 more. ctest's label summary at the end tells what each test took.
+# In brackets: minutes per part on two cores, with downloads in the cache. Building for the parts
+# after unit took 5 more. ctest's summary at the end shows the time per part.
 # all (52)
 # lint (0):    clang-format, shellcheck, flake8
-# unit (6):    everything built by clang++-19; what needs neither root nor KVM, under ASan and UBSan
-#              (as released: in distro)
+# unit (6):    builds everything with clang++-19; tests that need neither root nor KVM, under ASan
+#              and UBSan (distro runs them as released)
 # cli (7):     the command line, its documented examples, starting and installing
-# bpf (1):     the BPF program through test runs (root)
-# bench (1):   what exittop itself costs on made-up input, printed
+# bpf (1):     the BPF program with made-up events (root)
+# bench (1):   prints what exittop itself costs on made-up input
 # lab (21):    real KVM in emulated hosts, one kernel after the other
 # distro (14): README's first command, the units and the package in a bare Debian 12 and 13; the
 #              package of 12 on 13 (root)
 # Not in all:
 # tidy (5): clang-tidy over userspace/
-# sid:    as distro, in Debian's sid; what fails there is only told (root)
-# leaves: what the lab has no time for on modules with the patches of kernel/
-# matrix: several CPUs, thousands of VMs, attaching to VMs, L2, on the kernels that the lab has no
-#         time for
-# Missing packages are installed first (root). 77: a part could not run here.
+# sid:    as distro, in Debian's sid; failures are only reported (root)
+# leaves: modules with the patches of kernel/, on the hosts that lab leaves out
+# matrix: several CPUs, thousands of VMs, attaching to VMs, L2, on the kernels that lab leaves out
+# Missing packages are installed first (root). Status 77: a part could not run here.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 top=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
@@ -57,7 +56,7 @@ if has_part lint || has_part tidy; then wanted+=("${lint_packages[@]}"); fi
 has_part cli && wanted+=("${browser_packages[@]}")
 has_part unit && wanted+=("${dev_packages[@]}")
 ensure_packages yes "${wanted[@]}"
-# Where there is no such clang the tests say so themselves.
+# If such a clang is not available, the tests say so themselves.
 has_part lab && ((EUID == 0)) && ensure_packages yes "${bpf_clang_packages[@]}"
 
 result=0
@@ -96,7 +95,7 @@ if ((${#others[@]})); then
     bash "$top/cmake/build.sh" ci ON "${other_targets[@]}"
     rm -f "$top"/build/ci/distro/*.txt
     run_parts ci "${others[@]}"
-    # What was found in each Debian, also where it failed nothing.
+    # What was found in each Debian, also if nothing failed.
     cat "$top"/build/ci/distro/*.txt 2>/dev/null || true
 fi
 exit "$result"
