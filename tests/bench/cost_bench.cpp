@@ -144,7 +144,8 @@ int grow(std::uint32_t vms) {
     auto program = BpfProgram::load_detached(vcpus);
     if (!program) {
         fmt::print(stderr, "cost_bench: {}\n", program.error().text);
-        return program.error().status == ExitStatus::lacking ? 77 : 1;
+        // Root may load it: for root a refusal is a failure.
+        return program.error().status == ExitStatus::lacking && geteuid() != 0 ? 77 : 1;
     }
     for (std::uint32_t number = 0; number < vcpus; ++number) {
         for (std::uint32_t reason = 0; reason < reasons; ++reason) {
