@@ -43,6 +43,25 @@ std::string attach_variant_name(AttachVariant variant) {
 
 std::string attach_variant_id(AttachVariant variant) { return std::string(names_of(variant).id); }
 
+std::vector<AttachVariant> variants_to_try(const KernelFacts& facts, AttachChoice choice) {
+    std::vector<AttachVariant> variants;
+    if (choice != AttachChoice::classic) {
+        if (!facts.kvm_btf || facts.reason_passed) {
+            variants.push_back(AttachVariant::raw_reason);
+        } else if (facts.vendor_btf) {
+            if (facts.rdonly_cast) {
+                variants.push_back(AttachVariant::typed);
+                variants.push_back(AttachVariant::raw);
+            } else {
+                variants.push_back(AttachVariant::btf);
+                variants.push_back(AttachVariant::raw_helper);
+            }
+        }
+    }
+    if (choice != AttachChoice::raw) variants.push_back(AttachVariant::classic);
+    return variants;
+}
+
 Error attach_error(std::span<const FailedAttach> attempts) {
     if (attempts.empty()) {
         return {ExitStatus::failed, "cannot attach to kvm_exit: this kernel's BTF does not tell "

@@ -4,8 +4,10 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "capture/kernel_facts.h"
 
 namespace exittop {
 
@@ -26,6 +28,10 @@ enum class AttachVariant {
 std::string attach_variant_name(AttachVariant variant);
 /// For JSON, metrics and messages, a contract with scripts: "raw_tp_reason". exittop(8) lists them.
 std::string attach_variant_id(AttachVariant variant);
+
+/// What to try, best first. Without BTF of kvm, only an attempt shows whether kvm_exit still has
+/// three arguments: the kernel rejects a program that reads beyond them.
+std::vector<AttachVariant> variants_to_try(const KernelFacts& facts, AttachChoice choice);
 
 /// A way that failed, and why.
 struct FailedAttach {

@@ -3,10 +3,8 @@
 #include "capture/bpf_program.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,25 +13,22 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstdarg>
 #include <cstddef>
-#include <cstdio>
 #include <cstring>
-#include <cstdlib>
 #include <exception>
 #include <fstream>
 #include <limits>
 #include <map>
 #include <set>
-#include <sstream>
 #include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include "base/file_descriptor.h"
-#include "capture/joined_btf.h"
+#include "capture/kernel_facts.h"
+#include "capture/libbpf_log.h"
+#include "capture/shared_memory.h"
 #include "exittop.skel.h"
-#include "kvm_symbol.skel.h"
 #include "model/exit_reason.h"
 #include "model/histogram.h"
 #include "system/files.h"
@@ -42,51 +37,9 @@
 namespace exittop {
 namespace {
 
-/// What libbpf complained about first: it becomes part of the error, if there is one.
-std::string first_complaint;
-
-bool shows_log = false;  ///< show_libbpf_log()
-
 /// BPF_LOG_LEVEL1 and BPF_LOG_STATS of the kernel's bpf_verifier.h: for a rejected program, the
 /// path to the error; for every program, the verifier's statistics.
 constexpr std::uint32_t verifier_log = 1 | 4;
-
-/// The line of the verifier's log that says why: the last one before its statistics. Other messages
-/// are returned whole.
-std::string last_verifier_line(const std::string& message) {
-    std::istringstream lines(message.substr(0, message.find("\nprocessed ")));
-    const bool verifier = message.find("\nprocessed ") != std::string::npos;
-    std::string last;
-    for (std::string line; std::getline(lines, line);) {
-        const bool statistics =
-            line.starts_with("verification time") || line.starts_with("stack depth");
-        if (!line.empty() && !statistics) last = line;
-    }
-    return verifier ? "the verifier says: " + last : last;
-}
-
-/// Called by libbpf, which is C: an exception (bad_alloc) must not unwind through it.
-int keep_complaint(libbpf_print_level level, const char* format, va_list arguments) noexcept try {
-    if (level != LIBBPF_WARN && !shows_log) return 0;
-    va_list again;
-    va_copy(again, arguments);
-    const int length = std::vsnprintf(nullptr, 0, format, arguments);
-    std::string message(static_cast<std::size_t>(std::max(length, 0)), '\0');
-    std::vsnprintf(message.data(), message.size() + 1, format, again);
-    va_end(again);
-    if (shows_log) std::fputs(message.c_str(), stderr);
-    if (level != LIBBPF_WARN) return length;
-    const bool verifier = message.find("\nprocessed ") != std::string::npos;
-    if (first_complaint.empty() || verifier) first_complaint = last_verifier_line(message);
-    return length;
-} catch (const std::exception&) {
-    return 0;
-}
-
-struct BtfDeleter {
-    void operator()(btf* object) const { btf__free(object); }
-};
-using BtfPointer = std::unique_ptr<btf, BtfDeleter>;
 
 struct LinkDeleter {
     void operator()(bpf_link* link) const { bpf_link__destroy(link); }
@@ -98,98 +51,8 @@ struct RingDeleter {
 
 struct SkeletonDeleter {
     void operator()(exittop_bpf* skeleton) const { exittop_bpf__destroy(skeleton); }
-    void operator()(kvm_symbol_bpf* skeleton) const { kvm_symbol_bpf__destroy(skeleton); }
 };
 using Skeleton = std::unique_ptr<exittop_bpf, SkeletonDeleter>;
-using SymbolSkeleton = std::unique_ptr<kvm_symbol_bpf, SkeletonDeleter>;
-
-/// Memory of a BPF array, shared with the programs that write it; unmapped with the value.
-class SharedMemory {
-public:
-    SharedMemory() = default;
-    /// Maps all of it, for reading and writing; empty, with errno set, if the kernel refuses.
-    SharedMemory(int map, std::size_t size)
-        : start_(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0)), size_(size) {}
-    SharedMemory(SharedMemory&& other) noexcept
-        : start_(std::exchange(other.start_, MAP_FAILED)), size_(other.size_) {}
-    SharedMemory& operator=(SharedMemory&& other) noexcept {
-        std::swap(start_, other.start_);
-        std::swap(size_, other.size_);
-        return *this;
-    }
-    ~SharedMemory() {
-        if (*this) munmap(start_, size_);
-    }
-    explicit operator bool() const { return start_ != MAP_FAILED; }
-    [[nodiscard]] std::uint8_t* at(std::size_t offset) const {
-        return static_cast<std::uint8_t*>(start_) + offset;
-    }
-
-private:
-    void* start_ = MAP_FAILED;
-    std::size_t size_ = 0;
-};
-
-/// Waits for BPF programs that run. The kernel does so when an element of a map of maps is replaced
-/// (maybe_wait_bpf_programs() in kernel/bpf/syscall.c, since Linux 4.20), on all CPUs. membarrier()
-/// fails if some CPUs have no tick (nohz_full).
-class ProgramBarrier {
-public:
-    /// 0, or -errno.
-    int make() {
-        inner_ = FileDescriptor(bpf_map_create(BPF_MAP_TYPE_ARRAY, "barrier", sizeof(std::uint32_t),
-                                               sizeof(std::uint32_t), 1, nullptr));
-        if (!inner_) return -errno;
-        LIBBPF_OPTS(bpf_map_create_opts, options, .inner_map_fd = std::uint32_t(inner_.number()));
-        outer_ = FileDescriptor(bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "barrier_outer",
-                                               sizeof(std::uint32_t), sizeof(std::uint32_t), 1,
-                                               &options));
-        return outer_ ? wait() : -errno;
-    }
-    /// When it returns, all programs that ran when it was called have finished. 0, or -errno.
-    int wait() const {
-        const std::uint32_t key = 0;
-        const int inner = inner_.number();
-        return bpf_map_update_elem(outer_.number(), &key, &inner, BPF_ANY);
-    }
-
-private:
-    FileDescriptor inner_;
-    FileDescriptor outer_;
-};
-
-/// What the kernel's BTF says of KVM. The rest of what differs is in kvm_compat.bpf.h.
-struct KernelFacts {
-    bool kvm_btf = false;        ///< The next is known.
-    bool reason_passed = false;  ///< kvm_exit passes the reason (before 5.16).
-    bool vendor_btf = false;     ///< struct vcpu_svm or struct vcpu_vmx is known.
-    bool rdonly_cast = false;
-    bool guest_fpu_freed = false;  ///< fpu_free_guest_fpstate() is there (5.16 and later).
-    std::string types = "/sys/kernel/btf/vmlinux";  ///< BTF that has the vendor's types, too.
-    FileDescriptor joined_types;                    ///< What `types` names, where it is no file.
-    std::uint64_t tdp_enabled_address = 0;          ///< 0 if it is hidden or not there.
-    std::uint64_t tsc_khz_address = 0;  ///< The same; asked for only where leaves are answered.
-};
-
-BtfPointer module_btf(const char* name, btf* vmlinux) {
-    if (access(fmt::format("/sys/kernel/btf/{}", name).c_str(), R_OK) != 0) return nullptr;
-    return BtfPointer(btf__load_module_btf(name, vmlinux));
-}
-
-bool has(const btf* object, const char* name, std::uint32_t kind) {
-    return object && btf__find_by_name_kind(object, name, kind) > 0;
-}
-
-/// Number of arguments of a tracepoint, or 0 if BTF does not tell: btf_trace_NAME is a typedef of a
-/// pointer to a function that takes a context before them.
-unsigned tracepoint_arguments(const btf* object, const char* name) {
-    const int id =
-        btf__find_by_name_kind(object, fmt::format("btf_trace_{}", name).c_str(), BTF_KIND_TYPEDEF);
-    if (id <= 0) return 0;
-    const btf_type* pointer = btf__type_by_id(object, btf__type_by_id(object, unsigned(id))->type);
-    const btf_type* function = btf__type_by_id(object, pointer->type);
-    return btf_is_func_proto(function) ? btf_vlen(function) - 1u : 0;
-}
 
 /// Runs a program once, here and now, with these as the arguments of its tracepoint. 0, or -errno.
 int run_program(const bpf_program* program, std::span<const std::uint64_t> arguments) {
@@ -197,108 +60,6 @@ int run_program(const bpf_program* program, std::span<const std::uint64_t> argum
                 .ctx_size_in = std::uint32_t(arguments.size_bytes()));
     return bpf_prog_test_run_opts(bpf_program__fd(program), &options);
 }
-
-/// Address of a variable of the kernel or of kvm, or 0.
-std::uint64_t kernel_symbol(std::string_view name) {
-    // "ffffffffc0a1b2c3 b NAME\t[kvm]"; addresses are 0 for those who may not see them.
-    std::ifstream symbols("/proc/kallsyms");
-    for (std::string line; std::getline(symbols, line);) {
-        std::string_view rest(line);
-        rest.remove_prefix(std::min<std::size_t>(rest.size(), rest.find(' ') + 3));
-        if (!rest.starts_with(name)) continue;
-        rest.remove_prefix(name.size());
-        if (rest.empty() || rest == "\t[kvm]") return std::strtoull(line.c_str(), nullptr, 16);
-    }
-    return 0;
-}
-
-/// Address of tdp_enabled of kvm, or 0. Asks the kernel if possible (5.16 and later), because
-/// reading all its symbols takes half of the start.
-std::uint64_t tdp_enabled_address(const btf* vmlinux) {
-    const bool askable = has(vmlinux, "bpf_kallsyms_lookup_name", BTF_KIND_FUNC);
-    const SymbolSkeleton asking(askable ? kvm_symbol_bpf__open_and_load() : nullptr);
-    if (!asking) return kernel_symbol("tdp_enabled");
-    LIBBPF_OPTS(bpf_test_run_opts, options);
-    bpf_prog_test_run_opts(bpf_program__fd(asking->progs.find_tdp_enabled), &options);
-    return asking->bss->tdp_enabled_address;
-}
-
-/// Joins the vendor module's types to those of vmlinux, so that CO-RE finds them in one place.
-void join_vendor_types(KernelFacts& facts, const std::string& module) {
-    constexpr std::size_t enough = std::size_t(64) << 20;
-    const auto vmlinux = read_file(facts.types, enough);
-    const auto more = read_file("/sys/kernel/btf/" + module, enough);
-    const auto joined = vmlinux && more ? join_btf(*vmlinux, *more) : std::nullopt;
-    FileDescriptor file(joined ? memfd_create("btf", MFD_CLOEXEC) : -1);
-    if (!file || write(file.number(), joined->data(), joined->size()) != ssize_t(joined->size())) {
-        return;
-    }
-    facts.types = fmt::format("/proc/self/fd/{}", file.number());
-    facts.joined_types = std::move(file);
-}
-
-KernelFacts kernel_facts(btf* vmlinux) {
-    KernelFacts facts;
-    facts.tdp_enabled_address = tdp_enabled_address(vmlinux);
-    facts.rdonly_cast = has(vmlinux, "bpf_rdonly_cast", BTF_KIND_FUNC);
-    facts.guest_fpu_freed = has(vmlinux, "fpu_free_guest_fpstate", BTF_KIND_FUNC);
-    // A KVM that is built in has its types in vmlinux.
-    const BtfPointer module = module_btf("kvm", vmlinux);
-    const btf* kvm = module ? module.get() : vmlinux;
-    if (const unsigned arguments = tracepoint_arguments(kvm, "kvm_exit")) {
-        facts.kvm_btf = true;
-        facts.reason_passed = arguments == 3;
-    }
-    facts.vendor_btf = std::ranges::any_of(isas, [vmlinux](const IsaFacts& isa) {
-        return has(vmlinux, isa.vcpu_type, BTF_KIND_STRUCT);
-    });
-    for (const IsaFacts& isa : isas) {
-        if (facts.vendor_btf) break;
-        if (!has(module_btf(isa.module, vmlinux).get(), isa.vcpu_type, BTF_KIND_STRUCT)) continue;
-        facts.vendor_btf = true;
-        join_vendor_types(facts, isa.module);
-    }
-    return facts;
-}
-
-/// What to try, best first. Without BTF of kvm, only an attempt shows whether kvm_exit still has
-/// three arguments: the kernel rejects a program that reads beyond them.
-std::vector<AttachVariant> variants_to_try(const KernelFacts& facts, AttachChoice choice) {
-    std::vector<AttachVariant> variants;
-    if (choice != AttachChoice::classic) {
-        if (!facts.kvm_btf || facts.reason_passed) {
-            variants.push_back(AttachVariant::raw_reason);
-        } else if (facts.vendor_btf) {
-            if (facts.rdonly_cast) {
-                variants.push_back(AttachVariant::typed);
-                variants.push_back(AttachVariant::raw);
-            } else {
-                variants.push_back(AttachVariant::btf);
-                variants.push_back(AttachVariant::raw_helper);
-            }
-        }
-    }
-    if (choice != AttachChoice::raw) variants.push_back(AttachVariant::classic);
-    return variants;
-}
-
-Error kernel_error(const std::string& what, int code) {
-    if (code == -EPERM && geteuid() != 0) {
-        return {ExitStatus::lacking,
-                what + ": not permitted; run as root (or with CAP_BPF and CAP_PERFMON)"};
-    }
-    std::string text = fmt::format("{}: {}", what, std::strerror(-code));
-    if (!first_complaint.empty()) text += fmt::format(" ({})", first_complaint);
-    if (code != -EPERM) return {ExitStatus::failed, text};
-    return {ExitStatus::lacking,
-            text + ", though this is root: a container or a security module may forbid it"};
-}
-
-}  // namespace
-
-void show_libbpf_log() { shows_log = true; }
-
-namespace {
 
 /// The programs for one tracepoint, by how much is counted.
 struct ExitPrograms {
@@ -313,10 +74,6 @@ struct EntryPrograms {
 static_assert(offsetof(std::remove_pointer_t<decltype(exittop_bpf::bss)>, slots) ==
                   sizeof(exittop_memory),
               "slots begin with a cache line, behind what all vCPUs share");
-
-}  // namespace
-
-namespace {
 
 /// Of the ring buffer; called by libbpf, which is C.
 int take_command_line(void* lines, void* record, std::size_t /*size*/) noexcept try {
@@ -434,14 +191,14 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
 
 std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     LIBBPF_OPTS(bpf_object_open_opts, options, .btf_custom_path = facts.types.c_str(),
-                .kernel_log_level = shows_log ? verifier_log : 0);
+                .kernel_log_level = shows_libbpf_log() ? verifier_log : 0);
     skeleton.reset(exittop_bpf__open_opts(&options));
     if (!skeleton) return std::unexpected(kernel_error("cannot open the BPF object", -errno));
     // On a kernel without bpf_rdonly_cast(), libbpf looks for it in the modules' BTF. Without the
     // privilege for that, the first look fails and would end the load; later looks do not. So the
     // first look is made here.
     if (!facts.rdonly_cast) bpf_program__set_attach_target(skeleton->progs.exit_btf, 0, "kvm_exit");
-    first_complaint.clear();
+    forget_complaints();
     if (auto made = make_memory(); !made) return made;
     if (const int code = barrier.make()) {
         return std::unexpected(kernel_error("cannot wait for BPF programs", code));
@@ -593,8 +350,8 @@ int BpfProgram::State::give_waiting(std::uint32_t place) const {
 }
 
 std::expected<void, Error> BpfProgram::State::start(const KernelFacts& facts) {
-    first_complaint.clear();
-    if (shows_log) report(fmt::format("trying {}", attach_variant_id(variant)));
+    forget_complaints();
+    if (shows_libbpf_log()) report(fmt::format("trying {}", attach_variant_id(variant)));
     if (auto opened = open(facts); !opened) return opened;
     return attach();
 }
@@ -639,27 +396,22 @@ BpfProgram::~BpfProgram() = default;
 std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uint32_t max_vcpus,
                                                    CountDetail detail,
                                                    const std::optional<LeafMeanings>& leaves) {
-    libbpf_set_print(keep_complaint);
-    const BtfPointer vmlinux(btf__load_vmlinux_btf());
-    if (!vmlinux) {
-        return std::unexpected(Error{ExitStatus::lacking,
-                                     "this kernel has no BTF (/sys/kernel/btf/vmlinux): use one "
-                                     "built with CONFIG_DEBUG_INFO_BTF"});
-    }
-    KernelFacts facts = kernel_facts(vmlinux.get());
-    if (leaves) facts.tsc_khz_address = kernel_symbol("tsc_khz");
+    keep_complaints();
+    auto facts = read_kernel_facts();
+    if (!facts) return std::unexpected(facts.error());
+    if (leaves) facts->tsc_khz_address = kernel_symbol("tsc_khz");
     std::vector<FailedAttach> failed;
-    for (const AttachVariant variant : variants_to_try(facts, choice)) {
+    for (const AttachVariant variant : variants_to_try(*facts, choice)) {
         std::optional<Error> first_error;
         for (const Extras& extras : extras_to_try) {
-            if (extras.ends == VcpuEnds::fentry && !facts.guest_fpu_freed) continue;
+            if (extras.ends == VcpuEnds::fentry && !facts->guest_fpu_freed) continue;
             auto state = std::make_unique<State>();
             state->variant = variant;
             state->extras = extras;
             state->max_vcpus = max_vcpus;
             state->detail = detail;
             state->leaves = leaves;
-            const auto done = state->start(facts);
+            const auto done = state->start(*facts);
             if (!done && !first_error) first_error = done.error();
             if (!done) continue;
             if (!extras.split && detail >= CountDetail::time) {
@@ -673,7 +425,7 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
 }
 
 std::expected<BpfProgram, Error> BpfProgram::load_detached(std::uint32_t max_vcpus) {
-    libbpf_set_print(keep_complaint);
+    keep_complaints();
     auto state = std::make_unique<State>();
     state->variant = AttachVariant::raw_reason;
     state->extras.ends = VcpuEnds::kprobe;

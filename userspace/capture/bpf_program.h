@@ -21,10 +21,6 @@
 
 namespace exittop {
 
-/// From now on all messages of libbpf and the verifier go to stderr, for the whole process, as
-/// libbpf's own setting does.
-void show_libbpf_log();
-
 /// One program of the object as the kernel sees it.
 struct ProgramFacts {
     std::string name;
@@ -36,10 +32,10 @@ struct ProgramFacts {
     std::uint64_t runs = 0;
 };
 
-/// Owns the loaded object, its links and the mapped memory; all of it goes with the value.
 /// The clock that the BPF program reads, CLOCK_MONOTONIC.
 std::uint64_t monotonic_ns();
 
+/// Owns the loaded object, its links and the mapped memory; all of it goes with the value.
 class BpfProgram {
 public:
     /// Loads for up to `max_vcpus` vCPUs and attaches, by the way that this kernel's BTF asks for.

@@ -15,7 +15,7 @@
 #include <variant>
 #include <vector>
 
-#include "capture/bpf_program.h"
+#include "capture/libbpf_log.h"
 #include "capture/collector.h"
 #include "commands/batch.h"
 #include "commands/check.h"

@@ -5,6 +5,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -33,6 +34,35 @@ TEST(AttachVariant, IdsStay) {
     EXPECT_EQ(attach_variant_id(AttachVariant::raw_helper), "raw_tp_helper");
     EXPECT_EQ(attach_variant_id(AttachVariant::raw_reason), "raw_tp_reason");
     EXPECT_EQ(attach_variant_id(AttachVariant::classic), "classic");
+}
+
+TEST(AttachVariant, WhatIsTriedFollowsFromBtf) {
+    using enum AttachVariant;
+    struct Case {
+        const char* kernel;
+        bool kvm_btf, reason_passed, vendor_btf, rdonly_cast;
+        std::vector<AttachVariant> expected;  // Besides the classic one, which is tried last.
+    };
+    const Case cases[] = {
+        {"5.10", true, true, false, false, {raw_reason}},
+        {"6.1", true, false, true, false, {btf, raw_helper}},
+        {"6.12", true, false, true, true, {typed, raw}},
+        {"the vendor's types hidden", true, false, false, true, {}},
+        {"all types of kvm hidden", false, false, false, true, {raw_reason}},
+    };
+    for (const Case& each : cases) {
+        SCOPED_TRACE(each.kernel);
+        KernelFacts facts;
+        facts.kvm_btf = each.kvm_btf;
+        facts.reason_passed = each.reason_passed;
+        facts.vendor_btf = each.vendor_btf;
+        facts.rdonly_cast = each.rdonly_cast;
+        EXPECT_EQ(variants_to_try(facts, AttachChoice::raw), each.expected);
+        EXPECT_EQ(variants_to_try(facts, AttachChoice::classic), std::vector{classic});
+        std::vector<AttachVariant> all = each.expected;
+        all.push_back(classic);
+        EXPECT_EQ(variants_to_try(facts, AttachChoice::automatic), all);
+    }
 }
 
 TEST(AttachError, TellsEachWayThatWasTried) {
