@@ -89,15 +89,24 @@ def _get(url: str) -> bytes | None:
         return None
 
 
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=30):
+            return True
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def _server(command: list, log: Path, ready: str) -> Iterator[None]:
-    """Runs a server as long as the block; `ready` is an address that answers once it is up."""
+    """Runs a server as long as the block; `ready` is an address that answers with status 200 once
+    it is up. Before, Prometheus answers with 503 to everything."""
     with open(log, "wb") as said:
         process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL,
                                    stdout=said, stderr=said, cwd=log.parent)
     try:
         until(f"{command[0]}; it said: {log.read_text()[-500:]}",
-              lambda: process.poll() is not None or _get(ready) is not None)
+              lambda: process.poll() is not None or _answers(ready))
         if process.poll() is not None:
             raise AssertionError(f"{command[0]} ended: {log.read_text()[-1000:]}")
         yield
