@@ -19,6 +19,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "capture/vm_table.h"
 #include "detached_program.h"
 #include "kernel_objects.h"
 

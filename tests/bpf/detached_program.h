@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "capture/bpf_program.h"
-#include "capture/vm_table.h"
+#include "capture/slot_reader.h"
 
 namespace exittop::test {
 

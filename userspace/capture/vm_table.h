@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// From slots to VMs: reads the memory that the BPF program writes, tells VMs apart, keeps those
-// that ended. Knows no libbpf and no /proc, so all of it is tested on made-up slots.
+// From slots to VMs: tells VMs apart, keeps those that ended. Knows no libbpf and no /proc, so all
+// of it is tested on made-up slots.
 #pragma once
 
 #include <compare>
@@ -19,17 +19,6 @@
 #include "model/snapshot.h"
 
 namespace exittop {
-
-/// What a slot holds: one vCPU's exits, and what was lost of them.
-struct SlotContents {
-    Vcpu vcpu;
-    Lost lost;
-};
-
-/// Reads a slot in use or ended. May run beside the BPF program: then single words are right and up
-/// to one exit old, and sums of them may be one exit apart.
-/// With the present clock (CLOCK_MONOTONIC) also the time in the guest is known.
-SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns = 0);
 
 /// Notes in a VM who it is.
 void describe_vm(VmInfo& vm, std::uint32_t pid, const VmIdentity& identity);

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// What made-up slots are read as.
+#include "capture/slot_reader.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "fake_slots.h"
+
+namespace exittop {
+namespace {
+
+using test::FakeSlots;
+using test::MadeVcpu;
+using test::SlotWriter;
+
+constexpr std::uint32_t svm_io = 0x7b;
+constexpr std::uint32_t svm_cpuid = 0x72;
+constexpr std::uint32_t svm_hlt = 0x78;
+constexpr std::uint32_t svm_npf = 0x400;
+
+/// One slot in use, to be filled and read.
+struct OneSlot {
+    FakeSlots slots{1};
+    SlotWriter writer = slots.begin(1, MadeVcpu{.id = 3, .tid = 77});
+    SlotContents read() { return read_slot(slots.all()[1]); }
+};
+
+TEST(ReadSlot, GivesEachReasonByLevelAndCode) {
+    OneSlot one;
+    one.writer.exits(svm_npf, 2'000, 3);
+    one.writer.exits(svm_cpuid, 500, 7);
+    one.writer.exits(svm_cpuid, 900, 1, 2);
+    const SlotContents contents = one.read();
+    EXPECT_EQ(contents.vcpu.id, 3U);
+    EXPECT_EQ(contents.vcpu.tid, 77U);
+    ASSERT_EQ(contents.vcpu.exits.size(), 3U);
+    const ExitStats& cpuid = contents.vcpu.exits[0];
+    EXPECT_EQ(cpuid.code, svm_cpuid);
+    EXPECT_EQ(cpuid.level, GuestLevel::l1);
+    EXPECT_EQ(cpuid.count, 7U);
+    EXPECT_EQ(cpuid.time_ns, 3'500U);
+    EXPECT_EQ(cpuid.max_ns, 500U);
+    EXPECT_EQ(cpuid.histogram.at(bucket_of(500)), 7U);
+    EXPECT_EQ(cpuid.histogram.total(), 7U);
+    EXPECT_EQ(contents.vcpu.exits[1].code, svm_npf);
+    EXPECT_EQ(contents.vcpu.exits[2].level, GuestLevel::l2);
+    EXPECT_EQ(contents.vcpu.exits[2].count, 1U);
+    EXPECT_EQ(contents.lost, Lost{});
+}
+
+TEST(ReadSlot, FindsFarBucketsInTheirBlock) {
+    OneSlot one;
+    for (std::size_t bucket = 0; bucket < histogram_buckets; ++bucket) {
+        one.writer.exits(svm_hlt, bucket_lower(bucket), static_cast<std::uint32_t>(bucket) + 1);
+    }
+    const Histogram histogram = one.read().vcpu.exits.at(0).histogram;
+    for (std::size_t bucket = 0; bucket < histogram_buckets; ++bucket) {
+        EXPECT_EQ(histogram.at(bucket), bucket + 1) << "bucket " << bucket;
+    }
+}
+
+TEST(ReadSlot, JoinsTheHalvesOfCountsBeyond32Bits) {
+    OneSlot one;
+    exit_cell& cell = one.writer.cell(svm_io);
+    cell.short_counts[9] = 5;
+    one.writer.extra(cell, EXITTOP_SHORT_HIGH).word[9] = 1;
+    one.writer.extra(cell, EXITTOP_SHORT_HIGH).word[10] = 2;  // wrapped to 0
+    one.writer.extra(cell, EXITTOP_LONG).word[63] = UINT32_MAX;
+    one.writer.extra(cell, EXITTOP_LONG_HIGH).word[63] = UINT32_MAX;
+    one.writer.extra(cell, EXITTOP_LONG).word[0] = 4;
+    cell.count = (1ULL << 32) + 5;
+    cell.max_ns = UINT64_MAX;
+    const ExitStats stats = one.read().vcpu.exits.at(0);
+    EXPECT_EQ(stats.histogram.at(9), (1ULL << 32) + 5);
+    EXPECT_EQ(stats.histogram.at(10), 2ULL << 32);
+    EXPECT_EQ(stats.histogram.at(11), 0U);
+    EXPECT_EQ(stats.histogram.at(EXITTOP_SHORT_BUCKETS), 4U);
+    EXPECT_EQ(stats.histogram.at(histogram_buckets - 1), UINT64_MAX);
+    EXPECT_EQ(stats.count, (1ULL << 32) + 5);
+}
+
+/// An exit being handled of which 30 ns in the VMM and 7 ns halted are in its cell already.
+OneSlot with_pending_exit() {
+    OneSlot one;
+    const unsigned io = one.writer.cell_number(svm_io);
+    exit_cell& cell = one.writer.cell_at(io);
+    cell = {.count = 2,
+            .time_ns = 500,
+            .max_ns = 500,
+            .vmm_ns = 130,
+            .halted_ns = 57,
+            .code = svm_io,
+            .extra = {},
+            .level = 1,
+            .short_counts = {}};
+    vcpu_header& header = one.slots.all()[1].header;
+    header.cell = static_cast<std::uint16_t>(io * EXITTOP_BLOCK_SIZE);
+    header.exit_ns = 9'000;
+    header.split_exit_ns = 9'000;
+    header.split_vmm_ns = 30;
+    header.split_halted_ns = 7;
+    return one;
+}
+
+TEST(ReadSlot, LeavesOutPartsOfTheExitBeingHandled) {
+    OneSlot one = with_pending_exit();
+    const ExitStats stats = one.read().vcpu.exits.at(0);
+    EXPECT_EQ(stats.vmm_ns, 100U);
+    EXPECT_EQ(stats.halted_ns, 50U);
+    EXPECT_EQ(stats.time_ns, 500U);
+}
+
+TEST(ReadSlot, LeavesOutNothingOfACompletedExit) {
+    OneSlot one = with_pending_exit();
+    one.slots.all()[1].header.exit_ns = 0;
+    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 130U);
+    EXPECT_EQ(one.read().vcpu.exits.at(0).halted_ns, 57U);
+}
+
+TEST(ReadSlot, LeavesOutNothingWhenThePartsAreOfAnEarlierExit) {
+    OneSlot one = with_pending_exit();
+    one.slots.all()[1].header.exit_ns = 9'500;
+    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 130U);
+}
+
+TEST(ReadSlot, LeavesOutNothingOfOtherReasons) {
+    OneSlot one = with_pending_exit();
+    one.writer.cell(svm_cpuid).vmm_ns = 45;
+    EXPECT_EQ(one.read().vcpu.exits.at(0).code, svm_cpuid);
+    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 45U);
+}
+
+TEST(ReadSlot, NeverLeavesOutMoreThanThereIs) {
+    OneSlot one = with_pending_exit();
+    one.slots.all()[1].header.split_vmm_ns = 1'000'000;
+    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 0U);
+}
+
+TEST(ReadSlot, CountsWhatItCannotName) {
+    OneSlot one;
+    one.writer.exits(0x4ff, 100, 4);
+    one.writer.exits(svm_io, 100, 9);
+    SlotContents contents = one.read();
+    EXPECT_EQ(contents.lost.unknown_code, 4U);
+    EXPECT_EQ(contents.vcpu.exits.at(1).code, 0x4ffU) << "it keeps its number";
+
+    // The flags of a VMX reason are no part of its name; 7 is no ISA.
+    one.slots.all()[1].header.isa = 1;
+    one.writer.exits(0x80000021, 100, 2);
+    EXPECT_EQ(one.read().lost.unknown_code, 4U + 9U) << "0x4ff and 0x7b are no VMX reasons";
+    one.slots.all()[1].header.isa = 7;
+    EXPECT_EQ(one.read().lost.unknown_code, 4U + 9U + 2U);
+}
+
+TEST(ReadSlot, ReadsNoHistogramByHalves) {
+    OneSlot one;
+    one.writer.exits(svm_io, 100, 1);
+    exit_cell& cell = one.writer.cell(svm_io);
+    std::uint32_t& low = cell.short_counts[bucket_of(100)];
+    std::uint32_t& high = one.writer.extra(cell, EXITTOP_SHORT_HIGH).word[bucket_of(100)];
+    low = UINT32_MAX;
+    // What the program does, slowly: the low half becomes zero, then the high half one more.
+    std::atomic<bool> ends = false;
+    std::thread program([&] {
+        const std::atomic_ref sequence(one.slots.all()[1].header.layout_seq);
+        const std::atomic_ref low_half(low);
+        const std::atomic_ref high_half(high);
+        while (!ends) {
+            ++sequence;
+            low_half = 0;
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            ++high_half;
+            ++sequence;
+            low_half = UINT32_MAX;
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+    });
+    std::uint64_t before = 0;
+    for (int i = 0; i < 100; ++i) {
+        const std::uint64_t total = one.read().vcpu.exits.at(0).histogram.total();
+        EXPECT_GE(total, before);
+        before = std::max(before, total);
+        std::this_thread::sleep_for(std::chrono::microseconds(700));
+    }
+    ends = true;
+    program.join();
+}
+
+TEST(ReadSlot, AnUnreadableCodeIsLostForItsIsaAlone) {
+    OneSlot one;
+    one.slots.all()[1].header.isa = 7;
+    one.writer.exits(EXITTOP_CODE_UNREADABLE, 100, 3);
+    const Lost lost = one.read().lost;
+    EXPECT_EQ(lost.unknown_isa, 3U);
+    EXPECT_EQ(lost.unknown_code, 0U);
+}
+
+TEST(ReadSlot, TheLastBlockHoldsReasonsThatFoundNoRoom) {
+    OneSlot one;
+    for (std::uint32_t code = 0; code < EXITTOP_CELLS - 1; ++code) one.writer.exits(code, 100);
+    one.writer.cell_at(EXITTOP_OVERFLOW_CELL).count = 42;
+    const SlotContents contents = one.read();
+    EXPECT_EQ(contents.vcpu.exits.size(), std::size_t{EXITTOP_CELLS} - 1);
+    EXPECT_EQ(contents.lost.reasons_full, 42U);
+}
+
+TEST(ReadSlot, PassesOnWhatTheProgramLost) {
+    OneSlot one;
+    vcpu_header& header = one.slots.all()[1].header;
+    header.histogram_full = 1;
+    header.exit_without_entry = 3;
+    header.entry_without_exit = 4;
+    Lost expected;
+    expected.histogram_full = 1;
+    expected.exit_without_entry = 3;
+    expected.entry_without_exit = 4;
+    EXPECT_EQ(one.read().lost, expected);
+}
+
+TEST(ReadSlot, HoldsTheCountAgainstThatOfKvm) {
+    struct Case {
+        const char* what;
+        std::int64_t more;  // at the last look, and when the vCPU went
+        std::optional<std::uint64_t> kvm_exits;
+        std::uint64_t untraced, entry_without_exit;
+    };
+    // 3 + 4 exits were counted, 2 of them without a reason, and 5 entries lacked their exit.
+    const Case cases[] = {
+        {"the same", 0, 9, 0, 0},
+        {"some were not traced; the entries tell of the same ones", 8, 17, 8, 0},
+        {"never looked at", EXITTOP_MORE_UNKNOWN, std::nullopt, 0, 5},
+        {"KVM's statistics were reset", -1'000, std::nullopt, 0, 5},
+    };
+    for (const Case& each : cases) {
+        for (const bool ended : {false, true}) {
+            SCOPED_TRACE(std::string(each.what) + (ended ? ", ended" : ""));
+            OneSlot one;
+            one.writer.exits(svm_cpuid, 500, 3);
+            one.writer.exits(svm_hlt, 500, 4);
+            one.writer.cell_at(EXITTOP_OVERFLOW_CELL).count = 2;
+            vcpu_header& header = one.slots.all()[1].header;
+            header.entry_without_exit = 5;
+            header.kvm_exits_more = ended ? 77 : each.more;
+            if (ended) one.writer.end(9'000, each.more);
+            const SlotContents contents = one.read();
+            EXPECT_EQ(contents.vcpu.kvm_exits, each.kvm_exits);
+            EXPECT_EQ(contents.vcpu.untraced, each.untraced);
+            EXPECT_EQ(contents.lost.untraced, each.untraced);
+            EXPECT_EQ(contents.lost.entry_without_exit, each.entry_without_exit);
+        }
+    }
+}
+
+TEST(ReadSlot, DamagedMemoryDoesNoHarm) {
+    FakeSlots slots(1);
+    std::memset(static_cast<void*>(&slots.all()[1]), 0xff, sizeof(vcpu_slot));
+    EXPECT_LE(read_slot(slots.all()[1]).vcpu.exits.size(), std::size_t{EXITTOP_CELLS});
+}
+
+}  // namespace
+}  // namespace exittop
