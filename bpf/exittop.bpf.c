@@ -90,7 +90,7 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	identify(&header->who, vcpu);
 	header->isa = isa;
 	header->code_at = exit_code_address(vcpu, isa);
-	header->blocks = EXITTOP_HEADER_BLOCKS;
+	cells_begin(slot);
 	header->is_new = vcpu_is_new(vcpu);
 	header->kvm_exits_first = kvm_exits_of(vcpu);
 	header->kvm_exits_more = EXITTOP_MORE_UNKNOWN;
@@ -161,15 +161,15 @@ static __always_inline struct vcpu_slot *slot_of(u64 vcpu)
 }
 
 /* Worker of kvm_exit: counts, and notes the time last. */
-static __always_inline int count_exit(struct vcpu_slot *slot, u32 block_index, const bool timed)
+static __always_inline int count_exit(struct vcpu_slot *slot, u32 number, const bool timed)
 {
 	struct vcpu_header *header = &slot->header;
-	u64 offset = (u64)block_index * EXITTOP_BLOCK_SIZE;
+	u64 offset = (u64)number * sizeof(struct exit_cell);
 	struct exit_cell *cell;
 
 	/* Computed once. */
 	hide(offset);
-	cell = ptr_add(slot, offset);
+	cell = cell_at(slot, offset);
 	cell->count++;
 	if (!timed)
 		return 0;
@@ -340,19 +340,19 @@ static __always_inline int handle_entry_classic(const bool histogram)
 	return FOR_OTHERS_TOO;
 }
 
-/* Prepares the header's split_* for the exit being handled. Its cell; NULL if none is. */
-static __always_inline struct exit_cell *split_begin(struct vcpu_slot *slot)
+/* Prepares to add to the parts of the exit being handled. Those of its cell; NULL if none is. */
+static __always_inline struct exit_parts *parts_begin(struct vcpu_slot *slot)
 {
 	struct vcpu_header *header = &slot->header;
 
 	if (!header->exit_ns)
 		return NULL;
-	if (header->split_exit_ns != header->exit_ns) {
-		header->split_exit_ns = header->exit_ns;
-		header->split_vmm_ns = 0;
-		header->split_halted_ns = 0;
+	if (header->parts_exit_ns != header->exit_ns) {
+		header->parts_exit_ns = header->exit_ns;
+		header->parts = (struct exit_parts){};
 	}
-	return current_cell(slot);
+	current_cell(slot)->flags |= EXITTOP_CELL_PARTS;
+	return current_parts(slot);
 }
 
 /* KVM_RUN first loads the guest's FPU state and last puts it back: between two runs, the VMM runs. */
@@ -361,17 +361,19 @@ static __always_inline int handle_fpu(bool load, const bool typed)
 	u64 now = bpf_ktime_get_ns();
 	u64 vcpu = vcpu_of_current(typed);
 	struct vcpu_slot *slot = vcpu ? slot_of(vcpu) : NULL;
-	struct exit_cell *cell;
+	struct exit_parts *parts;
 	u64 since;
 
 	if (!slot)
 		return 0;
 	since = slot->header.vmm_since_ns;
 	slot->header.vmm_since_ns = load ? 0 : now;
-	cell = split_begin(slot);
-	if (load && since && since < now && cell) {
-		cell->vmm_ns += now - since;
-		slot->header.split_vmm_ns += now - since;
+	if (!load || !since || since >= now)
+		return 0;
+	parts = parts_begin(slot);
+	if (parts) {
+		parts->vmm_ns += now - since;
+		slot->header.parts.vmm_ns += now - since;
 	}
 	return 0;
 }
@@ -381,11 +383,11 @@ static __always_inline int handle_wakeup(u64 halted_ns, const bool typed)
 {
 	u64 vcpu = vcpu_of_current(typed);
 	struct vcpu_slot *slot = vcpu ? slot_of(vcpu) : NULL;
-	struct exit_cell *cell = slot ? split_begin(slot) : NULL;
+	struct exit_parts *parts = slot ? parts_begin(slot) : NULL;
 
-	if (cell) {
-		cell->halted_ns += halted_ns;
-		slot->header.split_halted_ns += halted_ns;
+	if (parts) {
+		parts->halted_ns += halted_ns;
+		slot->header.parts.halted_ns += halted_ns;
 	}
 	return 0;
 }

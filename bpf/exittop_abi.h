@@ -3,9 +3,9 @@
  * Memory that the BPF program writes and user space maps: the only header both sides include.
  *
  * One slot per vCPU, one writer per slot (the CPU that the vCPU runs on), so no atomics; a slot is
- * a whole number of cache lines, so none is shared between vCPUs. Within a slot, memory is handed
- * out in blocks of 256 bytes: a block per exit reason that occurs, further blocks for what few
- * reasons need (long times, the high halves of counts beyond 32 bits).
+ * a whole number of cache lines, so none is shared between vCPUs. A slot has a cell per exit reason
+ * that occurs. What a refresh reads of all vCPUs, the sums, is in one row; the parts of the time and
+ * the histograms are apart from it.
  */
 #ifndef EXITTOP_ABI_H
 #define EXITTOP_ABI_H
@@ -34,43 +34,53 @@ typedef int64_t s64;
 #define EXITTOP_LEVEL_SHIFT 5  /* of level 0; each further level shifts by LEVEL_OCTAVES more */
 #define EXITTOP_LEVEL_OCTAVES 6
 #define EXITTOP_LEVEL_BUCKETS 24
-#define EXITTOP_SHORT_BUCKETS 52 /* levels 0 and 1: below 2^19 ns = 524 us, in the cell itself */
-#define EXITTOP_LONG_BUCKETS 64  /* from there to 2^35 ns, in a block of their own */
+#define EXITTOP_SHORT_BUCKETS 52 /* levels 0 and 1: below 2^19 ns = 524 us */
+#define EXITTOP_LONG_BUCKETS 64  /* from there to 2^35 ns; few reasons need them */
 #define EXITTOP_BUCKETS (EXITTOP_SHORT_BUCKETS + EXITTOP_LONG_BUCKETS)
 
-#define EXITTOP_BLOCK_SIZE 256
-#define EXITTOP_SLOT_BLOCKS 30
-#define EXITTOP_SLOT_SIZE (EXITTOP_SLOT_BLOCKS * EXITTOP_BLOCK_SIZE)
-#define EXITTOP_CACHE_LINE 64
-
-/* What the further blocks of a reason hold. */
-enum exittop_extra_block {
-	EXITTOP_LONG,       /* counts of the long buckets, their low halves */
-	EXITTOP_SHORT_HIGH, /* high halves of the short buckets' counts */
-	EXITTOP_LONG_HIGH,  /* high halves of the long buckets' counts */
-	EXITTOP_EXTRA_BLOCKS,
+/*
+ * Counts of buckets have 32 bits: user space looks often enough to notice that one began again at 0.
+ */
+struct short_counts {
+	u32 count[EXITTOP_SHORT_BUCKETS];
+};
+struct long_counts {
+	u32 count[EXITTOP_LONG_BUCKETS];
 };
 
-/* One exit reason of one vCPU: a block. */
+#define EXITTOP_SLOT_SIZE 8704
+#define EXITTOP_CACHE_LINE 64
+
+/* Cells of a slot. The first one counts the exits of reasons that found no cell of their own. */
+#define EXITTOP_CELLS 28
+#define EXITTOP_OVERFLOW_CELL 0
+
+enum exit_cell_flags {
+	EXITTOP_CELL_L2 = 1,    /* its exits are of L2, not of L1 */
+	EXITTOP_CELL_PARTS = 2, /* some of its parts are not 0 */
+	EXITTOP_CELL_SPLIT = 4, /* kept free for counts by target: nothing sets it yet */
+};
+
+/* One exit reason of one vCPU, at one guest level. */
 struct exit_cell {
 	u64 count;
 	u64 time_ns; /* kvm_exit to kvm_entry, completed exits */
 	u64 max_ns;
-	u64 vmm_ns;    /* part of time_ns outside KVM_RUN */
-	u64 halted_ns; /* part of time_ns waiting in HLT */
-	u32 code;      /* full exit code, flags included */
-	u8 extra[EXITTOP_EXTRA_BLOCKS]; /* block indices, 0 = none yet */
-	u8 level;                       /* 1 = L1, 2 = L2 */
-	u32 short_counts[EXITTOP_SHORT_BUCKETS];
+	u32 code;     /* full exit code, flags included */
+	u16 short_at; /* offset in the slot of its short buckets; of lost_counts if it has none */
+	u8 long_at;   /* the same of its long buckets, in units of their size; 0: none yet */
+	u8 flags;     /* enum exit_cell_flags */
 };
-EXITTOP_ASSERT(sizeof(struct exit_cell) == EXITTOP_BLOCK_SIZE, "a cell fills a block");
+EXITTOP_ASSERT(sizeof(struct exit_cell) == 32, "two cells fill a cache line");
 
-struct exit_words {
-	u32 word[EXITTOP_LONG_BUCKETS];
+/* Parts of time_ns. Those that nothing writes yet have their place. */
+struct exit_parts {
+	u64 vmm_ns;       /* outside KVM_RUN */
+	u64 halted_ns;    /* waiting in HLT */
+	u64 polled_ns;    /* not written yet: of the wait in HLT, what KVM polled */
+	u64 preempted_ns; /* not written yet: waiting for a CPU */
+	u64 blocked_ns;   /* not written yet: asleep in the kernel for another reason than HLT */
 };
-EXITTOP_ASSERT(sizeof(struct exit_words) == EXITTOP_BLOCK_SIZE, "long buckets fill a block");
-EXITTOP_ASSERT(EXITTOP_SHORT_BUCKETS <= EXITTOP_LONG_BUCKETS,
-	       "high halves of short buckets fit a block");
 
 /*
  * Codes that have an entry in a slot's index, so that their cell is found without a search: those
@@ -103,11 +113,6 @@ enum exittop_count_order {
 
 enum exittop_paging { EXITTOP_PAGING_UNKNOWN, EXITTOP_PAGING_TDP, EXITTOP_PAGING_SHADOW };
 
-#define EXITTOP_HEADER_BLOCKS 3
-#define EXITTOP_CELLS (EXITTOP_SLOT_BLOCKS - EXITTOP_HEADER_BLOCKS)
-/* The last block counts the exits of reasons that found no block of their own. */
-#define EXITTOP_OVERFLOW_CELL (EXITTOP_SLOT_BLOCKS - 1)
-
 /* Stands for a code that could not be read: BTF does not tell where it is on this ISA. */
 #define EXITTOP_CODE_UNREADABLE 0xfffffffeu
 
@@ -131,7 +136,7 @@ struct vcpu_header {
 	u64 vcpu;    /* address of struct kvm_vcpu; 0 = free or ended */
 	u64 code_at; /* address of its exit code, or of EXITTOP_CODE_UNREADABLE if it is not known */
 	u32 isa;
-	u16 cell;    /* offset in the slot of the cell of the exit being handled */
+	u16 cell;    /* offset in `cells` of the cell of the exit being handled */
 	u16 is_new;  /* KVM has counted its exits for no longer than we have; bpf/kvm_count.bpf.h */
 	u64 no_room; /* of this slot's place in the hash, whoever has the slot: given_back, plus 1,
 			when no slot was free near it */
@@ -143,15 +148,14 @@ struct vcpu_header {
 
 	/* Written when the vCPU is first seen, and when it goes. */
 	struct vcpu_identity who;
-	u32 paging;  /* enum exittop_paging */
-	u32 blocks;  /* blocks handed out, those of the header included */
-	u32 cells;   /* how many of cell_blocks are in use */
-	u32 layout_seq; /* odd while a block changes hands or a high half is written: read again */
+	u32 paging;     /* enum exittop_paging */
+	u32 cells;      /* cells in use, the overflow cell included */
+	u32 short_end;  /* offset in the slot at which the next short buckets begin */
+	u32 long_begin; /* where the last long buckets begin, in units of their size */
 
-	/* The exit being handled: what of its time is already in vmm_ns and halted_ns of its cell. */
-	u64 split_exit_ns; /* exit_ns of the exit that these three speak of */
-	u64 split_vmm_ns;
-	u64 split_halted_ns;
+	/* The exit being handled: what of its time is already in the parts of its cell. */
+	u64 parts_exit_ns; /* exit_ns of the exit that these speak of */
+	struct exit_parts parts;
 	u64 vmm_since_ns; /* clock when KVM_RUN returned to the VMM; 0 = it has not */
 
 	/* Rare: losses of this vCPU. */
@@ -163,20 +167,28 @@ struct vcpu_header {
 	u64 kvm_exits_first; /* KVM's count when the slot was made, or EXITTOP_KVM_EXITS_UNKNOWN */
 	s64 kvm_exits_more;  /* exits it counted since and we did not, at the last look; < 0: unknown */
 	s64 kvm_exits_more_at_end; /* the same when the vCPU went */
-
-	u8 cell_blocks[32]; /* block indices of the cells, in order of their first exit */
-	/* Block index of the cell of a code, by guest level (L1, L2); 0 = none yet. */
-	u8 index[2 * EXITTOP_INDEX_CODES];
+	u64 spare;
 };
-EXITTOP_ASSERT(sizeof(struct vcpu_header) == EXITTOP_HEADER_BLOCKS * EXITTOP_BLOCK_SIZE,
-	       "the header fills whole blocks");
+EXITTOP_ASSERT(sizeof(struct vcpu_header) == 256, "the header fills whole cache lines");
 
 struct vcpu_slot {
 	struct vcpu_header header;
-	u8 blocks[EXITTOP_SLOT_SIZE - EXITTOP_HEADER_BLOCKS * EXITTOP_BLOCK_SIZE];
+	/* Number of the cell of a code, by guest level (L1, L2); 0 = none yet. */
+	u8 index[2 * EXITTOP_INDEX_CODES];
+	struct exit_cell cells[EXITTOP_CELLS];
+	struct exit_parts parts[EXITTOP_CELLS];
+	/* Short buckets of all cells that found no room for their own: so an entry need not check. */
+	struct short_counts lost_counts;
+	/* Handed out as needed: short buckets from the beginning, long buckets from the end. */
+	u8 histograms[5712];
 };
-EXITTOP_ASSERT(sizeof(struct vcpu_slot) == EXITTOP_SLOT_SIZE, "blocks fill a slot");
+EXITTOP_ASSERT(sizeof(struct vcpu_slot) == EXITTOP_SLOT_SIZE, "a slot has no gaps");
 EXITTOP_ASSERT(EXITTOP_SLOT_SIZE % EXITTOP_CACHE_LINE == 0, "vCPUs share no cache line");
+EXITTOP_ASSERT(EXITTOP_SLOT_SIZE % sizeof(struct long_counts) == 0,
+	       "the end of a slot is where long buckets may end");
+#define EXITTOP_LOST_COUNTS_AT __builtin_offsetof(struct vcpu_slot, lost_counts)
+#define EXITTOP_SHORT_BEGIN __builtin_offsetof(struct vcpu_slot, histograms)
+#define EXITTOP_LONG_END (EXITTOP_SLOT_SIZE / sizeof(struct long_counts))
 
 /*
  * Where a vCPU's slot is. The hash slots come first: a hash of the vCPU's address gives the index of
@@ -192,7 +204,7 @@ EXITTOP_ASSERT(EXITTOP_SLOT_SIZE % EXITTOP_CACHE_LINE == 0, "vCPUs share no cach
 #define EXITTOP_HASH_SLOT_OF(low_half, hash_slots) \
 	((u64)EXITTOP_HASH_OF(low_half) * (hash_slots) >> 32)
 
-/* vCPUs that can be asked for (--max-vcpus): 250 MiB. */
+/* vCPUs that can be asked for (--max-vcpus): 281 MiB. */
 #define EXITTOP_MAX_SLOTS 32768
 #define EXITTOP_SLOTS_OF(hash_slots) (1 + (hash_slots) + EXITTOP_OVERFLOW_SLOTS(hash_slots))
 
@@ -252,14 +264,13 @@ struct exittop_memory {
 };
 EXITTOP_ASSERT(sizeof(struct exittop_memory) % EXITTOP_CACHE_LINE == 0, "slots begin with a line");
 /*
- * Size of the memory in bytes. No block index leads out of its slot, but all the verifier knows is
- * that it is a byte: guard slots behind the last one cover all that a byte can reach, so that the
- * program need not check. The slots' states are kept there.
+ * Size of the memory in bytes. No offset or number in a slot leads out of it, but all the verifier
+ * knows of one is that it is a byte or has 16 bits: guard slots behind the last one cover all that
+ * can be reached so, so that the program need not check. The slots' states are kept there.
  */
 #define EXITTOP_GUARD_SLOTS 8
-EXITTOP_ASSERT((256 + 8 - EXITTOP_SLOT_BLOCKS) * EXITTOP_BLOCK_SIZE <=
-		       EXITTOP_GUARD_SLOTS * EXITTOP_SLOT_SIZE,
-	       "no block index leads out of the memory");
+EXITTOP_ASSERT(65535 + EXITTOP_SHORT_BEGIN <= EXITTOP_GUARD_SLOTS * EXITTOP_SLOT_SIZE,
+	       "no offset leads out of the memory");
 EXITTOP_ASSERT(EXITTOP_SLOTS_OF(EXITTOP_MAX_SLOTS) <= EXITTOP_GUARD_SLOTS * EXITTOP_SLOT_SIZE,
 	       "the slots' states fit behind them");
 #define EXITTOP_MEMORY_SIZE(hash_slots)  \

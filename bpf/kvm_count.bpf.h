@@ -25,14 +25,12 @@ static __always_inline u64 kvm_exits_of(u64 vcpu)
 /* All exits counted in a slot, those without a cell of their own included. */
 static __always_inline u64 exits_counted(struct vcpu_slot *slot)
 {
-	struct exit_cell *cell = block_at(slot, EXITTOP_OVERFLOW_CELL);
-	u64 sum = cell->count;
+	u64 sum = 0;
 
-	for (u32 i = 0; i < EXITTOP_CELLS; i++) {
-		if (i >= slot->header.cells)
+	for (u32 number = 0; number < EXITTOP_CELLS; number++) {
+		if (number >= slot->header.cells)
 			break;
-		cell = block_at(slot, slot->header.cell_blocks[i]);
-		sum += cell->count;
+		sum += slot->cells[number].count;
 	}
 	return sum;
 }

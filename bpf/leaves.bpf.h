@@ -112,13 +112,13 @@ static long leaves_add_vcpu(u32 vm_vcpu_index, struct leaves_sum *sum)
 
 	if (!slot)
 		return 1;
-	for (u32 i = 0; i < EXITTOP_CELLS; i++) {
-		struct exit_cell *cell;
+	for (u32 number = 0; number < EXITTOP_CELLS; number++) {
+		struct exit_cell *cell = &slot->cells[number];
 
-		if (i >= slot->header.cells)
+		if (number >= slot->header.cells)
 			break;
-		cell = block_at(slot, slot->header.cell_blocks[i]);
-		if (!sum->all && leaves_basic_code(sum->isa, cell->code) != sum->code)
+		if (!sum->all && (number == EXITTOP_OVERFLOW_CELL ||
+				  leaves_basic_code(sum->isa, cell->code) != sum->code))
 			continue;
 		sum->count += cell->count;
 		sum->time_ns += cell->time_ns;

@@ -69,12 +69,6 @@ static __always_inline void slot_set_state(u32 slot_index, enum exittop_slot_sta
 	states[place] = state;
 }
 
-/* A block of a slot; 0 is its header. The index is below 256: see EXITTOP_MEMORY_SIZE. */
-static __always_inline void *block_at(struct vcpu_slot *slot, u32 block_index)
-{
-	return ptr_add(slot, (u64)block_index * EXITTOP_BLOCK_SIZE);
-}
-
 /* Index of the hash slot at which the search for a vCPU's slot begins. */
 static __always_inline u64 hash_slot_index(u64 vcpu)
 {

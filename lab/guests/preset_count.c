@@ -22,13 +22,12 @@ enum { STEP = 64 }; // slots begin at whole cache lines
 
 static bool preset(int memory, uint64_t at, const uint8_t *bytes, uint32_t code, uint64_t count)
 {
-    const struct vcpu_header *header = (const void *)bytes;
+    const struct vcpu_slot *slot = (const void *)bytes;
 
-    for (uint32_t i = 0; i < header->cells && i < EXITTOP_CELLS; i++) {
-        uint64_t offset = (uint64_t)header->cell_blocks[i] * EXITTOP_BLOCK_SIZE;
-        const struct exit_cell *cell = (const void *)(bytes + offset);
+    for (uint32_t i = 1; i < slot->header.cells && i < EXITTOP_CELLS; i++) {
+        uint64_t offset = offsetof(struct vcpu_slot, cells) + i * sizeof(struct exit_cell);
 
-        if (offset + sizeof(*cell) > EXITTOP_SLOT_SIZE || cell->code != code)
+        if (slot->cells[i].code != code)
             continue;
         offset += offsetof(struct exit_cell, count);
         if (pwrite(memory, &count, sizeof(count), (off_t)(at + offset)) != sizeof(count))

@@ -261,8 +261,7 @@ values (some 5 KiB read or made per vCPU) no longer fit the processor's caches; 
 counts above do not show this.
 
 Kernel memory is allocated at the start, for as many vCPUs as `--max-vcpus` says (default 4,096).
-Per vCPU it is a slot of 7.5 KiB (30 blocks of 256 bytes, assigned to reasons as they occur) and 0.4
-KiB for entries in two hash maps. Another 82 KiB is allocated once, which matters only for few
+Per vCPU it is a slot of 8.5 KiB and 0.4 KiB for entries in two hash maps. Another 82 KiB is allocated once, which matters only for few
 vCPUs. In the table, exittop has room for exactly as many vCPUs as are in use.
 """
 

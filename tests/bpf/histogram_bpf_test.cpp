@@ -23,12 +23,9 @@ protected:
     }
 
     /// The cell of the one reason that these tests use.
-    exit_cell& cell() {
-        return *static_cast<exit_cell*>(block(slot(vcpu_a).header.cell_blocks[0]));
-    }
-    exit_words& extra(exittop_extra_block kind) {
-        return *static_cast<exit_words*>(block(cell().extra[kind]));
-    }
+    exit_cell& cell() { return slot(vcpu_a).cells[1]; }
+    short_counts& shorts() { return at<short_counts>(cell().short_at); }
+    long_counts& longs() { return at<long_counts>(cell().long_at * sizeof(long_counts)); }
     ExitStats stats() {
         const std::vector<ExitStats> exits = read(vcpu_a).vcpu.exits;
         return *std::ranges::find(exits, hlt, &ExitStats::code);
@@ -59,9 +56,9 @@ protected:
     }
 
 private:
-    void* block(unsigned number) {
-        return reinterpret_cast<std::uint8_t*>(&slot(vcpu_a)) +
-               std::size_t{number} * EXITTOP_BLOCK_SIZE;
+    template <typename Counts>
+    Counts& at(std::size_t offset) {
+        return *reinterpret_cast<Counts*>(reinterpret_cast<std::uint8_t*>(&slot(vcpu_a)) + offset);
     }
 };
 
@@ -109,58 +106,38 @@ TEST_F(Times, ReachEveryBucket) {
     EXPECT_EQ(read(vcpu_a).lost, Lost{});
 }
 
-TEST_F(Times, ShortOnesNeedNoFurtherBlock) {
-    std::uint32_t blocks = slot(vcpu_a).header.blocks;
+TEST_F(Times, ShortOnesNeedNoFurtherRoom) {
+    const std::uint32_t short_end = slot(vcpu_a).header.short_end;
     for (int i = 0; i < 100; ++i) {
-        // On a busy machine it may take long, and then needs a block the first time.
-        const bool has_long = cell().extra[EXITTOP_LONG] != 0;
-        if (bucket_of(timed(1'000)) >= EXITTOP_SHORT_BUCKETS && !has_long) ++blocks;
-        ASSERT_EQ(slot(vcpu_a).header.blocks, blocks);
+        // On a busy machine it may take long, and then needs room the first time.
+        const bool is_long = bucket_of(timed(1'000)) >= EXITTOP_SHORT_BUCKETS;
+        ASSERT_EQ(slot(vcpu_a).header.short_end, short_end);
+        if (is_long) return;
+        ASSERT_EQ(slot(vcpu_a).header.long_begin, std::uint32_t{EXITTOP_LONG_END});
     }
 }
 
-TEST_F(Times, CountsOfABucketGoOnBeyond32Bits) {
-    std::ranges::fill(cell().short_counts, UINT32_MAX);
+TEST_F(Times, CountsOfABucketBeginAgainAfter32Bits) {
     constexpr std::size_t short_one = 40;
-    ASSERT_TRUE(hit(short_one));
-    EXPECT_EQ(cell().short_counts[short_one], 0U);
-    EXPECT_EQ(stats().histogram.at(short_one), 1ULL << 32);
-    EXPECT_EQ(stats().histogram.at(short_one - 1) & UINT32_MAX, UINT32_MAX) << "its neighbour";
-    cell().short_counts[short_one] = UINT32_MAX;
-    ASSERT_TRUE(hit(short_one));
-    EXPECT_EQ(stats().histogram.at(short_one), 2ULL << 32);
-
     constexpr std::size_t long_one = EXITTOP_SHORT_BUCKETS + 30;
     ASSERT_TRUE(hit(long_one));
-    std::ranges::fill(extra(EXITTOP_LONG).word, UINT32_MAX);
+    std::ranges::fill(shorts().count, UINT32_MAX);
+    std::ranges::fill(longs().count, UINT32_MAX);
+    cell().count = 200ULL * UINT32_MAX;
+    SeenBuckets seen;
+    see_buckets(slot(vcpu_a), seen);
+    ASSERT_TRUE(hit(short_one));
     ASSERT_TRUE(hit(long_one));
-    EXPECT_EQ(stats().histogram.at(long_one), 1ULL << 32);
-    ASSERT_TRUE(hit(long_one));
-    EXPECT_EQ(stats().histogram.at(long_one), (1ULL << 32) + 1);
-    EXPECT_EQ(read(vcpu_a).lost, Lost{});
+    const SlotContents contents = read_slot(slot(vcpu_a), 0, seen);
+    const Histogram& histogram = contents.vcpu.exits.at(0).histogram;
+    EXPECT_EQ(shorts().count[short_one], 0U);
+    // What else it hit on the way is counted as well.
+    EXPECT_EQ(histogram.at(short_one), 1ULL << 32);
+    EXPECT_EQ(histogram.at(long_one), 1ULL << 32);
+    EXPECT_GE(histogram.at(short_one + 1), UINT32_MAX);
 }
 
-TEST_F(Times, WithoutABlockForThemAreMissingInTheHistogram) {
-    for (std::uint32_t code = 0; code < EXITTOP_CELLS; ++code) exit_and_entry(vcpu_a, code);
-    const std::uint64_t full = read(vcpu_a).lost.histogram_full;
-    const std::uint64_t before = stats().histogram.total();
-    const std::uint64_t count = cell().count;
-    const std::uint64_t ns = timed(10'000'000);
-    ASSERT_GE(bucket_of(ns), std::size_t{EXITTOP_SHORT_BUCKETS});
-    EXPECT_EQ(cell().count, count + 1);
-    EXPECT_GE(cell().max_ns, ns);
-    EXPECT_EQ(stats().histogram.total(), before);
-    EXPECT_EQ(read(vcpu_a).lost.histogram_full, full + 1);
-
-    // Nor is there a block for the high half of a count whose low half is at its maximum.
-    std::ranges::fill(cell().short_counts, UINT32_MAX);
-    const std::uint64_t ns_short = timed(100'000);
-    ASSERT_LT(bucket_of(ns_short), std::size_t{EXITTOP_SHORT_BUCKETS});
-    EXPECT_EQ(stats().histogram.at(bucket_of(ns_short)), UINT32_MAX);
-    EXPECT_EQ(read(vcpu_a).lost.histogram_full, full + 2);
-}
-
-class LongTimes : public DetachedProgram {
+class ManyReasons : public DetachedProgram {
 protected:
     static constexpr std::uint32_t room = EXITTOP_CELLS - 1;  // reasons of a vCPU
 
@@ -168,13 +145,6 @@ protected:
         exit(vcpu_a, code);
         slot(vcpu_a).header.exit_ns -= 600'000;
         entry(vcpu_a);
-    }
-    exit_cell& first_cell() {
-        return *static_cast<exit_cell*>(block(slot(vcpu_a).header.cell_blocks[0]));
-    }
-    void* block(unsigned number) {
-        return reinterpret_cast<std::uint8_t*>(&slot(vcpu_a)) +
-               std::size_t{number} * EXITTOP_BLOCK_SIZE;
     }
     /// Every exit has its reason, and either its place in a histogram or is told to be missing.
     void expect_counts(std::uint64_t per_reason) {
@@ -190,36 +160,43 @@ protected:
     }
 };
 
-TEST_F(LongTimes, TakeNoRoomThatCountsNeed) {
-    for (std::uint32_t code = 0; code < room; ++code) slow_exit(code);
+TEST_F(ManyReasons, OfShortTimesAllHaveAHistogram) {
+    for (std::uint32_t code = 0; code < room; ++code) exit_and_entry(vcpu_a, code);
     expect_counts(1);
-    for (int i = 0; i < 99; ++i) {
+    for (const exit_cell& cell : std::span(slot(vcpu_a).cells).first(EXITTOP_CELLS).subspan(1)) {
+        EXPECT_NE(cell.short_at, EXITTOP_LOST_COUNTS_AT) << cell.code;
+    }
+}
+
+TEST_F(ManyReasons, OfLongTimesAllAreCounted) {
+    for (std::uint64_t i = 1; i <= 100; ++i) {
         for (std::uint32_t code = 0; code < room; ++code) slow_exit(code);
+        expect_counts(2 * i - 1);
+        for (std::uint32_t code = 0; code < room; ++code) exit_and_entry(vcpu_a, code);
+        expect_counts(2 * i);
     }
-    expect_counts(100);
+    EXPECT_GT(read(vcpu_a).lost.histogram_full, 0U);
 }
 
-TEST_F(LongTimes, AreKeptWhereThereIsRoom) {
-    constexpr std::uint32_t reasons = room / 2;
-    for (std::uint32_t code = 0; code < reasons; ++code) slow_exit(code);
+TEST_F(ManyReasons, HaveHistogramsAsLongAsThereIsRoom) {
+    constexpr std::uint32_t slow =
+        sizeof(vcpu_slot::histograms) / (sizeof(short_counts) + sizeof(long_counts));
+    for (std::uint32_t code = 0; code < slow; ++code) slow_exit(code);
     EXPECT_EQ(read(vcpu_a).lost.histogram_full, 0U);
-    // Each further reason costs one distribution: that of the reason that came last.
-    exit_and_entry(vcpu_a, reasons);
-    EXPECT_EQ(read(vcpu_a).lost.histogram_full, 1U);
-    EXPECT_EQ(read(vcpu_a).vcpu.exits.at(reasons - 1).histogram.total(), 0U);
-    EXPECT_EQ(read(vcpu_a).vcpu.exits.at(reasons - 2).histogram.total(), 1U);
+    for (std::uint32_t code = slow; code < room; ++code) slow_exit(code);
+    const SlotContents contents = read(vcpu_a);
+    for (std::uint32_t code = 0; code < slow; ++code) {
+        EXPECT_EQ(contents.vcpu.exits.at(code).histogram.total(), 1U) << code;
+    }
+    EXPECT_GT(contents.lost.histogram_full, 0U);
+    EXPECT_EQ(contents.vcpu.exits.at(0).time_ns / 600'000, 1U);
 }
 
-TEST_F(LongTimes, AreKeptWhereTheirCountsHaveHighHalves) {
-    for (std::uint32_t code = 0; code < room - 1; ++code) {
-        slow_exit(code);
-        if (code != 0) continue;
-        auto& far = *static_cast<exit_words*>(block(first_cell().extra[EXITTOP_LONG]));
-        std::ranges::fill(far.word, UINT32_MAX);
-        slow_exit(code);
-        EXPECT_NE(first_cell().extra[EXITTOP_LONG_HIGH], 0U);
-    }
-    EXPECT_GE(read(vcpu_a).vcpu.exits.at(0).histogram.total(), 1ULL << 32);
+TEST_F(ManyReasons, BeyondTheCellsAreCountedTogether) {
+    for (std::uint32_t code = 0; code < room + 3; ++code) slow_exit(code);
+    const SlotContents contents = read(vcpu_a);
+    EXPECT_EQ(contents.vcpu.exits.size(), room);
+    EXPECT_EQ(contents.lost.reasons_full, 3U);
 }
 
 }  // namespace

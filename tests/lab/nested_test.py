@@ -35,7 +35,7 @@ kernel_counts_stop /out/$1.counts
 kernel_counts_stop /out/$1.nested kvm_nested_vmexit
 exit \$status
 END
-    exittop dump --detail $DETAIL --format json -- /bin/busybox sh /tmp/nested.sh \
+    exittop dump --format json -- /bin/busybox sh /tmp/nested.sh \
         >/out/$1.json 2>/out/$1.err
 }
 load_kvm 1 nested=1 && nested both --nested-paging && nested host && reload_kvm 0 nested=1 &&
@@ -54,7 +54,6 @@ class Vendor:
     # of the hypervisor those that the processor does not execute by itself.
     page_fault: dict[str, int]
     others: frozenset[int] = frozenset()
-    detail: str = "histogram"
 
 
 def svm() -> Vendor:
@@ -69,17 +68,14 @@ def svm() -> Vendor:
 def vmx() -> Vendor:
     cpuid, hlt, vmcall, vmclear, vmlaunch, vmptrld, vmread = 10, 12, 18, 19, 20, 21, 23
     vmresume, vmwrite, vmxon, cr_access, io, msr_read, msr_write = 24, 25, 27, 28, 30, 31, 32
-    # Three exits of each round of L2 are for L1, and the HLT; at each L1 executes a CPUID. Without
-    # histograms: a vCPU's 26 blocks hold a reason or the long times of one, and of 18 reasons so
-    # many have long times in Bochs that on 7.3 the last one is without a block (reasons_full).
+    # Three exits of each round of L2 are for L1, and the HLT; at each L1 executes a CPUID.
     return Vendor(isa=1, name="vmx", expected={
         (1, cr_access): 1, (1, msr_write): 1, (1, vmxon): 1, (1, vmclear): 1, (1, vmptrld): 1,
         (1, vmlaunch): 1, (1, vmresume): 3 * _ROUNDS, (1, cpuid): 3 * _ROUNDS + 1, (1, io): 1,
         (1, hlt): 1,
         (2, cpuid): 2 * _ROUNDS, (2, io): _ROUNDS, (2, msr_read): _ROUNDS, (2, vmcall): _ROUNDS,
         (2, hlt): 1,
-    }, page_fault={"both": 48, "host": 48, "none": 0}, others=frozenset({vmread, vmwrite}),
-        detail="time")
+    }, page_fault={"both": 48, "host": 48, "none": 0}, others=frozenset({vmread, vmwrite}))
 
 
 _VENDORS = {"amd": svm, "intel": vmx}
@@ -142,7 +138,7 @@ def main() -> int:
     vendor = _VENDORS[options.vendor]()
     programs = workloads.guest_programs(options.guests, f"nested_{vendor.name}", "trace_counts")
     job = Job(kernel=options.kernel, vendor=options.vendor, timeout_s=900,
-              script=f"ROUNDS={_ROUNDS} ISA={vendor.name} DETAIL={vendor.detail}\n{_SCRIPT}",
+              script=f"ROUNDS={_ROUNDS} ISA={vendor.name}\n{_SCRIPT}",
               programs={"/bin/exittop": options.exittop, **programs})
     return harness.run(job, lambda result: check(result, vendor))
 

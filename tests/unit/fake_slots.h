@@ -49,7 +49,10 @@ public:
         header.vcpu = vcpu.kvm + 0x100000 + vcpu.id * 0x1000;
         header.isa = vcpu.isa;
         header.paging = vcpu.paging;
-        header.blocks = EXITTOP_HEADER_BLOCKS;
+        header.cells = EXITTOP_OVERFLOW_CELL + 1;
+        header.short_end = EXITTOP_SHORT_BEGIN;
+        header.long_begin = EXITTOP_LONG_END;
+        slot_.cells[EXITTOP_OVERFLOW_CELL].short_at = EXITTOP_LOST_COUNTS_AT;
         header.kvm_exits_first = 1'000'000;
         header.kvm_exits_more = EXITTOP_MORE_UNKNOWN;
         state_ = EXITTOP_SLOT_IN_USE;
@@ -62,36 +65,41 @@ public:
         state_ = EXITTOP_SLOT_ENDED;
     }
 
-    unsigned new_block() {
-        if (slot_.header.blocks >= EXITTOP_OVERFLOW_CELL) throw std::length_error("slot is full");
-        return slot_.header.blocks++;
-    }
-
-    exit_cell& cell_at(unsigned number) { return *static_cast<exit_cell*>(block(number)); }
-    exit_words& words_at(unsigned number) { return *static_cast<exit_words*>(block(number)); }
-
     /// The cell of a code, created if there is none.
     exit_cell& cell(std::uint32_t code, std::uint8_t level = 1) {
-        return cell_at(cell_number(code, level));
+        return slot_.cells[cell_number(code, level)];
     }
 
     unsigned cell_number(std::uint32_t code, std::uint8_t level = 1) {
         vcpu_header& header = slot_.header;
-        for (unsigned i = 0; i < header.cells; ++i) {
-            const unsigned number = header.cell_blocks[i];
-            if (cell_at(number).code == code && cell_at(number).level == level) return number;
+        const std::uint8_t flags = level == 2 ? EXITTOP_CELL_L2 : 0;
+        for (unsigned number = 1; number < header.cells; ++number) {
+            const exit_cell& cell = slot_.cells[number];
+            if (cell.code == code && (cell.flags & EXITTOP_CELL_L2) == flags) return number;
         }
-        const unsigned number = new_block();
-        cell_at(number).code = code;
-        cell_at(number).level = level;
-        header.cell_blocks[header.cells++] = static_cast<std::uint8_t>(number);
-        return number;
+        if (header.cells >= EXITTOP_CELLS) throw std::length_error("slot is full");
+        exit_cell& made = slot_.cells[header.cells];
+        made.code = code;
+        made.flags = flags;
+        made.short_at = static_cast<std::uint16_t>(header.short_end);
+        header.short_end += sizeof(short_counts);
+        return header.cells++;
     }
 
-    /// An extra block of a cell, made if there is none.
-    exit_words& extra(exit_cell& cell, exittop_extra_block kind) {
-        if (cell.extra[kind] == 0) cell.extra[kind] = static_cast<std::uint8_t>(new_block());
-        return words_at(cell.extra[kind]);
+    /// The parts of a cell's time.
+    exit_parts& parts(exit_cell& cell) {
+        cell.flags |= EXITTOP_CELL_PARTS;
+        return slot_.parts[&cell - slot_.cells];
+    }
+
+    short_counts& shorts(const exit_cell& cell) {
+        return *reinterpret_cast<short_counts*>(bytes() + cell.short_at);
+    }
+
+    /// The long buckets of a cell, made if it has none.
+    long_counts& longs(exit_cell& cell) {
+        if (cell.long_at == 0) cell.long_at = static_cast<std::uint8_t>(--slot_.header.long_begin);
+        return *reinterpret_cast<long_counts*>(bytes() + cell.long_at * sizeof(long_counts));
     }
 
     /// `count` completed exits of `ns` each.
@@ -103,16 +111,14 @@ public:
         made.max_ns = std::max(made.max_ns, ns);
         const std::size_t bucket = bucket_of(ns);
         if (bucket < EXITTOP_SHORT_BUCKETS) {
-            made.short_counts[bucket] += count;
+            shorts(made).count[bucket] += count;
         } else {
-            extra(made, EXITTOP_LONG).word[bucket - EXITTOP_SHORT_BUCKETS] += count;
+            longs(made).count[bucket - EXITTOP_SHORT_BUCKETS] += count;
         }
     }
 
 private:
-    void* block(unsigned number) {
-        return reinterpret_cast<std::uint8_t*>(&slot_) + std::size_t{number} * EXITTOP_BLOCK_SIZE;
-    }
+    std::uint8_t* bytes() { return reinterpret_cast<std::uint8_t*>(&slot_); }
 
     vcpu_slot& slot_;
     std::uint8_t& state_;

@@ -3,92 +3,80 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstring>
 #include <span>
-#include <thread>
-#include <utility>
 
 namespace exittop {
 namespace {
 
-const std::uint8_t* block_of(const vcpu_slot& slot, unsigned block_index) {
-    return reinterpret_cast<const std::uint8_t*>(&slot) +
-           std::size_t(block_index % EXITTOP_SLOT_BLOCKS) * EXITTOP_BLOCK_SIZE;
+/// Where short or long buckets begin; nullptr if an offset leads out of the slot, as only somebody
+/// else can have written it.
+template <typename Counts>
+const Counts* counts_at(const vcpu_slot& slot, std::size_t offset) {
+    if (offset % alignof(Counts) != 0 || offset + sizeof(Counts) > sizeof slot) return nullptr;
+    return reinterpret_cast<const Counts*>(reinterpret_cast<const std::uint8_t*>(&slot) + offset);
 }
 
-const exit_cell& cell_of(const vcpu_slot& slot, unsigned block_index) {
-    return *reinterpret_cast<const exit_cell*>(block_of(slot, block_index));
-}
+bool has_histogram(const exit_cell& cell) { return cell.short_at != EXITTOP_LOST_COUNTS_AT; }
 
-/// Reads what the program may be rearranging (vcpu_header::layout_seq): again, until nothing was.
-/// That takes it far less than a microsecond, with interrupts off; in memory that somebody else
-/// wrote to it may never end.
-auto read_at_rest(const vcpu_header& header, auto read) {
-    using Clock = std::chrono::steady_clock;
-    std::optional<Clock::time_point> begun;
-    for (;;) {
-        const std::uint32_t before = load(header.layout_seq);
-        auto contents = read();
-        std::atomic_thread_fence(std::memory_order_acquire);
-        if (before % 2 == 0 && load(header.layout_seq) == before) return contents;
-        if (!begun) begun = Clock::now();
-        if (Clock::now() - *begun > std::chrono::seconds(1)) return contents;
-        std::this_thread::yield();
+/// Reads a cell's buckets as they are, and returns how many: up to that of the longest time, which
+/// is written before a bucket is. Those behind it are empty, and need not be fetched.
+std::size_t read_buckets(const vcpu_slot& slot, const exit_cell& cell, BucketCounts& counts) {
+    const std::size_t end = bucket_of(load(cell.max_ns)) + 1;
+    const std::size_t short_end = std::min<std::size_t>(end, EXITTOP_SHORT_BUCKETS);
+    const auto* shorts = counts_at<short_counts>(slot, cell.short_at);
+    if (!has_histogram(cell) || shorts == nullptr) return 0;
+    for (std::size_t i = 0; i < short_end; ++i) counts[i] = load(shorts->count[i]);
+    const auto* longs = counts_at<long_counts>(slot, cell.long_at * sizeof(long_counts));
+    if (cell.long_at == 0 || longs == nullptr) return short_end;
+    for (std::size_t i = short_end; i < end; ++i) {
+        counts[i] = load(longs->count[i - EXITTOP_SHORT_BUCKETS]);
     }
+    return end;
 }
 
-/// Count of a bucket from its low half and, if that ever wrapped, the word in the block of high
-/// halves
-/// (`high_block`; 0: it did not).
-std::uint64_t bucket_count(const vcpu_slot& slot, std::uint32_t low, unsigned high_block,
-                           unsigned word) {
-    if (high_block == 0) return low;
-    const auto& high = *reinterpret_cast<const exit_words*>(block_of(slot, high_block));
-    return (std::uint64_t(load(high.word[word])) << 32) | low;
+/// What a count of 32 bits is in full, given what it was in full at an earlier look: it has gained
+/// less than 2^32 since.
+std::uint64_t widened(std::uint64_t seen, std::uint64_t low) {
+    return seen + static_cast<std::uint32_t>(low - seen);
 }
 
-/// Of the buckets up to that of the longest time, which is written before a bucket is: those behind
-/// it are empty, and most of a cell need not be fetched.
-Histogram read_histogram(const vcpu_slot& slot, const exit_cell& cell, std::uint64_t max_ns) {
-    std::array<std::uint64_t, histogram_buckets> counts;
-    const auto end = static_cast<unsigned>(bucket_of(max_ns)) + 1;
-    const unsigned shorts = std::min<unsigned>(end, EXITTOP_SHORT_BUCKETS);
-    const unsigned longs = cell.extra[EXITTOP_LONG] != 0 ? end - shorts : 0;
-    for (unsigned i = 0; i < shorts; ++i) {
-        counts[i] =
-            bucket_count(slot, load(cell.short_counts[i]), cell.extra[EXITTOP_SHORT_HIGH], i);
+Histogram read_histogram(const vcpu_slot& slot, unsigned number, const SeenBuckets& seen) {
+    BucketCounts counts;
+    const std::size_t end = read_buckets(slot, slot.cells[number], counts);
+    if (const auto known = seen.find(number); known != seen.end()) {
+        for (std::size_t i = 0; i < end; ++i) counts[i] = widened(known->second[i], counts[i]);
     }
-    const auto& words =
-        *reinterpret_cast<const exit_words*>(block_of(slot, cell.extra[EXITTOP_LONG]));
-    for (unsigned i = 0; i < longs; ++i) {
-        counts[shorts + i] =
-            bucket_count(slot, load(words.word[i]), cell.extra[EXITTOP_LONG_HIGH], i);
-    }
-    return Histogram(std::span(counts).first(shorts + longs));
+    return Histogram(std::span(counts).first(end));
 }
 
 /// All of a cell but its histogram.
-ExitStats read_counts(const vcpu_slot& slot, unsigned block_index) {
-    const exit_cell& cell = cell_of(slot, block_index);
+ExitStats read_counts(const vcpu_slot& slot, unsigned number) {
+    const exit_cell& cell = slot.cells[number];
     ExitStats stats;
+    const std::uint8_t flags = load(cell.flags);
     stats.code = cell.code;
-    stats.level = cell.level == 2 ? GuestLevel::l2 : GuestLevel::l1;
+    stats.level = (flags & EXITTOP_CELL_L2) != 0 ? GuestLevel::l2 : GuestLevel::l1;
     stats.count = load(cell.count);
     stats.time_ns = load(cell.time_ns);
     stats.max_ns = load(cell.max_ns);
-    stats.vmm_ns = load(cell.vmm_ns);
-    stats.halted_ns = load(cell.halted_ns);
+    if ((flags & EXITTOP_CELL_PARTS) == 0) return stats;
+    stats.vmm_ns = load(slot.parts[number].vmm_ns);
+    stats.halted_ns = load(slot.parts[number].halted_ns);
 
     // Of the exit being handled, parts are there already while its time is not.
     const vcpu_header& header = slot.header;
     const std::uint64_t pending = load(header.exit_ns);
-    if (pending != 0 && header.split_exit_ns == pending &&
-        header.cell == block_index * EXITTOP_BLOCK_SIZE) {
-        stats.vmm_ns -= std::min(stats.vmm_ns, header.split_vmm_ns);
-        stats.halted_ns -= std::min(stats.halted_ns, header.split_halted_ns);
+    if (pending != 0 && header.parts_exit_ns == pending && header.cell == number * sizeof cell) {
+        stats.vmm_ns -= std::min(stats.vmm_ns, header.parts.vmm_ns);
+        stats.halted_ns -= std::min(stats.halted_ns, header.parts.halted_ns);
     }
     return stats;
+}
+
+/// One more than the number of the last cell in use. That of the first with a reason is 1.
+unsigned cells_end(const vcpu_slot& slot) {
+    return std::min<unsigned>(load(slot.header.cells), EXITTOP_CELLS);
 }
 
 /// How many more exits KVM counted itself; none where that is not known, or cannot be: its count
@@ -105,28 +93,28 @@ void add_kvm_count(VcpuInfo& vcpu, const vcpu_slot& slot, std::uint64_t counted)
     const auto untraced = untraced_exits(slot.header);
     if (!untraced) return;
     vcpu.untraced = *untraced;
-    vcpu.kvm_exits = counted + load(cell_of(slot, EXITTOP_OVERFLOW_CELL).count) + *untraced;
+    vcpu.kvm_exits = counted + load(slot.cells[EXITTOP_OVERFLOW_CELL].count) + *untraced;
 }
 
-unsigned cells_in_use(const vcpu_slot& slot) {
-    return std::min<unsigned>(load(slot.header.cells), EXITTOP_CELLS);
-}
-
-/// Calls `use` with the block index of each cell in use.
-void for_each_cell(const vcpu_slot& slot, auto use) {
-    const std::span block_indices(slot.header.cell_blocks, cells_in_use(slot));
-    // With many vCPUs none is in the cache: all are asked for before the first is waited for.
-    for (const unsigned block_index : block_indices)
-        __builtin_prefetch(&cell_of(slot, block_index));
-    for (const unsigned block_index : block_indices) use(block_index);
+/// Exits of reasons that found no room for a histogram. Where histograms are not asked for, the
+/// program never gets to lost_counts.
+std::uint64_t without_histogram(const vcpu_slot& slot) {
+    std::uint64_t exits = 0;
+    for (unsigned number = 1; number < cells_end(slot); ++number) {
+        if (!has_histogram(slot.cells[number])) exits += load(slot.cells[number].count);
+    }
+    const bool fills =
+        exits != 0 && std::ranges::any_of(slot.lost_counts.count,
+                                          [](const u32& count) { return load(count) != 0; });
+    return fills ? exits : 0;
 }
 
 /// What the slot itself knows to be lost.
 Lost read_lost(const vcpu_slot& slot) {
     const vcpu_header& header = slot.header;
     Lost lost;
-    lost.reasons_full = load(cell_of(slot, EXITTOP_OVERFLOW_CELL).count);
-    lost.histogram_full = load(header.histogram_full);
+    lost.reasons_full = load(slot.cells[EXITTOP_OVERFLOW_CELL].count);
+    lost.histogram_full = load(header.histogram_full) + without_histogram(slot);
     lost.exit_without_entry = load(header.exit_without_entry);
     // Where KVM's own count is known, what entries tell of exits that it did not trace is in there.
     if (const auto untraced = untraced_exits(header)) {
@@ -149,8 +137,15 @@ std::uint64_t guest_time(const vcpu_header& header, std::uint64_t exits_ns, std:
     return life > exits_ns ? life - exits_ns : 0;
 }
 
-Vcpu read_vcpu(const vcpu_slot& slot) {
-    Vcpu vcpu;
+/// Exits that a histogram lacks as one of its buckets began again at 0 more often than was seen.
+std::uint64_t missed(const ExitStats& stats) {
+    const std::uint64_t total = stats.histogram.total();
+    if (total == 0 || stats.count < total) return 0;
+    return (stats.count - total) >> 32 << 32;
+}
+
+VcpuInfo read_vcpu(const vcpu_slot& slot) {
+    VcpuInfo vcpu;
     vcpu.id = slot.header.who.vcpu_id;
     vcpu.tid = slot.header.who.tid;
     return vcpu;
@@ -189,43 +184,46 @@ void add_unknown(Lost& lost, const std::vector<ExitStats>& exits, Isa isa) {
     }
 }
 
-SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns) {
+SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns, const SeenBuckets& seen) {
     SlotContents contents;
-    contents.vcpu = read_vcpu(slot);
-    contents.vcpu.exits = read_at_rest(slot.header, [&slot] {
-        std::vector<ExitStats> exits;
-        exits.reserve(cells_in_use(slot));
-        for_each_cell(slot, [&](unsigned block_index) {
-            ExitStats stats = read_counts(slot, block_index);
-            stats.histogram = read_histogram(slot, cell_of(slot, block_index), stats.max_ns);
-            exits.push_back(std::move(stats));
-        });
-        return exits;
-    });
-    std::ranges::sort(contents.vcpu.exits, {}, key_of);
-    contents.lost = read_lost(slot);
-    add_unknown(contents.lost, contents.vcpu.exits, isa_of(slot.header));
-    std::uint64_t exits_ns = 0, counted = 0;
-    for (const ExitStats& stats : contents.vcpu.exits) {
-        exits_ns += stats.time_ns;
-        counted += stats.count;
+    std::vector<ExitStats>& exits = contents.vcpu.exits;
+    const SlotNumbers numbers = read_slot_numbers(slot, now_ns, exits);
+    static_cast<VcpuInfo&>(contents.vcpu) = numbers.vcpu;
+    contents.lost = numbers.lost;
+    add_unknown(contents.lost, exits, isa_of(slot.header));
+    for (unsigned i = 0; i < exits.size(); ++i) {
+        exits[i].histogram = read_histogram(slot, i + 1, seen);
+        contents.lost.histogram_full += missed(exits[i]);
     }
-    add_kvm_count(contents.vcpu, slot, counted);
-    contents.vcpu.guest_ns = guest_time(slot.header, exits_ns, now_ns);
+    std::ranges::sort(exits, {}, key_of);
     return contents;
 }
 
 SlotNumbers read_slot_numbers(const vcpu_slot& slot, std::uint64_t now_ns,
                               std::vector<ExitStats>& exits) {
     SlotNumbers numbers{read_vcpu(slot), read_lost(slot)};
+    const unsigned end = cells_end(slot);
+    // With many vCPUs none is in the cache: all are asked for before the first is waited for.
+    for (unsigned number = 1; number < end; number += 2) __builtin_prefetch(&slot.cells[number]);
     exits.clear();
-    for_each_cell(slot,
-                  [&](unsigned block_index) { exits.push_back(read_counts(slot, block_index)); });
+    for (unsigned number = 1; number < end; ++number) exits.push_back(read_counts(slot, number));
     ExitStats sum;
     for (const ExitStats& stats : exits) sum.add_numbers(stats);
     add_kvm_count(numbers.vcpu, slot, sum.count);
     numbers.vcpu.guest_ns = guest_time(slot.header, sum.time_ns, now_ns);
     return numbers;
+}
+
+void see_buckets(const vcpu_slot& slot, SeenBuckets& seen) {
+    constexpr std::uint64_t may_have_begun_again = 1ULL << 31;
+    for (unsigned number = 1; number < cells_end(slot); ++number) {
+        const exit_cell& cell = slot.cells[number];
+        if (load(cell.count) < may_have_begun_again) continue;
+        BucketCounts now;
+        const std::size_t end = read_buckets(slot, cell, now);
+        BucketCounts& last = seen[number];
+        for (std::size_t i = 0; i < end; ++i) last[i] = widened(last[i], now[i]);
+    }
 }
 
 }  // namespace exittop

@@ -3,8 +3,10 @@
 // all of it is tested on made-up slots.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -25,10 +27,21 @@ struct SlotContents {
     Lost lost;
 };
 
+using BucketCounts = std::array<std::uint64_t, histogram_buckets>;
+
+/// Counts of buckets in full, by number of their cell, as they were at an earlier look. A slot has
+/// the low 32 bits of them: what a bucket gained since then gives the rest. Only of cells in which
+/// a bucket may begin again at 0 before the next look.
+using SeenBuckets = std::map<unsigned, BucketCounts>;
+/// Looks at a slot's buckets. To be called before 2^31 exits of one reason can have come since the
+/// last time: at ten million a second that takes more than three minutes.
+void see_buckets(const vcpu_slot& slot, SeenBuckets& seen);
+
 /// Reads a slot in use or ended. May run beside the BPF program: then single words are right and up
 /// to one exit old, and sums of them may be one exit apart.
 /// With the present clock (CLOCK_MONOTONIC) also the time in the guest is known.
-SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns = 0);
+SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns = 0,
+                       const SeenBuckets& seen = {});
 
 /// The same without histograms.
 struct SlotNumbers {

@@ -9,8 +9,6 @@
 #include <tuple>
 #include <utility>
 
-#include "capture/slot_reader.h"
-
 namespace exittop {
 namespace {
 
@@ -143,10 +141,26 @@ void VmTable::introduce(const Newcomer& newcomer, const VmIdentity& identity) {
     if (newcomer.hides_paging) entry.vm.paging = identity.paging;
 }
 
+SlotContents VmTable::contents_of(const vcpu_slot& slot, std::uint32_t slot_index,
+                                  std::uint64_t now_ns) const {
+    const auto known = seen_.find(slot_index);
+    return read_slot(slot, now_ns, known != seen_.end() ? known->second : SeenBuckets{});
+}
+
+void VmTable::see_buckets(std::span<const vcpu_slot> slots) {
+    for (std::uint32_t slot_index = 0; slot_index < owner_.size(); ++slot_index) {
+        if (owner_[slot_index] != no_entry) {
+            exittop::see_buckets(slots[slot_index], seen_[slot_index]);
+        }
+    }
+    std::erase_if(seen_, [](const auto& of_slot) { return of_slot.second.empty(); });
+}
+
 void VmTable::take_over(const vcpu_slot& slot, std::uint32_t slot_index) {
     Entry& entry = entries_[owner_[slot_index]];
     complete(entry.vm, slot.header);
-    SlotContents contents = read_slot(slot);
+    SlotContents contents = contents_of(slot, slot_index, 0);
+    seen_.erase(slot_index);
     ended_lost_ += contents.lost;
     keep_vcpu(entry, std::move(contents.vcpu),
               slot.header.evicted != 0 ? 0 : slot.header.who.ended_ns);
@@ -258,13 +272,13 @@ void VmTable::add_waiting(const Entry& entry, auto& vm, const Present& present, 
     }
 }
 
-Vm VmTable::full_vm(const Entry& entry, const Present& present, Lost& lost) {
+Vm VmTable::full_vm(const Entry& entry, const Present& present, Lost& lost) const {
     Vm vm = entry.vm;
     if (entry.version) vm.vmm_version = *entry.version;
     vm.vcpus.reserve(vm.vcpus.size() + entry.live.size());
     for (const std::uint32_t slot_index : entry.live) {
         complete(vm, present.slots[slot_index].header);
-        SlotContents contents = read_slot(present.slots[slot_index], present.now_ns);
+        SlotContents contents = contents_of(present.slots[slot_index], slot_index, present.now_ns);
         add_present(entry, vm, std::move(contents.vcpu));
         lost += contents.lost;
     }

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "capture/slot_reader.h"
 #include "capture/vm_identity.h"
 #include "exittop_abi.h"
 #include "model/overview.h"
@@ -59,6 +60,9 @@ public:
     /// The same for vCPUs that wait for a slot, by their place; after update().
     void update_waiting(std::span<const waiting_vcpu> waiting, std::span<const vcpu_slot> slots,
                         const Release& release);
+
+    /// Looks at the buckets of all slots in use; see see_buckets() of a slot.
+    void see_buckets(std::span<const vcpu_slot> slots);
 
     /// All VMs with their present counts, by name, then id, and the sum of what their slots lost.
     struct Contents {
@@ -110,10 +114,12 @@ private:
         std::span<const waiting_vcpu> waiting;
         std::uint64_t now_ns = 0;
     };
+    [[nodiscard]] SlotContents contents_of(const vcpu_slot& slot, std::uint32_t slot_index,
+                                           std::uint64_t now_ns) const;
     /// Adds to a VM a vCPU that is there, and the vCPUs that wait.
     static void add_present(const Entry& entry, auto& vm, auto vcpu);
     static void add_waiting(const Entry& entry, auto& vm, const Present& present, Lost& lost);
-    [[nodiscard]] static Vm full_vm(const Entry& entry, const Present& present, Lost& lost);
+    [[nodiscard]] Vm full_vm(const Entry& entry, const Present& present, Lost& lost) const;
     [[nodiscard]] static VmOverview vm_overview(const Entry& entry, const Present& present,
                                                 Lost& lost);
     /// For the id of a process's next VM: never one that a process of this pid had before.
@@ -157,8 +163,9 @@ private:
     static constexpr std::size_t least_pids = 4096;
     std::size_t most_pids_ = least_pids;
     static constexpr std::size_t no_entry = SIZE_MAX;
-    std::vector<std::size_t> owner_;          // by slot: place in entries_
-    std::vector<std::size_t> waiting_owner_;  // by place of one that waits: the same
+    std::vector<std::size_t> owner_;             // by slot: place in entries_
+    std::vector<std::size_t> waiting_owner_;     // by place of one that waits: the same
+    std::map<std::uint32_t, SeenBuckets> seen_;  // by slot
     Lost ended_lost_;
 };
 

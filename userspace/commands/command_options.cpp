@@ -312,7 +312,7 @@ private:
     void add_attach(CountingOptions& counting, bool& debug) {
         add_choice("--attach", "Tracepoints; auto: by the kernel's BTF.", attach_choices,
                    counting.attach);
-        add("--max-vcpus", "N", "vCPUs to reserve memory for, 8 KiB each (4096).",
+        add("--max-vcpus", "N", "vCPUs to reserve memory for, 9 KiB each (4096).",
             [&counting](const std::string& typed) {
                 counting.max_vcpus = whole_number("--max-vcpus", typed, EXITTOP_MAX_SLOTS);
             });

@@ -3,12 +3,9 @@
 #include "capture/slot_reader.h"
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cstring>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -67,46 +64,88 @@ TEST(ReadSlot, FindsFarBucketsInTheirBlock) {
     }
 }
 
-TEST(ReadSlot, JoinsTheHalvesOfCountsBeyond32Bits) {
-    OneSlot one;
-    exit_cell& cell = one.writer.cell(svm_io);
-    cell.short_counts[9] = 5;
-    one.writer.extra(cell, EXITTOP_SHORT_HIGH).word[9] = 1;
-    one.writer.extra(cell, EXITTOP_SHORT_HIGH).word[10] = 2;  // wrapped to 0
-    one.writer.extra(cell, EXITTOP_LONG).word[63] = UINT32_MAX;
-    one.writer.extra(cell, EXITTOP_LONG_HIGH).word[63] = UINT32_MAX;
-    one.writer.extra(cell, EXITTOP_LONG).word[0] = 4;
-    cell.count = (1ULL << 32) + 5;
-    cell.max_ns = UINT64_MAX;
-    const ExitStats stats = one.read().vcpu.exits.at(0);
-    EXPECT_EQ(stats.histogram.at(9), (1ULL << 32) + 5);
-    EXPECT_EQ(stats.histogram.at(10), 2ULL << 32);
-    EXPECT_EQ(stats.histogram.at(11), 0U);
-    EXPECT_EQ(stats.histogram.at(EXITTOP_SHORT_BUCKETS), 4U);
-    EXPECT_EQ(stats.histogram.at(histogram_buckets - 1), UINT64_MAX);
-    EXPECT_EQ(stats.count, (1ULL << 32) + 5);
+/// A reason of so many exits that one of its buckets may begin again at 0.
+class CountsBeyond32Bits : public testing::Test {
+protected:
+    static constexpr std::uint64_t half = 1ULL << 31;
+
+    CountsBeyond32Bits() {
+        cell_.max_ns = UINT64_MAX;
+        slot_.writer.longs(cell_);
+    }
+    void exits(std::uint64_t count) {
+        cell_.count += count;
+        slot_.writer.shorts(cell_).count[9] += static_cast<std::uint32_t>(count);
+    }
+    void look() { see_buckets(slot_.slots.all()[1], seen_); }
+    SlotContents read() { return read_slot(slot_.slots.all()[1], 0, seen_); }
+    std::uint64_t at(std::size_t bucket) { return read().vcpu.exits.at(0).histogram.at(bucket); }
+
+    OneSlot slot_;
+    exit_cell& cell_ = slot_.writer.cell(svm_io);
+    SeenBuckets seen_;
+};
+
+TEST_F(CountsBeyond32Bits, AreFollowedFromLookToLook) {
+    std::uint64_t expected = 0;
+    for (const std::uint64_t more : {half - 1, std::uint64_t{1}, half - 1, half, half, half + 7}) {
+        exits(more);
+        expected += more;
+        EXPECT_EQ(at(9), expected) << "before the look";
+        look();
+        EXPECT_EQ(at(9), expected) << "after it";
+    }
+    EXPECT_EQ(read().lost, Lost{});
 }
 
-/// An exit being handled of which 30 ns in the VMM and 7 ns halted are in its cell already.
+TEST_F(CountsBeyond32Bits, AreFollowedInEachBucket) {
+    std::uint32_t& last = slot_.writer.longs(cell_).count[EXITTOP_LONG_BUCKETS - 1];
+    exits(half);
+    last = UINT32_MAX;
+    cell_.count += UINT32_MAX;
+    look();
+    ++last;
+    ++cell_.count;
+    EXPECT_EQ(at(histogram_buckets - 1), 1ULL << 32);
+    EXPECT_EQ(at(9), half);
+    EXPECT_EQ(at(10), 0U);
+}
+
+TEST_F(CountsBeyond32Bits, NothingIsKeptOfFewerExits) {
+    exits(half - 1);
+    look();
+    EXPECT_TRUE(seen_.empty());
+}
+
+TEST_F(CountsBeyond32Bits, AreSaidToBeMissingIfNobodyLooked) {
+    exits(half);
+    look();
+    exits(5ULL << 32);
+    EXPECT_EQ(at(9), half);
+    EXPECT_EQ(read().lost.histogram_full, 5ULL << 32);
+}
+
+TEST_F(CountsBeyond32Bits, WithoutHistogramsNothingIsMissing) {
+    cell_.count = 9ULL << 32;
+    EXPECT_EQ(read().lost, Lost{});
+}
+
+/// An exit being handled of which 30 ns in the VMM and 7 ns halted are in its parts already.
 OneSlot with_pending_exit() {
     OneSlot one;
     const unsigned io = one.writer.cell_number(svm_io);
-    exit_cell& cell = one.writer.cell_at(io);
-    cell = {.count = 2,
-            .time_ns = 500,
-            .max_ns = 500,
-            .vmm_ns = 130,
-            .halted_ns = 57,
-            .code = svm_io,
-            .extra = {},
-            .level = 1,
-            .short_counts = {}};
+    exit_cell& cell = one.writer.cell(svm_io);
+    cell.count = 2;
+    cell.time_ns = 500;
+    cell.max_ns = 500;
+    one.writer.parts(cell).vmm_ns = 130;
+    one.writer.parts(cell).halted_ns = 57;
     vcpu_header& header = one.slots.all()[1].header;
-    header.cell = static_cast<std::uint16_t>(io * EXITTOP_BLOCK_SIZE);
+    header.cell = static_cast<std::uint16_t>(io * sizeof(exit_cell));
     header.exit_ns = 9'000;
-    header.split_exit_ns = 9'000;
-    header.split_vmm_ns = 30;
-    header.split_halted_ns = 7;
+    header.parts_exit_ns = 9'000;
+    header.parts.vmm_ns = 30;
+    header.parts.halted_ns = 7;
     return one;
 }
 
@@ -133,14 +172,14 @@ TEST(ReadSlot, LeavesOutNothingWhenThePartsAreOfAnEarlierExit) {
 
 TEST(ReadSlot, LeavesOutNothingOfOtherReasons) {
     OneSlot one = with_pending_exit();
-    one.writer.cell(svm_cpuid).vmm_ns = 45;
+    one.writer.parts(one.writer.cell(svm_cpuid)).vmm_ns = 45;
     EXPECT_EQ(one.read().vcpu.exits.at(0).code, svm_cpuid);
     EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 45U);
 }
 
 TEST(ReadSlot, NeverLeavesOutMoreThanThereIs) {
     OneSlot one = with_pending_exit();
-    one.slots.all()[1].header.split_vmm_ns = 1'000'000;
+    one.slots.all()[1].header.parts.vmm_ns = 1'000'000;
     EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 0U);
 }
 
@@ -160,40 +199,6 @@ TEST(ReadSlot, CountsWhatItCannotName) {
     EXPECT_EQ(one.read().lost.unknown_code, 4U + 9U + 2U);
 }
 
-TEST(ReadSlot, ReadsNoHistogramByHalves) {
-    OneSlot one;
-    one.writer.exits(svm_io, 100, 1);
-    exit_cell& cell = one.writer.cell(svm_io);
-    std::uint32_t& low = cell.short_counts[bucket_of(100)];
-    std::uint32_t& high = one.writer.extra(cell, EXITTOP_SHORT_HIGH).word[bucket_of(100)];
-    low = UINT32_MAX;
-    // What the program does, slowly: the low half becomes zero, then the high half one more.
-    std::atomic<bool> ends = false;
-    std::thread program([&] {
-        const std::atomic_ref sequence(one.slots.all()[1].header.layout_seq);
-        const std::atomic_ref low_half(low);
-        const std::atomic_ref high_half(high);
-        while (!ends) {
-            ++sequence;
-            low_half = 0;
-            std::this_thread::sleep_for(std::chrono::milliseconds(1));
-            ++high_half;
-            ++sequence;
-            low_half = UINT32_MAX;
-            std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        }
-    });
-    std::uint64_t before = 0;
-    for (int i = 0; i < 100; ++i) {
-        const std::uint64_t total = one.read().vcpu.exits.at(0).histogram.total();
-        EXPECT_GE(total, before);
-        before = std::max(before, total);
-        std::this_thread::sleep_for(std::chrono::microseconds(700));
-    }
-    ends = true;
-    program.join();
-}
-
 TEST(ReadSlot, AnUnreadableCodeIsLostForItsIsaAlone) {
     OneSlot one;
     one.slots.all()[1].header.isa = 7;
@@ -203,13 +208,29 @@ TEST(ReadSlot, AnUnreadableCodeIsLostForItsIsaAlone) {
     EXPECT_EQ(lost.unknown_code, 0U);
 }
 
-TEST(ReadSlot, TheLastBlockHoldsReasonsThatFoundNoRoom) {
+TEST(ReadSlot, TheFirstCellHoldsReasonsThatFoundNoRoom) {
     OneSlot one;
     for (std::uint32_t code = 0; code < EXITTOP_CELLS - 1; ++code) one.writer.exits(code, 100);
-    one.writer.cell_at(EXITTOP_OVERFLOW_CELL).count = 42;
+    one.slots.all()[1].cells[EXITTOP_OVERFLOW_CELL].count = 42;
     const SlotContents contents = one.read();
     EXPECT_EQ(contents.vcpu.exits.size(), std::size_t{EXITTOP_CELLS} - 1);
     EXPECT_EQ(contents.lost.reasons_full, 42U);
+    EXPECT_EQ(contents.lost.histogram_full, 0U);
+}
+
+TEST(ReadSlot, AReasonWithoutRoomForAHistogramIsCounted) {
+    OneSlot one;
+    one.writer.exits(svm_io, 100, 3);
+    exit_cell& cell = one.writer.cell(svm_cpuid);
+    cell.short_at = EXITTOP_LOST_COUNTS_AT;
+    cell.count = 7;
+    EXPECT_EQ(one.read().lost.histogram_full, 0U) << "histograms are not filled at all";
+    one.slots.all()[1].lost_counts.count[4] = 6;
+    const SlotContents contents = one.read();
+    EXPECT_EQ(contents.lost.histogram_full, 7U);
+    EXPECT_TRUE(contents.vcpu.exits.at(0).histogram.empty());
+    EXPECT_EQ(contents.vcpu.exits.at(0).count, 7U);
+    EXPECT_EQ(contents.vcpu.exits.at(1).histogram.total(), 3U);
 }
 
 TEST(ReadSlot, PassesOnWhatTheProgramLost) {
@@ -245,7 +266,7 @@ TEST(ReadSlot, HoldsTheCountAgainstThatOfKvm) {
             OneSlot one;
             one.writer.exits(svm_cpuid, 500, 3);
             one.writer.exits(svm_hlt, 500, 4);
-            one.writer.cell_at(EXITTOP_OVERFLOW_CELL).count = 2;
+            one.slots.all()[1].cells[EXITTOP_OVERFLOW_CELL].count = 2;
             vcpu_header& header = one.slots.all()[1].header;
             header.entry_without_exit = 5;
             header.kvm_exits_more = ended ? 77 : each.more;

@@ -389,7 +389,7 @@ TEST_F(Tables, LossesOfEndedAndLiveVcpusAddUp) {
     for (std::uint32_t number = 1; number <= 3; ++number) {
         slots_.begin(number, {.kvm = kvm_a + number, .pid = number}).exits(0x4ff, 100, number);
         slots_.all()[number].header.exit_without_entry = 10 * number;
-        slots_.at(number).cell_at(EXITTOP_OVERFLOW_CELL).count = 100 * number;
+        slots_.all()[number].cells[EXITTOP_OVERFLOW_CELL].count = 100 * number;
     }
     EXPECT_EQ(table_.slots_in_use(), 0U) << "none was taken up yet";
     slots_.at(2).end(500);
@@ -404,6 +404,28 @@ TEST_F(Tables, LossesOfEndedAndLiveVcpusAddUp) {
     slots_.at(3).end(700);
     update();
     EXPECT_EQ(lost(), expected);
+}
+
+TEST_F(Tables, CountsOfBucketsBeyond32BitsAreKeptWithTheirSlot) {
+    constexpr std::uint64_t half = 1ULL << 31;
+    SlotWriter writer = slots_.begin(1, {});
+    exit_cell& cell = writer.cell(svm_io);
+    update();
+    for (int i = 0; i < 3; ++i) {
+        cell.count += half;
+        cell.max_ns = 400;
+        writer.shorts(cell).count[bucket_of(300)] += static_cast<std::uint32_t>(half);
+        table_.see_buckets(slots_.all());
+    }
+    const auto total = [this] { return vms().at(0).vcpus.at(0).exits.at(0).histogram.total(); };
+    EXPECT_EQ(total(), 3 * half);
+    writer.end(500);
+    update();
+    EXPECT_EQ(total(), 3 * half);
+
+    slots_.begin(1, {.kvm = kvm_b, .pid = 20, .command = "a"}).exits(svm_io, 300, 5);
+    update();
+    EXPECT_EQ(total(), 5U) << "another vCPU in the same slot";
 }
 
 TEST_F(Tables, VmsAreSortedByNameThenId) {
