@@ -260,10 +260,19 @@ including the file; its wall time depends on the disk. All three take longer per
 values (some 5 KiB read or made per vCPU) no longer fit the processor's caches; the instruction
 counts above do not show this.
 
-Kernel memory is allocated at the start, for as many vCPUs as `--max-vcpus` says (default 4,096).
-Per vCPU it is a slot of 8.5 KiB and 0.4 KiB for entries in two hash maps. Another 82 KiB is allocated once, which matters only for few
-vCPUs. In the table, exittop has room for exactly as many vCPUs as are in use.
+Kernel memory is allocated at the start, for as many vCPUs as `--max-vcpus` says (default 4,096). It
+is %.1f KiB per vCPU (its slot and entries in two hash maps) and %.0f KiB for everything else. In
+the table, exittop has room for exactly as many vCPUs as are in use.
 """
+
+
+def _memory(tables: str) -> str:
+    """_MEMORY with the last column of a table of growth divided into both."""
+    rows = [(int(vcpus), float(kib)) for vcpus, kib in
+            re.findall(r"(?m)^\| \d+ \| (\d+) \| [^|]*/.* ([\d.]+) \|$", tables)]
+    (few, kib_few), (many, kib_many) = rows[0], rows[-1]
+    per_vcpu = (many * kib_many - few * kib_few) / (many - few)
+    return _MEMORY % (per_vcpu, few * (kib_few - per_vcpu))
 
 
 def _native(build: Path) -> str:
@@ -272,7 +281,7 @@ def _native(build: Path) -> str:
     if done.returncode:
         raise LabError(f"cost_bench ended with status {done.returncode}: {done.stderr.strip()}",
                        done.returncode)
-    return f"## On the machine that wrote this\n\n{done.stdout}\n{_MEMORY}"
+    return f"## On the machine that wrote this\n\n{done.stdout}\n{_memory(done.stdout)}"
 
 
 def document(sections: list[str], native: str) -> str:

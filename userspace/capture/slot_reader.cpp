@@ -50,17 +50,17 @@ Histogram read_histogram(const vcpu_slot& slot, unsigned number, const SeenBucke
     return Histogram(std::span(counts).first(end));
 }
 
-/// All of a cell but its histogram.
-ExitStats read_counts(const vcpu_slot& slot, unsigned number) {
+/// All of a cell but its histogram; `stats` may be of another cell before.
+void read_counts(const vcpu_slot& slot, unsigned number, ExitStats& stats) {
     const exit_cell& cell = slot.cells[number];
-    ExitStats stats;
     const std::uint8_t flags = load(cell.flags);
     stats.code = cell.code;
     stats.level = (flags & EXITTOP_CELL_L2) != 0 ? GuestLevel::l2 : GuestLevel::l1;
     stats.count = load(cell.count);
     stats.time_ns = load(cell.time_ns);
     stats.max_ns = load(cell.max_ns);
-    if ((flags & EXITTOP_CELL_PARTS) == 0) return stats;
+    stats.vmm_ns = stats.halted_ns = 0;
+    if ((flags & EXITTOP_CELL_PARTS) == 0) return;
     stats.vmm_ns = load(slot.parts[number].vmm_ns);
     stats.halted_ns = load(slot.parts[number].halted_ns);
 
@@ -71,7 +71,6 @@ ExitStats read_counts(const vcpu_slot& slot, unsigned number) {
         stats.vmm_ns -= std::min(stats.vmm_ns, header.parts.vmm_ns);
         stats.halted_ns -= std::min(stats.halted_ns, header.parts.halted_ns);
     }
-    return stats;
 }
 
 /// One more than the number of the last cell in use. That of the first with a reason is 1.
@@ -139,6 +138,7 @@ std::uint64_t guest_time(const vcpu_header& header, std::uint64_t exits_ns, std:
 
 /// Exits that a histogram lacks as one of its buckets began again at 0 more often than was seen.
 std::uint64_t missed(const ExitStats& stats) {
+    if (stats.count >> 32 == 0) return 0;
     const std::uint64_t total = stats.histogram.total();
     if (total == 0 || stats.count < total) return 0;
     return (stats.count - total) >> 32 << 32;
@@ -205,12 +205,16 @@ SlotNumbers read_slot_numbers(const vcpu_slot& slot, std::uint64_t now_ns,
     const unsigned end = cells_end(slot);
     // With many vCPUs none is in the cache: all are asked for before the first is waited for.
     for (unsigned number = 1; number < end; number += 2) __builtin_prefetch(&slot.cells[number]);
-    exits.clear();
-    for (unsigned number = 1; number < end; ++number) exits.push_back(read_counts(slot, number));
-    ExitStats sum;
-    for (const ExitStats& stats : exits) sum.add_numbers(stats);
-    add_kvm_count(numbers.vcpu, slot, sum.count);
-    numbers.vcpu.guest_ns = guest_time(slot.header, sum.time_ns, now_ns);
+    exits.resize(end > 1 ? end - 1 : 0);
+    std::uint64_t counted = 0, exits_ns = 0;
+    for (unsigned number = 1; number < end; ++number) {
+        ExitStats& stats = exits[number - 1];
+        read_counts(slot, number, stats);
+        counted += stats.count;
+        exits_ns += stats.time_ns;
+    }
+    add_kvm_count(numbers.vcpu, slot, counted);
+    numbers.vcpu.guest_ns = guest_time(slot.header, exits_ns, now_ns);
     return numbers;
 }
 
