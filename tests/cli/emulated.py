@@ -17,10 +17,11 @@ _PROLOGUE = """
 load_kvm 1 || exit 1
 sh -c 'renice -n 19 $$ && exec "$@"' sh micro_vm --vcpus 2 --rounds 4000000000 --quiet -- \\
     qemu-system-x86_64 -name guest=web1 &
+vm=$!
 mkdir -p /var/lib/prometheus/node-exporter
 cd /tmp
 """
-_EPILOGUE = "kill $!\n"
+_EPILOGUE = "kill $vm\n"
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,29 @@ class Done:
     stderr: str
 
 
-def run_lines(lines: list[tuple[str, int]]) -> list[Done]:
-    """What each shell command did; after its seconds it gets a Ctrl-C."""
-    return run_lines_and_keep(lines)[0]
+def run_lines(lines: list[tuple[str, int]], at_once: int = 1) -> list[Done]:
+    """What each shell command did, of which so many run at once. After its seconds one gets a
+    Ctrl-C, or where several run SIGTERM, as a shell's commands in the background ignore the other.
+    """
+    return run_lines_and_keep(lines, at_once)[0]
 
 
-def run_lines_and_keep(lines: list[tuple[str, int]]) -> tuple[list[Done], dict[str, bytes]]:
+def run_lines_and_keep(lines: list[tuple[str, int]],
+                       at_once: int = 1) -> tuple[list[Done], dict[str, bytes]]:
     """The same, and the files that they left in /out."""
     script = _PROLOGUE
     files = {"/bin/sudo": _SUDO}
+    signal = "INT" if at_once == 1 else "TERM"
     for number, (line, seconds) in enumerate(lines):
         files[f"/lines/{number}"] = f"#!/bin/sh\n{line}\n".encode()
-        script += (f"timeout -s INT {seconds} /lines/{number} >/out/{number}.out "
-                   f"2>/out/{number}.err; echo $? >/out/{number}.status\n")
+        script += (f"(timeout -s {signal} {seconds} /lines/{number} >/out/{number}.out "
+                   f"2>/out/{number}.err; echo $? >/out/{number}.status)")
+        if at_once == 1:
+            script += "\n"
+        elif number % at_once == at_once - 1 or number == len(lines) - 1:
+            script += "\nwait $others\nothers=\n"
+        else:
+            script += " &\nothers=\"$others $!\"\n"
     job = Job(kernel="6.1", vendor="amd", script=script + _EPILOGUE, files=files,
               programs={"/bin/exittop": EXITTOP, "/bin/micro_vm": BUILD / "lab/guests/micro_vm"},
               timeout_s=1500)
