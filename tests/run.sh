@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs the tests, all or a part, with ctest underneath:
-#     tests/run.sh [all|lint|unit|cli|bpf|bench|lab|distro|tidy|sid|leaves|matrix]...
+#     tests/run.sh [all|lint|unit|cli|bpf|bench|lab|distro|sid|leaves|matrix]...
 # In brackets: minutes per part on two cores, with downloads included. Building for the parts
 # after unit took 3 more. ctest's summary at the end shows the time per part.
 # all (44)
-# lint (0):    clang-format, shellcheck, flake8
+# lint (1):    clang-format, clang-tidy, shellcheck, flake8
 # unit (3):    builds everything with clang++-19; tests that need neither root nor KVM, under ASan
 #              and UBSan (distro runs them as released)
 # cli (6):     the command line, its documented examples, starting and installing
@@ -15,7 +15,6 @@
 # distro (13): README's first command, the units and the package in a bare Debian 12 and 13; the
 #              package of 12 on 13 (root)
 # Not in all:
-# tidy (5): clang-tidy over userspace/
 # sid:    as distro, in Debian's sid; failures are only reported (root)
 # leaves: modules with the patches of kernel/, on the hosts that lab leaves out
 # matrix: several CPUs, thousands of VMs, attaching to VMs, L2, on the kernels that lab leaves out
@@ -31,7 +30,7 @@ if [[ ${1-} == --help || ${1-} == -h ]]; then
 fi
 
 all_parts=(lint unit cli bpf bench lab distro)
-other_parts=(tidy sid leaves matrix)
+other_parts=(sid leaves matrix)
 needing_root=(bpf distro sid)
 other_targets=(exittop guest/all lab/all tests/{bench,bpf,lab}/all)
 (($#)) || set -- all
@@ -52,7 +51,7 @@ if has_part cli || has_part lab || has_part leaves || has_part matrix; then
     wanted+=("${lab_packages[@]}" "${amd_lab_packages[@]}" "${intel_lab_packages[@]}"
         "${kvm_patch_packages[@]}")
 fi
-if has_part lint || has_part tidy; then wanted+=("${lint_packages[@]}"); fi
+has_part lint && wanted+=("${lint_packages[@]}")
 has_part cli && wanted+=("${browser_packages[@]}")
 has_part unit && wanted+=("${dev_packages[@]}")
 ensure_packages yes "${wanted[@]}"

@@ -26,7 +26,9 @@ shell)
     ;;
 tidy)
     bash cmake/build.sh tidy OFF exittop_skeleton_files kvm_symbol_skeleton_files
-    run-clang-tidy-19 -quiet -j 1 -p build/tidy -warnings-as-errors='*' "$PWD/userspace/" 2>/dev/null
+    # A layer is one file there, so that headers are checked once; some files are left out of these.
+    run-clang-tidy-19 -quiet -j 2 -p build/tidy -warnings-as-errors='*' \
+        "userspace/CMakeFiles/.*/Unity/|$PWD/userspace/" 2>/dev/null
     ;;
 python)
     mapfile -t sources < <(files '*.py')

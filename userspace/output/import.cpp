@@ -69,9 +69,9 @@ std::uint32_t code_in(std::string_view typed, std::size_t line, Isa isa) {
 // ---- Tables
 
 /// For each record that is not empty: the line it begins in, and its cells without blanks.
-class Table {
+class TrimmedRecords {
 public:
-    explicit Table(std::string_view text) : reader_(text) { reader_.skip_comments(true); }
+    explicit TrimmedRecords(std::string_view text) : reader_(text) { reader_.skip_comments(true); }
 
     std::optional<CsvRecord> next() {
         auto record = reader_.next();
@@ -102,7 +102,7 @@ std::size_t find_column(std::vector<std::string> names, const ImportSettings& op
 }
 
 Counts read_table(std::string_view text, const ImportSettings& options, std::string& label) {
-    Table table(text);
+    TrimmedRecords table(text);
     const CsvRecord heading = table.next().value();
     const std::size_t column = find_column(heading.cells, options);
     label = heading.cells[column];

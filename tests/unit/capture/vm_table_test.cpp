@@ -21,9 +21,7 @@ using test::MadeVcpu;
 using test::SlotWriter;
 
 constexpr std::uint32_t svm_io = 0x7b;
-constexpr std::uint32_t svm_cpuid = 0x72;
 constexpr std::uint32_t svm_hlt = 0x78;
-constexpr std::uint32_t svm_npf = 0x400;
 
 /// A table over made-up slots that takes slots back as the collector does.
 class Tables : public testing::Test {
