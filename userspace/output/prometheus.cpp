@@ -41,11 +41,11 @@ constexpr std::array families = {
                  "Share of the vCPUs' time, halted time left out, that went to exits since the "
                  "last update, 0 to 1."},
     MetricFamily{"exittop_vm_untraced_exits_total", "counter",
-                 "Exits that KVM counted itself and did not trace, so that they are in no other "
-                 "count; no series where KVM's own count is not known."},
+                 "Exits that KVM counted itself and did not trace: in no count but this and "
+                 "exittop_lost_total; no series where KVM's own count is not known."},
     MetricFamily{"exittop_vm_uncounted_exits_total", "counter",
-                 "Exits of vCPUs that found no room in exittop's table, so that they are in no "
-                 "other count (--max-vcpus); no series where there are none."},
+                 "Exits of vCPUs that found no room in exittop's table (--max-vcpus): in no count "
+                 "but this and exittop_lost_total; no series where there are none."},
     MetricFamily{"exittop_vm_vcpus", "gauge", "vCPUs of the VM that ran since exittop saw it."},
     MetricFamily{"exittop_vm_info", "gauge",
                  "Who the VM is: the VMM's pid and name, its uuid, isa (vmx, svm), paging (ept, "
