@@ -1,62 +1,58 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a slot holds: a cell per guest level and exit code, found by the slot's index, and its
- * histogram.
+ * What a slot holds: a cell per guest level and exit code, found by cell_by_code, and its histogram.
  */
 #ifndef EXITTOP_CELLS_BPF_H
 #define EXITTOP_CELLS_BPF_H
 
-/*
- * Bucket within a level, by the time shifted to eight bits, as the offset of its count; filled by
- * the loader.
- */
+/* From a time shifted to eight bits to the offset of its count in a level. The loader fills it. */
 const volatile u8 bucket_table[256];
 #define COUNT_SIZE sizeof(u32) /* of one of short_counts */
 
-/* Prepares a new slot, which is all zero. */
+/* Prepares a new slot, whose cells are all zero. */
 static __always_inline void cells_begin(struct vcpu_slot *slot)
 {
-	slot->header.cells = EXITTOP_OVERFLOW_CELL + 1;
+	slot->header.cells_used = EXITTOP_OVERFLOW_CELL + 1;
 	slot->header.short_end = EXITTOP_SHORT_BEGIN;
-	slot->header.long_begin = EXITTOP_LONG_END;
+	slot->header.long_block_begin = EXITTOP_LONG_END;
 	slot->cells[EXITTOP_OVERFLOW_CELL].short_at = EXITTOP_LOST_COUNTS_AT;
 }
 
-/* Takes room for the short buckets of a cell. Their offset in the slot; lost_counts if none is left. */
+/* Takes room for the short buckets of a cell. Their offset in the slot; lost_counts: none is left. */
 static __always_inline u32 short_counts_create(struct vcpu_header *header)
 {
 	u32 short_at = header->short_end;
 
-	if (short_at + sizeof(struct short_counts) > header->long_begin * sizeof(struct long_counts))
+	if (short_at + sizeof(struct short_counts) > header->long_block_begin * sizeof(struct long_counts))
 		return EXITTOP_LOST_COUNTS_AT;
 	header->short_end = short_at + sizeof(struct short_counts);
 	return short_at;
 }
 
-/* Takes room for the long buckets of a cell. Its long_at, or 0 if none is left. */
+/* Takes room for the long buckets of a cell. Its long_block, or 0 if none is left. */
 static __always_inline u32 long_counts_create(struct vcpu_header *header)
 {
-	u32 long_at = header->long_begin - 1;
+	u32 long_block = header->long_block_begin - 1;
 
-	if (long_at * sizeof(struct long_counts) < header->short_end)
+	if (long_block * sizeof(struct long_counts) < header->short_end)
 		return 0;
-	header->long_begin = long_at;
-	return long_at;
+	header->long_block_begin = long_block;
+	return long_block;
 }
 
-/* Entry of a slot's index, of both guest levels. */
+/* Entry in cell_by_code. */
 static __always_inline u8 *index_entry(struct vcpu_slot *slot, u32 index, bool in_l2)
 {
 	if (in_l2)
 		index += EXITTOP_INDEX_CODES;
 	/* Else clang masks a copy (seen on 6.1). */
 	hide32(index);
-	/* The offset of `index` within the slot then is part of the load: no addition. */
+	/* The offset of cell_by_code in the slot then is part of the load: no addition. */
 	slot = ptr_add(slot, index & (2 * EXITTOP_INDEX_CODES - 1));
-	return slot->index;
+	return slot->cell_by_code;
 }
 
-/* Position of a code in the index of a guest level, or EXITTOP_INDEX_CODES if it has none. */
+/* Position of a code in cell_by_code of a guest level, or EXITTOP_INDEX_CODES if it has none. */
 static __always_inline u32 index_of_code(u32 code)
 {
 	if (code < EXITTOP_DIRECT_CODES)
@@ -78,7 +74,7 @@ static __noinline u32 cell_create(struct vcpu_slot *slot, u32 code, bool in_l2)
 {
 	struct vcpu_header *header = &slot->header;
 	u32 index = index_of_code(code);
-	u32 number = header->cells;
+	u32 number = header->cells_used;
 	struct exit_cell *cell;
 
 	if (number >= EXITTOP_CELLS)
@@ -90,19 +86,19 @@ static __noinline u32 cell_create(struct vcpu_slot *slot, u32 code, bool in_l2)
 	cell->short_at = short_counts_create(header);
 	/* Whoever sees `cells` grow finds the cell written. */
 	barrier();
-	header->cells = number + 1;
+	header->cells_used = number + 1;
 	if (index < EXITTOP_INDEX_CODES)
 		*index_entry(slot, index, in_l2) = number;
 	return number;
 }
 
-/* Finds or makes the cell of a code that is not in the index. Its number. */
+/* Finds or makes the cell of a code that cell_by_code does not have. Its number. */
 static __noinline u32 cell_search(struct vcpu_slot *slot, u32 code, bool in_l2)
 {
 	for (u32 number = 1; number < EXITTOP_CELLS; number++) {
 		struct exit_cell *cell = &slot->cells[number];
 
-		if (number >= slot->header.cells)
+		if (number >= slot->header.cells_used)
 			break;
 		if (cell->code == code && !(cell->flags & EXITTOP_CELL_L2) == !in_l2)
 			return number;
@@ -129,13 +125,13 @@ static __always_inline u32 cell_of(struct vcpu_slot *slot, u32 code, const bool 
 /* The cell of the exit being handled. */
 static __always_inline struct exit_cell *current_cell(struct vcpu_slot *slot)
 {
-	return cell_at(slot, slot->header.cell);
+	return cell_at(slot, slot->header.current_cell);
 }
 
 /* The parts of its time. */
 static __always_inline struct exit_parts *current_parts(struct vcpu_slot *slot)
 {
-	u64 number = slot->header.cell / sizeof(struct exit_cell) & 255;
+	u64 number = slot->header.current_cell / sizeof(struct exit_cell) & 255;
 
 	slot = ptr_add(slot, number * sizeof(struct exit_parts));
 	return slot->parts;
@@ -153,13 +149,13 @@ static __always_inline void long_add(struct vcpu_slot *slot, struct exit_cell *c
 		slot->lost_counts.count[0]++;
 		return;
 	}
-	if (!cell->long_at)
-		cell->long_at = long_counts_create(&slot->header);
-	if (!cell->long_at) {
+	if (!cell->long_block)
+		cell->long_block = long_counts_create(&slot->header);
+	if (!cell->long_block) {
 		slot->header.histogram_full++;
 		return;
 	}
-	counts = ptr_add(slot, (u64)cell->long_at * sizeof(*counts));
+	counts = ptr_add(slot, (u64)cell->long_block * sizeof(*counts));
 	counts->count[bucket]++;
 }
 

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Counts VM exits in the kernel. One worker function per event holds the logic; a thin program per
- * way to attach calls it, of which the loader keeps one.
+ * way to attach calls it, and the loader keeps one per event.
  *
  * The pair kvm_exit, kvm_entry is the hot path. It finds the vCPU's slot by a hash of the vCPU's
  * address, without a helper call, and adds; no atomics, as a vCPU runs on one CPU at a time. The
  * clock is read last in the exit and first in the entry, so that exittop's own work is not part of
- * the time it reports. What happens once per vCPU, once per reason or rarely is out of line, in
- * functions called *_slow_path or named after what they make.
+ * the time it reports. What happens once per vCPU, once per reason or rarely is out of line.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -175,7 +174,7 @@ static __always_inline int count_exit(struct vcpu_slot *slot, u32 number, const 
 		return 0;
 	if (unlikely(header->exit_ns) && header->exit_ns > memory.armed_ns)
 		header->exit_without_entry++;
-	header->cell = offset;
+	header->current_cell = offset;
 	header->exit_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -349,7 +348,7 @@ static __always_inline struct exit_parts *parts_begin(struct vcpu_slot *slot)
 		return NULL;
 	if (header->parts_exit_ns != header->exit_ns) {
 		header->parts_exit_ns = header->exit_ns;
-		header->parts = (struct exit_parts){};
+		header->current_parts = (struct exit_parts){};
 	}
 	current_cell(slot)->flags |= EXITTOP_CELL_PARTS;
 	return current_parts(slot);
@@ -373,7 +372,7 @@ static __always_inline int handle_fpu(bool load, const bool typed)
 	parts = parts_begin(slot);
 	if (parts) {
 		parts->vmm_ns += now - since;
-		slot->header.parts.vmm_ns += now - since;
+		slot->header.current_parts.vmm_ns += now - since;
 	}
 	return 0;
 }
@@ -387,7 +386,7 @@ static __always_inline int handle_wakeup(u64 halted_ns, const bool typed)
 
 	if (parts) {
 		parts->halted_ns += halted_ns;
-		slot->header.parts.halted_ns += halted_ns;
+		slot->header.current_parts.halted_ns += halted_ns;
 	}
 	return 0;
 }
@@ -418,7 +417,7 @@ static __always_inline bool slot_end(u64 vcpu, const bool is_there)
 	return true;
 }
 
-/* The vCPU at that address goes, or is gone. */
+/* The vCPU at that address is being destroyed, or was already. */
 static __always_inline int end_vcpu(u64 vcpu, const bool is_there)
 {
 	struct waiting_vcpu *waiting = waiting_of(vcpu);
@@ -430,8 +429,8 @@ static __always_inline int end_vcpu(u64 vcpu, const bool is_there)
 }
 
 /*
- * The programs. Each one on kvm_exit exists twice: NAME times, NAME_count only counts and needs no
- * program on kvm_entry. Each one on kvm_entry too: NAME fills histograms, NAME_time does not.
+ * The programs. Each one on kvm_exit exists twice: NAME times, NAME_count only counts and needs none
+ * of the programs on kvm_entry. Each one on kvm_entry too: NAME fills histograms, NAME_time does not.
  */
 #define EXIT_PROGRAM(section, name, call)                                                     \
 	SEC(section) int name(u64 *ctx) { const bool timed = true; return call; }             \

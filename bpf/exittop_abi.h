@@ -2,10 +2,10 @@
 /*
  * Memory that the BPF program writes and user space maps: the only header both sides include.
  *
- * One slot per vCPU, one writer per slot (the CPU that the vCPU runs on), so no atomics; a slot is
+ * One slot per vCPU. Its counts have one writer, the CPU that the vCPU runs on, so no atomics; it is
  * a whole number of cache lines, so none is shared between vCPUs. A slot has a cell per exit reason
- * that occurs. What a refresh reads of all vCPUs, the sums, is in one row; the parts of the time and
- * the histograms are apart from it.
+ * that occurs. The cells, which a refresh reads for all vCPUs, are contiguous; the parts of the time
+ * and the histograms are apart from them.
  */
 #ifndef EXITTOP_ABI_H
 #define EXITTOP_ABI_H
@@ -28,7 +28,8 @@ typedef int64_t s64;
 /*
  * Histogram buckets: four linear steps to each power of two from 128 ns to 2^35 ns (34 s), steps of
  * 32 ns below. A bucket is found through a table of 256 entries, entered with the time shifted
- * right by 5, 11, 17, 23 or 29 bits: six powers of two (24 buckets) to each such level.
+ * right by 5, 11, 17, 23 or 29 bits: six powers of two (24 buckets) to each such level, and four
+ * more buckets below 128 ns.
  */
 #define EXITTOP_LEVELS 5
 #define EXITTOP_LEVEL_SHIFT 5  /* of level 0; each further level shifts by LEVEL_OCTAVES more */
@@ -39,7 +40,7 @@ typedef int64_t s64;
 #define EXITTOP_BUCKETS (EXITTOP_SHORT_BUCKETS + EXITTOP_LONG_BUCKETS)
 
 /*
- * Counts of buckets have 32 bits: user space looks often enough to notice that one began again at 0.
+ * Counts of buckets have 32 bits: user space looks often enough to notice that one wrapped.
  */
 struct short_counts {
 	u32 count[EXITTOP_SHORT_BUCKETS];
@@ -58,7 +59,7 @@ struct long_counts {
 enum exit_cell_flags {
 	EXITTOP_CELL_L2 = 1,    /* its exits are of L2, not of L1 */
 	EXITTOP_CELL_PARTS = 2, /* some of its parts are not 0 */
-	EXITTOP_CELL_SPLIT = 4, /* kept free for counts by target: nothing sets it yet */
+	EXITTOP_CELL_SPLIT = 4, /* reserved: its exits are also counted by target */
 };
 
 /* One exit reason of one vCPU, at one guest level. */
@@ -66,24 +67,24 @@ struct exit_cell {
 	u64 count;
 	u64 time_ns; /* kvm_exit to kvm_entry, completed exits */
 	u64 max_ns;
-	u32 code;     /* full exit code, flags included */
-	u16 short_at; /* offset in the slot of its short buckets; of lost_counts if it has none */
-	u8 long_at;   /* the same of its long buckets, in units of their size; 0: none yet */
-	u8 flags;     /* enum exit_cell_flags */
+	u32 code;       /* full exit code, flags included */
+	u16 short_at;   /* offset in the slot of its short buckets; of lost_counts if it has none */
+	u8 long_block;  /* where its long buckets are, in units of their size; 0: none yet */
+	u8 flags;       /* enum exit_cell_flags */
 };
 EXITTOP_ASSERT(sizeof(struct exit_cell) == 32, "two cells fill a cache line");
 
-/* Parts of time_ns. Those that nothing writes yet have their place. */
+/* Parts of time_ns. The last three are reserved: nothing writes them yet. */
 struct exit_parts {
 	u64 vmm_ns;       /* outside KVM_RUN */
 	u64 halted_ns;    /* waiting in HLT */
-	u64 polled_ns;    /* not written yet: of the wait in HLT, what KVM polled */
-	u64 preempted_ns; /* not written yet: waiting for a CPU */
-	u64 blocked_ns;   /* not written yet: asleep in the kernel for another reason than HLT */
+	u64 polled_ns;    /* of the wait in HLT, what KVM polled */
+	u64 preempted_ns; /* waiting for a CPU */
+	u64 blocked_ns;   /* asleep in the kernel for another reason than HLT */
 };
 
 /*
- * Codes that have an entry in a slot's index, so that their cell is found without a search: those
+ * Codes that have an entry in cell_by_code, so that their cell is found without a search: those
  * below DIRECT (all of VMX, SVM up to 0xbf), and 16 from SVM_EXIT_NPF on. Others are searched for.
  */
 #define EXITTOP_DIRECT_CODES 192
@@ -96,7 +97,7 @@ struct exit_parts {
  * went need not touch each slot. Written when the slot says the same.
  */
 enum exittop_slot_state {
-	EXITTOP_SLOT_FREE,  /* all zero, or not yet handed out */
+	EXITTOP_SLOT_FREE,  /* all zero but no_room */
 	EXITTOP_SLOT_IN_USE,
 	EXITTOP_SLOT_ENDED, /* the vCPU is gone; user space takes the counts and frees the slot */
 };
@@ -136,10 +137,10 @@ struct vcpu_header {
 	u64 vcpu;    /* address of struct kvm_vcpu; 0 = free or ended */
 	u64 code_at; /* address of its exit code, or of EXITTOP_CODE_UNREADABLE if it is not known */
 	u32 isa;
-	u16 cell;    /* offset in `cells` of the cell of the exit being handled */
-	u16 is_new;  /* KVM has counted its exits for no longer than we have; bpf/kvm_count.bpf.h */
-	u64 no_room; /* of this slot's place in the hash, whoever has the slot: given_back, plus 1,
-			when no slot was free near it */
+	u16 current_cell; /* offset in `cells` of the cell of the exit being handled */
+	u16 is_new;       /* KVM has counted its exits for no longer than we have; bpf/kvm_count.bpf.h */
+	u64 no_room; /* given_back + 1 at the last search from this position that found no free
+			slot; belongs to the position, not to the vCPU in the slot */
 	/* What the line has room for. */
 	u32 evicted;  /* the slot ended as another user is to have it: its vCPU is still there */
 	u32 vm_vcpu_index; /* of its VM's vCPUs, in the order of their first events */
@@ -148,14 +149,14 @@ struct vcpu_header {
 
 	/* Written when the vCPU is first seen, and when it goes. */
 	struct vcpu_identity who;
-	u32 paging;     /* enum exittop_paging */
-	u32 cells;      /* cells in use, the overflow cell included */
-	u32 short_end;  /* offset in the slot at which the next short buckets begin */
-	u32 long_begin; /* where the last long buckets begin, in units of their size */
+	u32 paging;           /* enum exittop_paging */
+	u32 cells_used;       /* the overflow cell included */
+	u32 short_end;        /* offset in the slot at which the next short buckets begin */
+	u32 long_block_begin; /* where the last long buckets begin, in units of their size */
 
 	/* The exit being handled: what of its time is already in the parts of its cell. */
 	u64 parts_exit_ns; /* exit_ns of the exit that these speak of */
-	struct exit_parts parts;
+	struct exit_parts current_parts;
 	u64 vmm_since_ns; /* clock when KVM_RUN returned to the VMM; 0 = it has not */
 
 	/* Rare: losses of this vCPU. */
@@ -174,7 +175,7 @@ EXITTOP_ASSERT(sizeof(struct vcpu_header) == 256, "the header fills whole cache 
 struct vcpu_slot {
 	struct vcpu_header header;
 	/* Number of the cell of a code, by guest level (L1, L2); 0 = none yet. */
-	u8 index[2 * EXITTOP_INDEX_CODES];
+	u8 cell_by_code[2 * EXITTOP_INDEX_CODES];
 	struct exit_cell cells[EXITTOP_CELLS];
 	struct exit_parts parts[EXITTOP_CELLS];
 	/* Short buckets of all cells that found no room for their own: so an entry need not check. */

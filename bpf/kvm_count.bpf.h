@@ -28,7 +28,7 @@ static __always_inline u64 exits_counted(struct vcpu_slot *slot)
 	u64 sum = 0;
 
 	for (u32 number = 0; number < EXITTOP_CELLS; number++) {
-		if (number >= slot->header.cells)
+		if (number >= slot->header.cells_used)
 			break;
 		sum += slot->cells[number].count;
 	}

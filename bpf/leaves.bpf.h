@@ -115,7 +115,7 @@ static long leaves_add_vcpu(u32 vm_vcpu_index, struct leaves_sum *sum)
 	for (u32 number = 0; number < EXITTOP_CELLS; number++) {
 		struct exit_cell *cell = &slot->cells[number];
 
-		if (number >= slot->header.cells)
+		if (number >= slot->header.cells_used)
 			break;
 		if (!sum->all && (number == EXITTOP_OVERFLOW_CELL ||
 				  leaves_basic_code(sum->isa, cell->code) != sum->code))

@@ -24,7 +24,7 @@ static bool preset(int memory, uint64_t at, const uint8_t *bytes, uint32_t code,
 {
     const struct vcpu_slot *slot = (const void *)bytes;
 
-    for (uint32_t i = 1; i < slot->header.cells && i < EXITTOP_CELLS; i++) {
+    for (uint32_t i = 1; i < slot->header.cells_used && i < EXITTOP_CELLS; i++) {
         uint64_t offset = offsetof(struct vcpu_slot, cells) + i * sizeof(struct exit_cell);
 
         if (slot->cells[i].code != code)

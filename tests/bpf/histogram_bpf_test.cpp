@@ -25,7 +25,7 @@ protected:
     /// The cell of the one reason that these tests use.
     exit_cell& cell() { return slot(vcpu_a).cells[1]; }
     short_counts& shorts() { return at<short_counts>(cell().short_at); }
-    long_counts& longs() { return at<long_counts>(cell().long_at * sizeof(long_counts)); }
+    long_counts& longs() { return at<long_counts>(cell().long_block * sizeof(long_counts)); }
     ExitStats stats() {
         const std::vector<ExitStats> exits = read(vcpu_a).vcpu.exits;
         return *std::ranges::find(exits, hlt, &ExitStats::code);
@@ -113,7 +113,7 @@ TEST_F(Times, ShortOnesNeedNoFurtherRoom) {
         const bool is_long = bucket_of(timed(1'000)) >= EXITTOP_SHORT_BUCKETS;
         ASSERT_EQ(slot(vcpu_a).header.short_end, short_end);
         if (is_long) return;
-        ASSERT_EQ(slot(vcpu_a).header.long_begin, std::uint32_t{EXITTOP_LONG_END});
+        ASSERT_EQ(slot(vcpu_a).header.long_block_begin, std::uint32_t{EXITTOP_LONG_END});
     }
 }
 
@@ -125,7 +125,7 @@ TEST_F(Times, CountsOfABucketBeginAgainAfter32Bits) {
     std::ranges::fill(longs().count, UINT32_MAX);
     cell().count = 200ULL * UINT32_MAX;
     SeenBuckets seen;
-    see_buckets(slot(vcpu_a), seen);
+    track_wraps(slot(vcpu_a), seen);
     ASSERT_TRUE(hit(short_one));
     ASSERT_TRUE(hit(long_one));
     const SlotContents contents = read_slot(slot(vcpu_a), 0, seen);

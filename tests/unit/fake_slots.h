@@ -49,9 +49,9 @@ public:
         header.vcpu = vcpu.kvm + 0x100000 + vcpu.id * 0x1000;
         header.isa = vcpu.isa;
         header.paging = vcpu.paging;
-        header.cells = EXITTOP_OVERFLOW_CELL + 1;
+        header.cells_used = EXITTOP_OVERFLOW_CELL + 1;
         header.short_end = EXITTOP_SHORT_BEGIN;
-        header.long_begin = EXITTOP_LONG_END;
+        header.long_block_begin = EXITTOP_LONG_END;
         slot_.cells[EXITTOP_OVERFLOW_CELL].short_at = EXITTOP_LOST_COUNTS_AT;
         header.kvm_exits_first = 1'000'000;
         header.kvm_exits_more = EXITTOP_MORE_UNKNOWN;
@@ -73,17 +73,17 @@ public:
     unsigned cell_number(std::uint32_t code, std::uint8_t level = 1) {
         vcpu_header& header = slot_.header;
         const std::uint8_t flags = level == 2 ? EXITTOP_CELL_L2 : 0;
-        for (unsigned number = 1; number < header.cells; ++number) {
+        for (unsigned number = 1; number < header.cells_used; ++number) {
             const exit_cell& cell = slot_.cells[number];
             if (cell.code == code && (cell.flags & EXITTOP_CELL_L2) == flags) return number;
         }
-        if (header.cells >= EXITTOP_CELLS) throw std::length_error("slot is full");
-        exit_cell& made = slot_.cells[header.cells];
+        if (header.cells_used >= EXITTOP_CELLS) throw std::length_error("slot is full");
+        exit_cell& made = slot_.cells[header.cells_used];
         made.code = code;
         made.flags = flags;
         made.short_at = static_cast<std::uint16_t>(header.short_end);
         header.short_end += sizeof(short_counts);
-        return header.cells++;
+        return header.cells_used++;
     }
 
     /// The parts of a cell's time.
@@ -98,8 +98,9 @@ public:
 
     /// The long buckets of a cell, made if it has none.
     long_counts& longs(exit_cell& cell) {
-        if (cell.long_at == 0) cell.long_at = static_cast<std::uint8_t>(--slot_.header.long_begin);
-        return *reinterpret_cast<long_counts*>(bytes() + cell.long_at * sizeof(long_counts));
+        if (cell.long_block == 0)
+            cell.long_block = static_cast<std::uint8_t>(--slot_.header.long_block_begin);
+        return *reinterpret_cast<long_counts*>(bytes() + cell.long_block * sizeof(long_counts));
     }
 
     /// `count` completed exits of `ns` each.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The BPF program, loaded and attached. The only user of libbpf and of the skeletons.
+// The BPF program, loaded and attached.
 #pragma once
 
 #include <cstddef>

@@ -21,7 +21,7 @@ constexpr auto facts_age = std::chrono::seconds(5);
 
 /// Maximum age of KVM's own counts in an overview.
 constexpr auto kvm_count_age = std::chrono::seconds(10);
-constexpr auto buckets_age = std::chrono::seconds(30);  // see_buckets()
+constexpr auto wraps_age = std::chrono::seconds(30);  // track_wraps()
 
 /// How many bytes of new VMMs' files are read to find their versions: before a snapshot, which may
 /// take longer, or before an overview, where it takes a millisecond or two.
@@ -144,9 +144,9 @@ void Collector::poll() {
     program_.end_learning();
     const std::atomic_ref changes(program_.memory().changes);
     const auto time = std::chrono::steady_clock::now();
-    if (time - saw_buckets_ >= buckets_age) {
-        vms_.see_buckets(program_.slots());
-        saw_buckets_ = time;
+    if (time - tracked_wraps_ >= wraps_age) {
+        vms_.track_wraps(program_.slots());
+        tracked_wraps_ = time;
     }
     const std::uint64_t now = changes.load(std::memory_order_acquire);
     if (now == seen_changes_) return;

@@ -87,7 +87,7 @@ private:
     bool limits_users_ = false;
     std::uint64_t seen_changes_ = 0;
     std::chrono::steady_clock::time_point looked_at_{};
-    std::chrono::steady_clock::time_point saw_buckets_ = std::chrono::steady_clock::now();
+    std::chrono::steady_clock::time_point tracked_wraps_ = std::chrono::steady_clock::now();
     HostFacts facts_;
     std::chrono::steady_clock::time_point facts_at_{};
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();

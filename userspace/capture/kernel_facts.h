@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What the running kernel's BTF and symbols say of KVM. The rest of what differs between kernels is
-// in bpf/kvm_compat.bpf.h.
+// What the running kernel's BTF and symbols say of KVM. Fields that differ between kernels are in
+// bpf/kvm_compat.bpf.h.
 #pragma once
 
 #include <cstdint>

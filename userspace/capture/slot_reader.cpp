@@ -9,8 +9,8 @@
 namespace exittop {
 namespace {
 
-/// Where short or long buckets begin; nullptr if an offset leads out of the slot, as only somebody
-/// else can have written it.
+/// Where short or long buckets begin; nullptr if the offset leads out of the slot, which the BPF
+/// program never writes: the memory was corrupted.
 template <typename Counts>
 const Counts* counts_at(const vcpu_slot& slot, std::size_t offset) {
     if (offset % alignof(Counts) != 0 || offset + sizeof(Counts) > sizeof slot) return nullptr;
@@ -27,8 +27,8 @@ std::size_t read_buckets(const vcpu_slot& slot, const exit_cell& cell, BucketCou
     const auto* shorts = counts_at<short_counts>(slot, cell.short_at);
     if (!has_histogram(cell) || shorts == nullptr) return 0;
     for (std::size_t i = 0; i < short_end; ++i) counts[i] = load(shorts->count[i]);
-    const auto* longs = counts_at<long_counts>(slot, cell.long_at * sizeof(long_counts));
-    if (cell.long_at == 0 || longs == nullptr) return short_end;
+    const auto* longs = counts_at<long_counts>(slot, cell.long_block * sizeof(long_counts));
+    if (cell.long_block == 0 || longs == nullptr) return short_end;
     for (std::size_t i = short_end; i < end; ++i) {
         counts[i] = load(longs->count[i - EXITTOP_SHORT_BUCKETS]);
     }
@@ -67,15 +67,16 @@ void read_counts(const vcpu_slot& slot, unsigned number, ExitStats& stats) {
     // Of the exit being handled, parts are there already while its time is not.
     const vcpu_header& header = slot.header;
     const std::uint64_t pending = load(header.exit_ns);
-    if (pending != 0 && header.parts_exit_ns == pending && header.cell == number * sizeof cell) {
-        stats.vmm_ns -= std::min(stats.vmm_ns, header.parts.vmm_ns);
-        stats.halted_ns -= std::min(stats.halted_ns, header.parts.halted_ns);
+    if (pending != 0 && header.parts_exit_ns == pending &&
+        header.current_cell == number * sizeof cell) {
+        stats.vmm_ns -= std::min(stats.vmm_ns, header.current_parts.vmm_ns);
+        stats.halted_ns -= std::min(stats.halted_ns, header.current_parts.halted_ns);
     }
 }
 
-/// One more than the number of the last cell in use. That of the first with a reason is 1.
+/// One more than the number of the last cell in use. Cell 0 is the overflow cell.
 unsigned cells_end(const vcpu_slot& slot) {
-    return std::min<unsigned>(load(slot.header.cells), EXITTOP_CELLS);
+    return std::min<unsigned>(load(slot.header.cells_used), EXITTOP_CELLS);
 }
 
 /// How many more exits KVM counted itself; none where that is not known, or cannot be: its count
@@ -136,7 +137,7 @@ std::uint64_t guest_time(const vcpu_header& header, std::uint64_t exits_ns, std:
     return life > exits_ns ? life - exits_ns : 0;
 }
 
-/// Exits that a histogram lacks as one of its buckets began again at 0 more often than was seen.
+/// Exits that a histogram lacks because a bucket wrapped unseen.
 std::uint64_t missed(const ExitStats& stats) {
     if (stats.count >> 32 == 0) return 0;
     const std::uint64_t total = stats.histogram.total();
@@ -218,11 +219,11 @@ SlotNumbers read_slot_numbers(const vcpu_slot& slot, std::uint64_t now_ns,
     return numbers;
 }
 
-void see_buckets(const vcpu_slot& slot, SeenBuckets& seen) {
-    constexpr std::uint64_t may_have_begun_again = 1ULL << 31;
+void track_wraps(const vcpu_slot& slot, SeenBuckets& seen) {
+    constexpr std::uint64_t may_wrap_soon = 1ULL << 31;
     for (unsigned number = 1; number < cells_end(slot); ++number) {
         const exit_cell& cell = slot.cells[number];
-        if (load(cell.count) < may_have_begun_again) continue;
+        if (load(cell.count) < may_wrap_soon) continue;
         BucketCounts now;
         const std::size_t end = read_buckets(slot, cell, now);
         BucketCounts& last = seen[number];

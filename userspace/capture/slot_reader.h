@@ -29,13 +29,12 @@ struct SlotContents {
 
 using BucketCounts = std::array<std::uint64_t, histogram_buckets>;
 
-/// Counts of buckets in full, by number of their cell, as they were at an earlier look. A slot has
-/// the low 32 bits of them: what a bucket gained since then gives the rest. Only of cells in which
-/// a bucket may begin again at 0 before the next look.
+/// Full counts of buckets at the last look, by cell number. A slot holds their low 32 bits; these
+/// supply the rest. Only of cells whose buckets may wrap before the next look.
 using SeenBuckets = std::map<unsigned, BucketCounts>;
 /// Looks at a slot's buckets. To be called before 2^31 exits of one reason can have come since the
 /// last time: at ten million a second that takes more than three minutes.
-void see_buckets(const vcpu_slot& slot, SeenBuckets& seen);
+void track_wraps(const vcpu_slot& slot, SeenBuckets& seen);
 
 /// Reads a slot in use or ended. May run beside the BPF program: then single words are right and up
 /// to one exit old, and sums of them may be one exit apart.

@@ -147,10 +147,10 @@ SlotContents VmTable::contents_of(const vcpu_slot& slot, std::uint32_t slot_inde
     return read_slot(slot, now_ns, known != seen_.end() ? known->second : SeenBuckets{});
 }
 
-void VmTable::see_buckets(std::span<const vcpu_slot> slots) {
+void VmTable::track_wraps(std::span<const vcpu_slot> slots) {
     for (std::uint32_t slot_index = 0; slot_index < owner_.size(); ++slot_index) {
         if (owner_[slot_index] != no_entry) {
-            exittop::see_buckets(slots[slot_index], seen_[slot_index]);
+            exittop::track_wraps(slots[slot_index], seen_[slot_index]);
         }
     }
     std::erase_if(seen_, [](const auto& of_slot) { return of_slot.second.empty(); });

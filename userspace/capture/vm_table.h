@@ -61,8 +61,8 @@ public:
     void update_waiting(std::span<const waiting_vcpu> waiting, std::span<const vcpu_slot> slots,
                         const Release& release);
 
-    /// Looks at the buckets of all slots in use; see see_buckets() of a slot.
-    void see_buckets(std::span<const vcpu_slot> slots);
+    /// Looks at the buckets of all slots in use, as track_wraps() of a slot.
+    void track_wraps(std::span<const vcpu_slot> slots);
 
     /// All VMs with their present counts, by name, then id, and the sum of what their slots lost.
     struct Contents {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// What exittop knows at one moment: host, VMs, vCPUs, exits, losses. A plain value, and the only
-// thing that outputs see: each of them is a pure function of it.
+// What exittop knows at one moment: host, VMs, vCPUs, exits, losses. A plain value. Outputs are
+// pure functions of it, or of what was made from it (overview.h, analysis/).
 //
 // VcpuInfo, VmInfo and SnapshotInfo are bases, so that whoever needs no exits takes them by
 // reference, and a copy into one leaves out the vCPUs or exits.

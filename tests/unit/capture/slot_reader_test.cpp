@@ -77,7 +77,7 @@ protected:
         cell_.count += count;
         slot_.writer.shorts(cell_).count[9] += static_cast<std::uint32_t>(count);
     }
-    void look() { see_buckets(slot_.slots.all()[1], seen_); }
+    void look() { track_wraps(slot_.slots.all()[1], seen_); }
     SlotContents read() { return read_slot(slot_.slots.all()[1], 0, seen_); }
     std::uint64_t at(std::size_t bucket) { return read().vcpu.exits.at(0).histogram.at(bucket); }
 
@@ -141,11 +141,11 @@ OneSlot with_pending_exit() {
     one.writer.parts(cell).vmm_ns = 130;
     one.writer.parts(cell).halted_ns = 57;
     vcpu_header& header = one.slots.all()[1].header;
-    header.cell = static_cast<std::uint16_t>(io * sizeof(exit_cell));
+    header.current_cell = static_cast<std::uint16_t>(io * sizeof(exit_cell));
     header.exit_ns = 9'000;
     header.parts_exit_ns = 9'000;
-    header.parts.vmm_ns = 30;
-    header.parts.halted_ns = 7;
+    header.current_parts.vmm_ns = 30;
+    header.current_parts.halted_ns = 7;
     return one;
 }
 
@@ -179,7 +179,7 @@ TEST(ReadSlot, LeavesOutNothingOfOtherReasons) {
 
 TEST(ReadSlot, NeverLeavesOutMoreThanThereIs) {
     OneSlot one = with_pending_exit();
-    one.slots.all()[1].header.parts.vmm_ns = 1'000'000;
+    one.slots.all()[1].header.current_parts.vmm_ns = 1'000'000;
     EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 0U);
 }
 

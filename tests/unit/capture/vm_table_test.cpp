@@ -413,7 +413,7 @@ TEST_F(Tables, CountsOfBucketsBeyond32BitsAreKeptWithTheirSlot) {
         cell.count += half;
         cell.max_ns = 400;
         writer.shorts(cell).count[bucket_of(300)] += static_cast<std::uint32_t>(half);
-        table_.see_buckets(slots_.all());
+        table_.track_wraps(slots_.all());
     }
     const auto total = [this] { return vms().at(0).vcpus.at(0).exits.at(0).histogram.total(); };
     EXPECT_EQ(total(), 3 * half);
