@@ -3,8 +3,8 @@
  * Answers four CPUID leaves with the counts of the VM that asks, from the slots it is counted in.
  *
  * A VM has a slot per vCPU. Which ones is kept in a map: a VM's vCPUs are numbered in the order of
- * their first events. KVM frees a VM's vCPUs together and before the VM, so an
- * index is never reused while a higher one is in use.
+ * their first events. KVM frees a VM's vCPUs together and before the VM, and a VM that may ask keeps
+ * its slots, so an index is never reused while a higher one is in use.
  *
  * Nothing of this is on the path of an exit: the map is written when a vCPU comes or goes, and read
  * when a guest asks. Where it is not wanted, the verifier takes it out.
@@ -77,7 +77,7 @@ static __always_inline void leaves_add(struct vcpu_slot *slot, u32 slot_index)
 	}
 }
 
-/* Removes it. The VM is about to go, so nobody asks any more. */
+/* Removes it. The VM is about to go, or may not ask: who may keeps its slots. */
 static __always_inline void leaves_remove(struct vcpu_slot *slot)
 {
 	struct vm_vcpu total = {slot->header.who.kvm, LEAVES_TOTAL};

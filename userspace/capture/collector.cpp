@@ -163,17 +163,18 @@ void Collector::update_vms() {
 
 void Collector::share_slots() {
     std::vector<SlotUse> vcpus;
-    const auto add = [&vcpus](const vcpu_identity& who, std::uint64_t& vcpu, std::uint32_t slot) {
+    const auto add = [&vcpus](const vcpu_identity& who, std::uint64_t& vcpu, std::uint32_t slot,
+                              bool pinned) {
         const std::uint64_t address = std::atomic_ref(vcpu).load();
-        if (address != 0) vcpus.push_back({address, who.uid, slot, who.first_ns});
+        if (address != 0) vcpus.push_back({address, who.uid, slot, who.first_ns, pinned});
     };
-    for (waiting_vcpu& waiting : program_.waiting()) add(waiting.who, waiting.vcpu, 0);
+    for (waiting_vcpu& waiting : program_.waiting()) add(waiting.who, waiting.vcpu, 0, false);
     if (vcpus.empty() && !limits_users_) return;
     const auto states = program_.slot_states();
     for (std::uint32_t number = 1; number < states.size(); ++number) {
         if (states[number] != EXITTOP_SLOT_IN_USE) continue;
         vcpu_header& header = program_.slots()[number].header;
-        add(header.who, header.vcpu, number);
+        add(header.who, header.vcpu, number, header.readable != 0);
     }
     const SlotPlan plan = plan_slots(vcpus, program_.max_vcpus());
     program_.limit_users(plan.limited);
@@ -185,12 +186,13 @@ void Collector::share_slots() {
 
 void Collector::take_up_changes() {
     update_vms();
+    if (leaves_) {
+        vms_.for_each_live([this](const VmInfo& vm, std::uint32_t slot) {
+            // The slot is this vCPU's until it is released, so no other VM can come to it.
+            if (leaves_->may_read(vm)) program_.slots()[slot].header.readable = 1;
+        });
+    }
     share_slots();
-    if (!leaves_) return;
-    vms_.for_each_live([this](const VmInfo& vm, std::uint32_t slot) {
-        // The slot is this vCPU's until it is released, so no other VM can come to it.
-        if (leaves_->may_read(vm)) program_.slots()[slot].header.readable = 1;
-    });
 }
 
 Snapshot Collector::snapshot() {

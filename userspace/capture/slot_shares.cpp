@@ -86,7 +86,7 @@ private:
         const SlotUse* newest = nullptr;
         for (const std::uint32_t slot : slots) {
             const SlotUse* user = users_[slot];
-            if (user == nullptr || user == &promised_) continue;
+            if (user == nullptr || user == &promised_ || user->pinned) continue;
             const OfUser& numbers = of_user_[user->uid];
             if (numbers.held <= numbers.share) continue;
             if (newest == nullptr || user->first_ns > newest->first_ns) newest = user;

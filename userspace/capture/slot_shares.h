@@ -17,6 +17,7 @@ struct SlotUse {
     std::uint32_t uid = 0;   ///< Of the process that runs it.
     std::uint32_t slot = 0;  ///< 0: it waits for one.
     std::uint64_t first_ns = 0;
+    bool pinned = false;  ///< Its slot is not taken away: its guest reads what is in there.
 };
 
 /// What makes room for those who wait.

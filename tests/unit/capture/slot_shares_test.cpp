@@ -67,6 +67,14 @@ TEST(SlotPlan, WhoFindsOneFreeNeedsNobodys) {
     EXPECT_EQ(plan_slots(vcpus, 4).evict, std::vector<std::uint32_t>());
 }
 
+TEST(SlotPlan, APinnedSlotIsNotTaken) {
+    auto vcpus = in_turn({1, 1, 1, 1, 2}, 4);
+    vcpus[3].pinned = true;
+    EXPECT_EQ(plan_slots(vcpus, 4).evict, std::vector<std::uint32_t>{3}) << "but the next newest";
+    for (SlotUse& vcpu : vcpus) vcpu.pinned = true;
+    EXPECT_EQ(plan_slots(vcpus, 4).evict, std::vector<std::uint32_t>());
+}
+
 TEST(SlotPlan, OnlyASlotThatCanBeReachedIsTaken) {
     constexpr std::uint32_t many = 4096;
     std::vector<SlotUse> vcpus;
