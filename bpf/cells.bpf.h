@@ -45,7 +45,7 @@ static __always_inline u8 *index_entry(struct vcpu_slot *slot, u32 index, bool i
 {
 	if (in_l2)
 		index += EXITTOP_INDEX_CODES;
-	/* Else clang masks a copy (seen on 6.1). */
+	/* Else clang masks a copy: refused, with clang 14 and 19. */
 	hide32(index);
 	/* The offset of cell_by_code in the slot then is part of the load: no addition. */
 	slot = ptr_add(slot, index & (2 * EXITTOP_INDEX_CODES - 1));
@@ -79,7 +79,6 @@ static __noinline u32 cell_create(struct vcpu_slot *slot, u32 code, bool in_l2)
 
 	if (number >= EXITTOP_CELLS)
 		return EXITTOP_OVERFLOW_CELL;
-	hide32(number);
 	cell = cell_at(slot, (u64)number * sizeof(*cell));
 	cell->code = code;
 	cell->flags = in_l2 ? EXITTOP_CELL_L2 : 0;
@@ -116,7 +115,7 @@ static __always_inline u32 cell_of(struct vcpu_slot *slot, u32 code, const bool 
 		number = *index_entry(slot, index, in_l2);
 	if (unlikely(!number)) {
 		number = cell_search(slot, code, in_l2) & 255;
-		/* Keeps the mask on the rare path: the verifier has to see a byte here too. */
+		/* Keeps the mask on the rare path: the verifier has to see a byte here too. For cost. */
 		hide32(number);
 	}
 	return number;
@@ -167,7 +166,7 @@ static __always_inline u32 long_bucket(u64 ns)
 	for (u32 level = 2; level < EXITTOP_LEVELS; level++) {
 		shifted >>= EXITTOP_LEVEL_OCTAVES;
 		if (shifted < 256) {
-			hide(shifted);
+			hide(shifted); /* Else refused, with clang 19. */
 			return bucket_table[shifted & 255] / COUNT_SIZE +
 			       level * EXITTOP_LEVEL_BUCKETS;
 		}

@@ -28,9 +28,7 @@ static __noinline int command_line_tell(u32 slot)
 		return 0;
 	line->slot = slot;
 	line->size = size;
-	hide(size);
-	if (size > EXITTOP_COMMAND_LINE_SIZE ||
-	    bpf_probe_read_user(line->text, size, (void *)begin))
+	if (bpf_probe_read_user(line->text, size, (void *)begin))
 		bpf_ringbuf_discard(line, BPF_RB_NO_WAKEUP);
 	else
 		bpf_ringbuf_submit(line, BPF_RB_NO_WAKEUP);

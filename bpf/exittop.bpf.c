@@ -166,8 +166,6 @@ static __always_inline int count_exit(struct vcpu_slot *slot, u32 number, const 
 	u64 offset = (u64)number * sizeof(struct exit_cell);
 	struct exit_cell *cell;
 
-	/* Computed once. */
-	hide(offset);
 	cell = cell_at(slot, offset);
 	cell->count++;
 	if (!timed)

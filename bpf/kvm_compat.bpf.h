@@ -62,7 +62,7 @@ static __always_inline bool has_guest_bit(u64 hflags)
 	struct kvm_x86_ops *ops = 0;
 
 	if (bpf_core_field_exists(ops->is_vnmi_pending)) {
-		/* Two branches, of which the verifier takes one out; clang would make a mask. */
+		/* Two branches, of which the verifier takes one out; clang would make a mask. For cost. */
 		hide(hflags);
 		return hflags & 1 << 0;
 	}

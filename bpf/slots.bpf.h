@@ -48,10 +48,10 @@ static __always_inline struct vcpu_slot *slot_at(u32 slot_index)
 	u64 before = slot_index - 1;
 
 	if (before < last_slot) {
-		hide(before);
+		hide(before); /* Else refused, with clang 14 and 19. */
 		slot = &slots[1 + before];
 	}
-	/* A check for NULL then is one of the pointer, which the verifier follows. */
+	/* A check for NULL then is one of the pointer. For size: else clang copies what follows. */
 	hide(slot);
 	return slot;
 }
@@ -64,7 +64,6 @@ static __always_inline void slot_set_state(u32 slot_index, enum exittop_slot_sta
 
 	if (place > last_slot)
 		return;
-	hide(place);
 	barrier();
 	states[place] = state;
 }

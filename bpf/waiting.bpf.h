@@ -40,7 +40,6 @@ static __always_inline u32 waiting_place(u64 vcpu, u32 probe)
 
 static __always_inline struct waiting_vcpu *waiting_at(u64 place)
 {
-	hide(place);
 	return &memory.waiting[place & (EXITTOP_WAITING - 1)];
 }
 

@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs the tests, all or a part, with ctest underneath:
 #     tests/run.sh [all|lint|unit|cli|bpf|bench|lab|distro|sid|leaves|matrix]...
-# In brackets: minutes per part on two cores, with downloads included. Building for the parts
-# after unit took 3 more. ctest's summary at the end shows the time per part.
-# all (44)
+# In brackets: the most minutes that a part may take on two cores, with downloads; building for it
+# included. ctest's summary at the end shows what it took.
+# all (38)
 # lint (1):    clang-format, clang-tidy, shellcheck, flake8
-# unit (3):    builds everything with clang++-19; tests that need neither root nor KVM, under ASan
+# unit (4):    builds everything with clang++-19; tests that need neither root nor KVM, under ASan
 #              and UBSan (distro runs them as released)
-# cli (6):     the command line, its documented examples, starting and installing
+# cli (4):     the command line, its documented examples, starting and installing
 # bpf (1):     the BPF program with made-up events (root)
 # bench (1):   prints what exittop itself costs on made-up input
-# lab (19):    real KVM in emulated hosts, one kernel after the other
-# distro (13): README's first command, the units and the package in a bare Debian 12 and 13; the
+# lab (16):    real KVM in emulated hosts, one kernel after the other
+# distro (11): README's first command, the units and the package in a bare Debian 12 and 13; the
 #              package of 12 on 13 (root)
 # Not in all:
 # sid:    as distro, in Debian's sid; failures are only reported (root)
