@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Fields and layouts that differ between kernels: one accessor per quirk, with the change that made
- * it. The loader decides by BTF, never by version, and says what it found in the
- * constants below; the verifier then removes what does not apply.
+ * Fields and layouts that differ between kernels: one accessor per difference, with the change that
+ * made it. The loader decides by BTF, never by version, and says what it found in the constants
+ * below; the verifier then removes what does not apply.
  */
 #ifndef EXITTOP_KVM_COMPAT_BPF_H
 #define EXITTOP_KVM_COMPAT_BPF_H
