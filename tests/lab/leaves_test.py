@@ -10,6 +10,7 @@ Tiny VMs ask leaves on demand, register by register (lab/guests/leaf_vm.c):
   - each layout; undefined reasons; indices out of range; leaves around the four; no register holds
     what nobody put there;
   - exittop ends, or is killed, while a guest polls;
+  - a VM that reads its counts keeps its slots when another user wants some of a full table;
   - a Linux guest runs exitleaf, once and as a watch: it reads no less than the kernel had counted
     before, and no more than exittop has in the end;
   - without the patch, and with the parameter off, `exittop leaves` says so and ends with status 77.
@@ -21,6 +22,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import harness
 from counts import INTERRUPTS, Mismatch, lost
@@ -136,6 +138,24 @@ echo "work 0 10" >&6
 sleep 1
 preset_count $service $vm $LAB_CPUID 0xfffffffd 2>>/out/wide.err || exit 1
 for i in 1 2 3 4; do printf "0 4ffffffd $LAB_CPUID\n0 4fffffff 0\n" >&6; done
+exec 6>&-
+wait $vm || exit 1
+kill -TERM $service; wait $service || exit 1
+
+step "another user wants slots of a full table"
+chmod 666 /dev/kvm
+mkfifo /tmp/keeps
+$VM --vcpus 6 -name guest=keeps </tmp/keeps >/out/keeps & vm=$!
+exec 6>/tmp/keeps
+exittop leaves --vm keeps --max-vcpus 8 --format json >/out/keeps.json 2>/out/keeps.err 6>&- &
+service=$!
+said counting /out/keeps.err
+echo "work 0 60" >&6
+sleep 1
+echo "0 4ffffffd $LAB_CPUID" >&6
+(echo "work 0 600"; sleep 1; echo "work 0 600") |
+    /lab/setpriv --reuid=1234 --clear-groups leaf_vm --vcpus 6 >/dev/null 6>&- || exit 1
+echo "0 4ffffffd $LAB_CPUID" >&6
 exec 6>&-
 wait $vm || exit 1
 kill -TERM $service; wait $service || exit 1
@@ -433,6 +453,17 @@ def check_wide(result: Result) -> None:
     print(f"  counts around 32 bits: {', '.join(map(hex, want))} in EBX:ECX")
 
 
+def check_full_table(result: Result) -> None:
+    """A VM that reads its counts keeps its slots, though its user has more than its share."""
+    counts = [r[0] for leaf, _, r in answers(result.text("keeps")) if leaf == 0x4ffffffd]
+    run = json.loads(result.text("keeps.json"))
+    if not run["lost"]["table_full"]:
+        raise Mismatch(f"nobody waited for a slot: {run['lost']}")
+    if counts != [61, 62]:      # each query is one more
+        raise Mismatch(f"a VM of 6 vCPUs read {counts} exits of CPUID, not 61 and then 62")
+    print(f"  a full table: {run['lost']['table_full']} exits waited, the guest read {counts}")
+
+
 def check_messages(result: Result) -> None:
     for name, text in (("unpatched", "cannot answer CPUID leaves"), ("off", "cpuid_answer=1")):
         status, said = result.text(f"{name}.status").strip(), result.text(f"{name}.err")
@@ -517,6 +548,7 @@ def check(result: Result, vendor: str) -> None:
         check_layout(result, layout, vendor)
     check_polling(result)
     check_wide(result)
+    check_full_table(result)
     check_linux(result, vendor)
 
 
@@ -550,7 +582,7 @@ def main() -> int:
     job = Job(kernel=options.kernel, vendor=options.vendor, script=script, timeout_s=900,
               patched_kvm=True, files=files,
               on_step=lambda text: print(f"  {text}", flush=True),
-              programs={"/bin/exittop": options.exittop,
+              programs={"/bin/exittop": options.exittop, "/lab/setpriv": Path("/usr/bin/setpriv"),
                         **workloads.guest_programs(options.guests, "leaf_vm", "preset_count")})
     return harness.run(job, lambda result: check(result, options.vendor))
 
