@@ -143,8 +143,9 @@ void VmTable::introduce(const Newcomer& newcomer, const VmIdentity& identity) {
 
 SlotContents VmTable::contents_of(const vcpu_slot& slot, std::uint32_t slot_index,
                                   std::uint64_t now_ns) const {
+    static const SeenBuckets none;
     const auto known = seen_.find(slot_index);
-    return read_slot(slot, now_ns, known != seen_.end() ? known->second : SeenBuckets{});
+    return read_slot(slot, now_ns, known != seen_.end() ? known->second : none);
 }
 
 void VmTable::track_wraps(std::span<const vcpu_slot> slots) {
