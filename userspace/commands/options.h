@@ -17,6 +17,7 @@
 #include "model/exit_reason.h"
 #include "model/leaf_layout.h"
 #include "model/snapshot.h"
+#include "model/target.h"
 #include "output/batch_format.h"
 
 namespace exittop {
@@ -37,6 +38,9 @@ struct CountingOptions {
     AttachChoice attach = AttachChoice::automatic;
     std::uint32_t max_vcpus = 4096;  ///< vCPUs to reserve memory for.
     bool no_wait = false;            ///< Fail, not wait, if KVM's vendor module is not loaded.
+    std::optional<TargetChoice> targets{};  ///< Reasons that are counted by target; none: none.
+    std::uint64_t target_memory =
+        default_target_memory;  ///< Most kernel memory for that, in bytes.
 };
 
 /// How long to count: for a time, while a command runs, or (neither) until a signal. Not both.

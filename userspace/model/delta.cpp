@@ -139,6 +139,9 @@ ExitStats exits_since(const ExitStats& later, const ExitStats& earlier) {
         since.*number = saturating_subtract(later.*number, earlier.*number);
     }
     since.histogram -= earlier.histogram;
+    if (later.targets && earlier.targets) {
+        since.targets = targets_since(*later.targets, *earlier.targets);
+    }
     if (later.max_ns <= earlier.max_ns) {
         // No record: it is no longer than where the highest bucket that was hit ends.
         const std::size_t end = since.histogram.end_bucket();

@@ -22,6 +22,11 @@ std::string detail_name(CountDetail detail) {
 ExitStats& ExitStats::operator+=(const ExitStats& other) {
     add_numbers(other);
     histogram += other.histogram;
+    if (targets && other.targets) {
+        *targets += *other.targets;
+    } else if (other.targets) {
+        targets = other.targets;
+    }
     return *this;
 }
 

@@ -19,6 +19,7 @@
 #include "base/number.h"
 #include "model/exit_reason.h"
 #include "model/histogram.h"
+#include "model/target.h"
 
 namespace exittop {
 
@@ -36,9 +37,10 @@ struct ExitStats {
     std::uint64_t vmm_ns = 0;
     std::uint64_t halted_ns = 0;
     Histogram histogram;  ///< Of completed exits: count may be one ahead while an exit is handled.
+    std::optional<Targets> targets{};  ///< What they were about; none: not counted.
 
     ExitStats& operator+=(const ExitStats& other);  ///< Same code and level.
-    void add_numbers(const ExitStats& other);       ///< The same without the histogram.
+    void add_numbers(const ExitStats& other);       ///< The same without histogram and targets.
     bool operator==(const ExitStats&) const = default;
 };
 
@@ -204,7 +206,8 @@ struct Cost {
     std::uint64_t cpu_ns = 0;        ///< CPU time of the process itself, user and system.
     std::uint64_t run_ns = 0;        ///< In its BPF programs, as far as the kernel measured that,
     std::uint64_t runs = 0;          ///< and how often they ran then; 0: it did not measure.
-    std::uint64_t memory_bytes = 0;  ///< Kernel memory of its maps.
+    std::uint64_t memory_bytes = 0;  ///< Kernel memory of its maps,
+    std::uint64_t target_bytes = 0;  ///< those of targets included; these alone, while they are on.
     std::uint32_t vcpus_used = 0;    ///< vCPUs that have a slot now,
     std::uint32_t vcpus_limit = 0;   ///< and for how many there is room (--max-vcpus).
     bool operator==(const Cost&) const = default;
