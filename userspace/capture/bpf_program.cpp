@@ -299,7 +299,8 @@ std::vector<bpf_program*> BpfProgram::State::target_programs() const {
 
 std::expected<void, Error> BpfProgram::State::open_targets() {
     if (!targets) {
-        return std::unexpected(Error{ExitStatus::failed, "targets were not asked for"});
+        return std::unexpected(
+            Error{ExitStatus::failed, "targets need times: leave out --detail count"});
     }
     if (target_areas) return {};
     LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE);

@@ -128,7 +128,9 @@ std::expected<Collector, Error> Collector::start(const Host& host, AttachChoice 
         BpfProgram::start(attach, max_vcpus, detail,
                           leaves ? std::optional(leaves->meanings) : std::nullopt, targets);
     if (!program) return std::unexpected(program.error());
-    return Collector(host, std::move(*program), std::move(leaves));
+    Collector collector(host, std::move(*program), std::move(leaves));
+    collector.targets_from_start_ = targets && targets->from_start;
+    return collector;
 }
 
 Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafService> leaves)
@@ -190,7 +192,7 @@ void Collector::share_slots() {
 }
 
 std::expected<void, Error> Collector::switch_targets(const std::string& vm_id) {
-    if (vm_id == by_target_) return {};
+    if (targets_from_start_ || vm_id == by_target_) return {};
     by_target_.clear();
     program_.close_targets();
     if (vm_id.empty()) return {};

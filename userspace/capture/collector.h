@@ -57,7 +57,7 @@ public:
     /// Asks the kernel to measure what the BPF programs cost (Cost::run_ns), or no longer.
     std::expected<void, Error> measure_cost(bool on) { return program_.measure_cost(on); }
     /// Counts the exits of one VM by target from now on, and those of no other; of none if the id
-    /// is empty. All else is counted on.
+    /// is empty. All else is counted on. No effect if they are counted for all from the start.
     std::expected<void, Error> switch_targets(const std::string& vm_id);
     /// Kernel memory that targets take at present, in bytes.
     [[nodiscard]] std::uint64_t target_bytes() const { return program_.target_bytes(); }
@@ -93,6 +93,7 @@ private:
     std::shared_ptr<VmmVersions> versions_ = std::make_shared<VmmVersions>();
     VmTable vms_;
     bool limits_users_ = false;
+    bool targets_from_start_ = false;
     std::string by_target_;  ///< Id of the VM whose exits are counted by target; empty: none.
     std::uint64_t seen_changes_ = 0;
     std::chrono::steady_clock::time_point looked_at_{};

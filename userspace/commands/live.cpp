@@ -46,11 +46,17 @@ std::string run_file_name(std::string taken_at) {
     return fmt::format("exittop-{}.json", taken_at);
 }
 
+/// A reason's screen switches targets on.
+CountingOptions ready_for_targets(CountingOptions options) {
+    options.targets_later = true;
+    return options;
+}
+
 class Live {
 public:
     Live(const Host& host, const LiveOptions& options, Terminal terminal, State state)
         : options_(options), terminal_(std::move(terminal)), state_(std::move(state)),
-          deferred_(host, options.counting, {}, listener()) {
+          deferred_(host, ready_for_targets(options.counting), {}, listener()) {
         happen(terminal_.size());
     }
 

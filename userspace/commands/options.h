@@ -40,6 +40,7 @@ struct CountingOptions {
     bool no_wait = false;            ///< Fail, not wait, if KVM's vendor module is not loaded.
     /// Reasons that are counted by target; none: none. parse() then sets `detail` to time at least.
     std::optional<TargetChoice> targets{};
+    bool targets_later = false;  ///< They may be switched on while exits are counted.
     std::uint64_t target_memory =
         default_target_memory;  ///< Most kernel memory for that, in bytes.
 };
