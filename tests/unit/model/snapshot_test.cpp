@@ -24,7 +24,8 @@ TEST(ExitStats, Add) {
 
 TEST(ExitStats, EveryNumberAddsUp) {
     EXPECT_EQ(sizeof(ExitStats), sizeof(ReasonKey) + exit_numbers.size() * sizeof(std::uint64_t) +
-                                     sizeof(ExitStats::max_ns) + sizeof(Histogram));
+                                     sizeof(ExitStats::max_ns) + sizeof(Histogram) +
+                                     sizeof(ExitStats::targets));
     ExitStats one, most;
     for (const auto number : exit_numbers) {
         one.*number = 1;
