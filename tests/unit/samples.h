@@ -77,6 +77,21 @@ inline Vm make_ended_vm() {
     return vm;
 }
 
+/// Gives a reason's exits targets, whose times are a share of its time.
+inline void add_targets(ExitStats& stats,
+                        std::initializer_list<std::pair<const char*, std::uint64_t>> known,
+                        std::uint64_t other = 0, std::uint64_t unknown = 0,
+                        const std::string& why = "") {
+    const auto sum = [&stats](std::uint64_t count) -> TargetSum {
+        return {count, stats.time_ns / stats.count * count};
+    };
+    stats.targets.emplace();
+    for (const auto& [target, count] : known) stats.targets->add(target, sum(count));
+    stats.targets->other = sum(other);
+    stats.targets->unknown = sum(unknown);
+    stats.targets->why = why;
+}
+
 inline Snapshot make_snapshot() {
     Snapshot snapshot;
     snapshot.taken_at = "2026-03-01T12:00:00Z";
@@ -90,7 +105,40 @@ inline Snapshot make_snapshot() {
                      "kvm03"};
     snapshot.vms = {make_web_vm(), make_ended_vm()};
     for (Vm& vm : snapshot.vms) add_kvm_counts(vm);
-    snapshot.cost = {31'000'000, 0, 0, 38'000'000, 3, 4096};
+    snapshot.cost = {31'000'000, 0, 0, 38'000'000, 0, 3, 4096};
+    return snapshot;
+}
+
+/// The same, counted by target: few, more than are shown, unknown ones, and hostile ones.
+inline Snapshot make_snapshot_with_targets() {
+    Snapshot snapshot = make_snapshot();
+    std::vector<ExitStats>& exits = snapshot.vms[0].vcpus[0].exits;
+    add_targets(exits[0], {}, 0, 25'000, "KVM does not tell which interrupt it was");
+    add_targets(exits[1],
+                {{"leaf 0x1", 90},
+                 {"leaf 0x40000000", 80},
+                 {"leaf 0x40000001", 60},
+                 {"leaf 0x4.0", 31},
+                 {"leaf 0x4.1", 30},
+                 {"leaf 0x4.2", 29},
+                 {"leaf 0x4.3", 28},
+                 {"leaf 0xd.0", 12},
+                 {"leaf 0xd.1", 11},
+                 {"leaf 0x80000000", 10},
+                 {"leaf 0x80000001", 8},
+                 {"leaf 0x80000008", 7},
+                 {"leaf 0x7.0", 6}},
+                20, 2, "it ended before it was read");
+    add_targets(exits[3], {{"port 0x3f8 out 1", 30'000},
+                           {"port 0x608 in 4", 100'000},
+                           {"port 0x70 out 1", 3},
+                           {"port 0xcf8 out 4", 2'000}});
+    add_targets(exits[4], {{"leaf 0xd.1", 77}});
+    add_targets(snapshot.vms[0].vcpus[1].exits[0], {}, 0, 7'000,
+                "KVM does not tell which interrupt it was");
+    add_targets(snapshot.vms[1].vcpus[0].exits[0], {{"=leaf\x1b[2J 0x1,\"<b>\" \u202e|*", 7}}, 0, 5,
+                "it's \x1b[2J<i>");
+    snapshot.cost.target_bytes = 1 << 20;
     return snapshot;
 }
 

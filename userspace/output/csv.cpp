@@ -3,12 +3,16 @@
 #include "output/csv.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "base/text.h"
 #include "model/fields.h"
+#include "model/target_name.h"
+#include "output/target_text.h"
 
 namespace exittop {
 
@@ -23,40 +27,94 @@ const std::vector<const Field*> data_fields = [] {
     return placed;
 }();
 
-std::string heading_line() {
-    std::vector<std::string> cells = {"vm",  "pid",    "vmm",   "uuid",   "vcpu",
-                                      "isa", "paging", "level", "reason", "code"};
-    for (const Field* field : data_fields) cells.emplace_back(field->data_name);
-    cells.emplace_back("ended");
-    return csv_line(cells);
-}
+constexpr std::size_t reason_column = 8, count_column = 10;
 
-std::string exit_line(const Vm& vm, const std::string& vcpu, const ExitStats& stats,
-                      const Snapshot& snapshot) {
-    std::vector<std::string> cells = {csv_foreign(vm.name),
-                                      fmt::format("{}", vm.pid),
-                                      csv_foreign(vm.vmm),
-                                      csv_foreign(vm.uuid),
-                                      vcpu,
-                                      isa_name(vm.isa),
-                                      paging_name(vm.paging),
-                                      fmt::format("{}", static_cast<int>(stats.level)),
-                                      exit_reason_name(vm.isa, stats.code),
-                                      fmt::format("{}", stats.code)};
-    for (const Field* field : data_fields) {
-        const bool known = is_known(*field, snapshot);
-        cells.push_back(known ? plain_value(field->value(stats, {.isa = vm.isa})) : "");
+class Lines {
+public:
+    explicit Lines(const Snapshot& snapshot)
+        : snapshot_(snapshot), has_targets_(counts_targets(snapshot)) {
+        std::vector<std::string> cells = {"vm",  "pid",    "vmm",   "uuid",   "vcpu",
+                                          "isa", "paging", "level", "reason", "code"};
+        for (const Field* field : data_fields) cells.emplace_back(field->data_name);
+        cells.emplace_back("ended");
+        if (has_targets_) cells.insert(cells.end(), {"target", "target_name"});
+        columns_ = cells.size();
+        out_ = csv_line(cells);
     }
-    cells.emplace_back(vm.ended ? "1" : "0");
-    return csv_line(cells);
-}
 
-std::string lost_line(const Loss& loss) {
-    std::vector<std::string> cells(10 + data_fields.size() + 1);
-    cells[8] = fmt::format("lost:{}", loss.cause);
-    cells[10] = fmt::format("{}", loss.count);
-    return csv_line(cells);
-}
+    /// A reason's line, then those of its targets.
+    void add(const Vm& vm, const std::string& vcpu, const ExitStats& stats) {
+        std::vector<std::string> cells = beginning(vm, vcpu, stats);
+        for (const Field* field : data_fields) {
+            const bool known = is_known(*field, snapshot_);
+            cells.push_back(known ? plain_value(field->value(stats, {.isa = vm.isa})) : "");
+        }
+        end(std::move(cells), vm, "", "");
+        if (stats.targets) add_targets(vm, vcpu, stats);
+    }
+
+    void add(const Loss& loss) {
+        std::vector<std::string> cells(columns_);
+        cells[reason_column] = fmt::format("lost:{}", loss.cause);
+        cells[count_column] = fmt::format("{}", loss.count);
+        out_ += csv_line(cells);
+    }
+
+    [[nodiscard]] std::string take() && { return std::move(out_); }
+
+private:
+    static std::vector<std::string> beginning(const Vm& vm, const std::string& vcpu,
+                                              const ExitStats& stats) {
+        return {csv_foreign(vm.name),
+                fmt::format("{}", vm.pid),
+                csv_foreign(vm.vmm),
+                csv_foreign(vm.uuid),
+                vcpu,
+                isa_name(vm.isa),
+                paging_name(vm.paging),
+                fmt::format("{}", static_cast<int>(stats.level)),
+                exit_reason_name(vm.isa, stats.code),
+                fmt::format("{}", stats.code)};
+    }
+
+    void end(std::vector<std::string> cells, const Vm& vm, std::string_view target,
+             std::string_view name) {
+        cells.emplace_back(vm.ended ? "1" : "0");
+        if (has_targets_) cells.insert(cells.end(), {csv_foreign(target), csv_foreign(name)});
+        out_ += csv_line(cells);
+    }
+
+    void add_targets(const Vm& vm, const std::string& vcpu, const ExitStats& stats) {
+        for (const TargetStats& target : dearest_first(*stats.targets)) {
+            add_target(vm, vcpu, stats, target, target.target,
+                       target_name(vm.isa, stats.code, target.target));
+        }
+        const auto& [known, other, unknown, why] = *stats.targets;
+        if (other.count > 0) add_target(vm, vcpu, stats, other, csv_other_targets, "");
+        if (unknown.count > 0) add_target(vm, vcpu, stats, unknown, csv_unknown_targets, why);
+    }
+
+    /// Only what is known of a target: counts, times, and what follows from them.
+    void add_target(const Vm& vm, const std::string& vcpu, const ExitStats& reason,
+                    const TargetSum& sum, std::string_view target, std::string_view name) {
+        constexpr std::array known = {"count", "time", "mean"};
+        ExitStats stats;
+        stats.count = sum.count;
+        stats.time_ns = sum.time_ns;
+        std::vector<std::string> cells = beginning(vm, vcpu, reason);
+        for (const Field* field : data_fields) {
+            const bool shown =
+                std::ranges::find(known, field->key) != known.end() && is_known(*field, snapshot_);
+            cells.push_back(shown ? plain_value(field->value(stats, {.isa = vm.isa})) : "");
+        }
+        end(std::move(cells), vm, target, name);
+    }
+
+    const Snapshot& snapshot_;
+    bool has_targets_;
+    std::size_t columns_ = 0;
+    std::string out_;
+};
 
 }  // namespace
 
@@ -86,23 +144,19 @@ std::string csv_foreign(std::string_view bytes) {
 }
 
 std::string to_csv(const Snapshot& snapshot, bool per_vcpu) {
-    std::string out = heading_line();
+    Lines lines(snapshot);
     for (const Vm& vm : snapshot.vms) {
         if (!per_vcpu) {
-            for (const ExitStats& stats : exits_by_reason(vm)) {
-                out += exit_line(vm, "all", stats, snapshot);
-            }
+            for (const ExitStats& stats : exits_by_reason(vm)) lines.add(vm, "all", stats);
             continue;
         }
         for (const Vcpu& vcpu : vm.vcpus) {
             const std::string id = fmt::format("{}", vcpu.id);
-            for (const ExitStats& stats : vcpu.exits) {
-                out += exit_line(vm, id, stats, snapshot);
-            }
+            for (const ExitStats& stats : vcpu.exits) lines.add(vm, id, stats);
         }
     }
-    for (const Loss& loss : losses(snapshot.lost)) out += lost_line(loss);
-    return out;
+    for (const Loss& loss : losses(snapshot.lost)) lines.add(loss);
+    return std::move(lines).take();
 }
 
 }  // namespace exittop

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Snapshots as CSV (RFC 4180): a line per VM (or vCPU), guest level and reason.
+// Snapshots as CSV (RFC 4180): a line per VM (or vCPU), guest level and reason, and target.
 #pragma once
 
 #include <string>
@@ -14,9 +14,17 @@ namespace exittop {
 /// lost comes last: for each cause that occurred, a line without a VM whose reason is "lost:" and
 /// the cause ("lost:table_full"), and whose count is that of the events.
 ///
+/// Where exits were counted by target, there are two more columns, `target` and `target_name`, and
+/// behind the line of a reason, where both are empty, one for each of its targets, with the same
+/// reason: who adds up counts takes either those that are empty or the others. The target is then
+/// a text, "other", or "unknown" with why it is not known for a name.
+///
 /// Text is sanitised as for terminals, so no field holds a line break. A name that begins with
 /// = + - or @ gets a ' in front: spreadsheets would take it for a formula.
 std::string to_csv(const Snapshot& snapshot, bool per_vcpu);
+
+inline constexpr std::string_view csv_other_targets = "other";
+inline constexpr std::string_view csv_unknown_targets = "unknown";
 
 /// A field quoted where RFC 4180 wants it.
 std::string csv_field(std::string_view text);

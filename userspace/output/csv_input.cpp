@@ -13,6 +13,7 @@
 #include "base/number.h"
 #include "base/text.h"
 #include "model/fields.h"
+#include "output/csv.h"
 
 namespace exittop {
 
@@ -159,18 +160,52 @@ Paging read_paging(const Row& row) {
     return Paging::unknown;
 }
 
-ExitStats read_exits(const Row& row) {
+// Which exits a row is about.
+ExitStats key_exits(const Row& row) {
     ExitStats stats;
     stats.code = row.needed<std::uint32_t>("code");
     const auto level = row.needed<std::uint32_t>("level");
     if (level != 1 && level != 2) row.fail("level", "1 or 2");
     stats.level = static_cast<GuestLevel>(level);
+    return stats;
+}
+
+void read_numbers(ExitStats& stats, const Row& row) {
     for (const Field& field : fields()) {
         if (field.stored == nullptr) continue;
         stats.*field.stored = row.number<std::uint64_t>(field.data_name);
     }
     stats.count = row.needed<std::uint64_t>("count");
-    return stats;
+}
+
+// What a target's line adds to those of its reason, whose own line has all of their exits.
+Targets read_target(const Row& row) {
+    const TargetSum sum = {row.needed<std::uint64_t>("count"),
+                           row.number<std::uint64_t>("time_ns")};
+    const std::string target = row.foreign("target");
+    Targets targets;
+    if (target == csv_other_targets) {
+        targets.other = sum;
+    } else if (target == csv_unknown_targets) {
+        targets.unknown = sum;
+        targets.why = row.foreign("target_name");
+    } else {
+        targets.add(target, sum);
+    }
+    return targets;
+}
+
+// An exit is counted when it begins and by target when it ends: of an interval, one of each vCPU
+// may be in the targets alone. How many vCPUs there were, the CSV may not say.
+void settle_targets(ExitStats& stats, Isa isa) {
+    constexpr std::uint64_t most_vcpus = 4096;  // KVM_MAX_VCPUS
+    if (!stats.targets) return;
+    const std::uint64_t sum = sum_of(*stats.targets).count;
+    if (saturating_subtract(sum, stats.count) > most_vcpus) {
+        throw BadCsv{fmt::format("the targets of {} hold {} exits, of {}", reason_label(isa, stats),
+                                 sum, stats.count)};
+    }
+    stats.count = std::max(stats.count, saturating_subtract(sum, 1));
 }
 
 constexpr std::string_view lost_prefix = "lost:";
@@ -197,7 +232,14 @@ public:
         add_exits(vm, row);
     }
 
-    [[nodiscard]] std::vector<Vm> take() && { return std::move(vms_); }
+    [[nodiscard]] std::vector<Vm> take() && {
+        for (Vm& vm : vms_) {
+            for (Vcpu& vcpu : vm.vcpus) {
+                for (ExitStats& stats : vcpu.exits) settle_targets(stats, vm.isa);
+            }
+        }
+        return std::move(vms_);
+    }
 
 private:
     using Key = std::tuple<std::string, std::uint32_t, std::string, std::string, Isa>;
@@ -218,7 +260,12 @@ private:
             vcpu = vm.vcpus.insert(vcpu, Vcpu{});
             vcpu->id = id;
         }
-        const ExitStats stats = read_exits(row);
+        ExitStats stats = key_exits(row);
+        if (row.at("target").empty()) {
+            read_numbers(stats, row);
+        } else {
+            stats.targets = read_target(row);
+        }
         entry_of(vcpu->exits, key_of(stats)) += stats;
     }
 
@@ -254,7 +301,7 @@ Snapshot read_snapshot(std::string_view text) {
             add_lost(snapshot.lost, row);
             continue;
         }
-        if (!row.at("time_ns").empty()) {
+        if (!row.at("time_ns").empty() && row.at("target").empty()) {
             snapshot.detail = CountDetail::time;
             snapshot.split = std::ranges::all_of(fields(), [&row](const Field& field) {
                 const bool is_read = field.is_time_part() && field.stored != nullptr;

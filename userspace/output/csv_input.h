@@ -46,7 +46,8 @@ bool is_snapshot_heading(const std::vector<std::string>& heading);
 
 /// The snapshot in such CSV, or one line that says what is wrong and where. It has no more than the
 /// CSV: no histograms, and a VM that is not split by vCPU gets one vCPU with all exits. Intervals
-/// are added up. VMs with the same name, pid, VMM, UUID and ISA are one.
+/// are added up, and lines of targets are parts of their reason's. VMs with the same name, pid,
+/// VMM, UUID and ISA are one.
 std::expected<Snapshot, std::string> from_csv(std::string_view text);
 
 }  // namespace exittop

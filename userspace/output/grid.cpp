@@ -58,6 +58,12 @@ std::string draw_line(const std::vector<std::string>& cells, const std::vector<G
 
 }  // namespace
 
+std::size_t least_width(const std::vector<GridColumn>& columns, const std::vector<GridRow>& rows) {
+    const std::vector<std::size_t> widths = natural_widths(columns, rows);
+    const std::size_t gaps = widths.empty() ? 0 : widths.size() - 1;
+    return std::accumulate(widths.begin(), widths.end(), gaps);
+}
+
 std::string draw_grid(const std::vector<GridColumn>& columns, const std::vector<GridRow>& rows,
                       const GridStyle& style) {
     if (columns.empty()) return {};

@@ -26,6 +26,9 @@ struct GridStyle {
     Color color = Color::off;
 };
 
+/// Columns of the terminal that a grid takes where nothing is cut.
+std::size_t least_width(const std::vector<GridColumn>& columns, const std::vector<GridRow>& rows);
+
 /// Heading and rows, each ended by a newline, without blanks at the end of lines.
 std::string draw_grid(const std::vector<GridColumn>& columns, const std::vector<GridRow>& rows,
                       const GridStyle& style);

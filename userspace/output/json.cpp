@@ -16,6 +16,7 @@
 
 #include "base/text.h"
 #include "model/fields.h"
+#include "model/target_name.h"
 #include "output/comparison_text.h"
 
 namespace exittop {
@@ -48,6 +49,27 @@ Json histogram_json(const Histogram& histogram) {
     return pairs;
 }
 
+Json sum_json(const TargetSum& sum, const Snapshot& snapshot) {
+    Json object = {{"count", sum.count}};
+    if (snapshot.detail >= CountDetail::time) object["time_ns"] = sum.time_ns;
+    return object;
+}
+
+void add_targets(Json& object, const ExitStats& stats, Isa isa, const Snapshot& snapshot) {
+    if (!stats.targets) return;
+    Json known = Json::array();
+    for (const TargetStats& stats_of : dearest_first(*stats.targets)) {
+        Json target = {{"target", stats_of.target},
+                       {"name", target_name(isa, stats.code, stats_of.target)}};
+        target.update(sum_json(stats_of, snapshot));
+        known.push_back(std::move(target));
+    }
+    object["targets"] = std::move(known);
+    object["targets_other"] = sum_json(stats.targets->other, snapshot);
+    object["targets_unknown"] = sum_json(stats.targets->unknown, snapshot);
+    if (stats.targets->unknown.count > 0) object["targets_unknown"]["why"] = stats.targets->why;
+}
+
 Json exit_json(const ExitStats& stats, Isa isa, const Snapshot& snapshot) {
     Json object = {{"reason", exit_reason_name(isa, stats.code)},
                    {"code", stats.code},
@@ -59,6 +81,7 @@ Json exit_json(const ExitStats& stats, Isa isa, const Snapshot& snapshot) {
     }
     if (snapshot.detail >= CountDetail::histogram)
         object["histogram"] = histogram_json(stats.histogram);
+    add_targets(object, stats, isa, snapshot);
     return object;
 }
 
@@ -122,6 +145,7 @@ Json cost_json(const Cost& cost) {
                    {"memory_bytes", cost.memory_bytes},
                    {"vcpus_used", cost.vcpus_used},
                    {"vcpus_limit", cost.vcpus_limit}};
+    if (cost.target_bytes > 0) object["target_bytes"] = cost.target_bytes;
     if (cost.runs > 0) {  // Else the kernel did not measure.
         object["bpf_run_ns"] = cost.run_ns;
         object["bpf_runs"] = cost.runs;
@@ -325,6 +349,48 @@ Histogram read_histogram(const Node& node) {
     return histogram;
 }
 
+// Sorts values by their keys, and rejects duplicate keys.
+template <typename T, typename Key>
+void order_unique(std::vector<T>& values, Key key, const Node& node, std::string_view what) {
+    std::ranges::sort(values, {}, key);
+    if (std::ranges::adjacent_find(values, {}, key) != values.end()) {
+        node.fail(fmt::format("holds the same {} twice", what));
+    }
+}
+
+TargetSum read_sum(const Node& node, CountDetail detail) {
+    TargetSum sum;
+    sum.count = node.at("count").number();
+    if (detail >= CountDetail::time) sum.time_ns = node.at("time_ns").number();
+    return sum;
+}
+
+/// What its exits were about. Names are of the version that wrote them: they are found anew.
+Targets read_targets(const Node& exit, std::uint64_t exits, CountDetail detail) {
+    Targets targets;
+    const Node known = exit.at("targets");
+    for (const Node& element : known.elements()) {
+        TargetStats stats{read_sum(element, detail), element.at("target").text()};
+        if (stats.target.empty()) element.at("target").fail("must not be empty");
+        targets.known.push_back(std::move(stats));
+    }
+    order_unique(targets.known, &TargetStats::target, known, "target");
+    if (exit.has("targets_other")) targets.other = read_sum(exit.at("targets_other"), detail);
+    if (exit.has("targets_unknown")) {
+        const Node unknown = exit.at("targets_unknown");
+        targets.unknown = read_sum(unknown, detail);
+        if (targets.unknown.count > 0) targets.why = unknown.text_or_none("why");
+    }
+    // An exit is counted when it begins and by target when it ends: an interval in between has one
+    // more of those than of these.
+    if (const std::uint64_t sum = sum_of(targets).count; sum > saturating_add(exits, 1)) {
+        known.fail(fmt::format("hold {} exits, with those that are other or unknown, of {} of "
+                               "their reason",
+                               sum, exits));
+    }
+    return targets;
+}
+
 /// Notes in the snapshot whether a part of the time is unknown.
 ExitStats read_exit(const Node& node, Snapshot& snapshot) {
     ExitStats stats;
@@ -342,16 +408,8 @@ ExitStats read_exit(const Node& node, Snapshot& snapshot) {
     }
     if (snapshot.detail >= CountDetail::histogram)
         stats.histogram = read_histogram(node.at("histogram"));
+    if (node.has("targets")) stats.targets = read_targets(node, stats.count, snapshot.detail);
     return stats;
-}
-
-// Sorts values by their keys, and rejects duplicate keys.
-template <typename T, typename Key>
-void order_unique(std::vector<T>& values, Key key, const Node& node, std::string_view what) {
-    std::ranges::sort(values, {}, key);
-    if (std::ranges::adjacent_find(values, {}, key) != values.end()) {
-        node.fail(fmt::format("holds the same {} twice", what));
-    }
 }
 
 Vcpu read_vcpu(const Node& node, Snapshot& snapshot) {
@@ -420,6 +478,7 @@ Cost read_cost(const Node& node) {
     cost.memory_bytes = node.at("memory_bytes").number();
     cost.vcpus_used = node.at("vcpus_used").number<std::uint32_t>();
     cost.vcpus_limit = node.at("vcpus_limit").number<std::uint32_t>();
+    if (node.has("target_bytes")) cost.target_bytes = node.at("target_bytes").number();
     if (node.has("bpf_runs")) {
         cost.run_ns = node.at("bpf_run_ns").number();
         cost.runs = node.at("bpf_runs").number();

@@ -4,12 +4,14 @@
 #include "output/table.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "output/grid.h"
+#include "output/target_text.h"
 
 namespace exittop {
 
@@ -71,26 +73,81 @@ std::string draw_histograms(const std::vector<ExitStats>& exits, Isa isa, std::s
     return out;
 }
 
+// A target's own cells, indented below those of its reason, of which its share is.
+GridRow make_target_row(const std::vector<const Field*>& columns, const TargetLine& line,
+                        const FieldContext& context) {
+    constexpr std::array shown = {"count", "share", "rate", "time", "mean"};
+    ExitStats stats;
+    stats.count = line.sum.count;
+    stats.time_ns = line.sum.time_ns;
+    GridRow row;
+    for (const Field* field : columns) {
+        const bool is_shown = std::ranges::find(shown, field->key) != shown.end();
+        row.cells.push_back(is_shown ? print_value(field->value(stats, context), field->unit) : "");
+    }
+    row.cells.front() = std::string(indent, ' ') + line.label;
+    return row;
+}
+
+struct Grid {
+    std::vector<GridColumn> columns;
+    std::vector<GridRow> rows;
+};
+
+// A row for each reason with those of its targets, and the total.
+Grid make_grid(const std::vector<const Field*>& columns, const std::vector<ExitStats>& exits,
+               const FieldContext& context, bool targets) {
+    Grid grid;
+    for (const Field* field : columns) {
+        grid.columns.push_back({std::string(field->heading), alignment(field->unit)});
+    }
+    for (const ExitStats& stats : exits) {
+        grid.rows.push_back(make_row(columns, stats, context));
+        if (!targets || !stats.targets) continue;
+        FieldContext of_reason = context;
+        of_reason.total_count = sum_of(*stats.targets).count;
+        for (const TargetLine& line : target_lines(*stats.targets, context.isa, stats.code)) {
+            grid.rows.push_back(make_target_row(columns, line, of_reason));
+        }
+    }
+    grid.rows.push_back(make_row(columns, sum_of(exits), context));
+    grid.rows.back().cells.front() = "total";
+    grid.rows.back().strong = true;
+    return grid;
+}
+
+// Leaves out what says least where targets need the room; false: nothing is left to leave out.
+bool drop_columns(std::vector<const Field*>& columns) {
+    if (std::erase_if(columns, [](const Field* field) { return field->is_time_part(); }) > 0) {
+        return true;
+    }
+    return std::ranges::any_of(std::array{"p50", "max", "p99"}, [&columns](const char* key) {
+        return std::erase(columns, find_field(key)) > 0;
+    });
+}
+
 // The reasons of one VM or vCPU, sorted, with their total.
 std::string draw_reasons(std::vector<ExitStats> exits, Isa isa, const Snapshot& snapshot,
                          const TableOptions& options) {
-    const ExitStats sum = sum_of(exits);
     if (exits.empty()) return fmt::format("{:{}}no exits\n", "", indent);
-    const FieldContext context{isa, sum.count, snapshot.duration_s};
+    const FieldContext context{isa, sum_of(exits).count, snapshot.duration_s};
     const Field* sort = options.sort != nullptr ? options.sort : find_field("count");
     sort_exits(exits, *sort, context);
 
-    const std::vector<const Field*> fields_shown = columns_for(options.width, snapshot);
-    std::vector<GridColumn> columns;
-    for (const Field* field : fields_shown) {
-        columns.push_back({std::string(field->heading), alignment(field->unit)});
+    std::vector<const Field*> fields_shown = columns_for(options.width, snapshot);
+    Grid grid = make_grid(fields_shown, exits, context, options.targets);
+    const bool has_targets = grid.rows.size() > exits.size() + 1;
+    while (has_targets && indent + least_width(grid.columns, grid.rows) > options.width &&
+           drop_columns(fields_shown)) {
+        grid = make_grid(fields_shown, exits, context, options.targets);
     }
-    std::vector<GridRow> rows;
-    for (const ExitStats& stats : exits) rows.push_back(make_row(fields_shown, stats, context));
-    rows.push_back(make_row(fields_shown, sum, context));
-    rows.back().cells.front() = "total";
-    rows.back().strong = true;
-    std::string out = draw_grid(columns, rows, {options.width, indent, options.color});
+    std::string out = draw_grid(grid.columns, grid.rows, {options.width, indent, options.color});
+    if (options.targets) {
+        for (const std::string& line : unknown_targets(exits, isa)) {
+            out += fmt::format("{:{}}{}\n", "", indent,
+                               fit(line, std::max(options.width, 2 * indent) - indent));
+        }
+    }
     if (options.histogram) out += draw_histograms(exits, isa, options.width);
     return out;
 }

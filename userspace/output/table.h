@@ -14,6 +14,7 @@ struct TableOptions {
     const Field* sort = nullptr;  ///< Nothing: by count.
     bool histogram = false;       ///< Also the distribution of times of each reason.
     bool per_vcpu = false;        ///< A table per vCPU instead of one per VM.
+    bool targets = true;          ///< Also what exits were about, where that was counted.
     std::size_t width = 80;       ///< From 100 on, the parts of the time get columns of their own.
     Color color = Color::off;
 };

@@ -88,6 +88,46 @@ TEST(CsvInput, WhatWasWrittenIsReadBack) {
     EXPECT_EQ(written_again(counts, true), counts);
 }
 
+TEST(CsvInput, TargetsAreNotCountedTwice) {
+    const Snapshot snapshot = test::make_snapshot_with_targets();
+    for (const bool per_vcpu : {false, true}) {
+        const auto read = from_csv(to_csv(snapshot, per_vcpu));
+        ASSERT_TRUE(read) << read.error();
+        for (std::size_t i = 0; i < snapshot.vms.size(); ++i) {
+            const auto written = exits_by_reason(snapshot.vms[i]);
+            const auto found = exits_by_reason(read->vms[i]);
+            ASSERT_EQ(found.size(), written.size());
+            for (std::size_t k = 0; k < found.size(); ++k) {
+                EXPECT_EQ(found[k].count, written[k].count);
+                EXPECT_EQ(found[k].time_ns, written[k].time_ns);
+                if (i == 1) continue;  // Its targets were sanitised.
+                EXPECT_EQ(found[k].targets, written[k].targets);
+            }
+        }
+        const std::string again = to_csv(*read, per_vcpu);
+        EXPECT_EQ(without_percentiles(again), without_percentiles(to_csv(snapshot, per_vcpu)));
+    }
+    const std::string intervals =
+        batch_text(snapshot, Format::csv, {}, true) + batch_text(snapshot, Format::csv, {}, false);
+    const auto both = from_csv(intervals);
+    ASSERT_TRUE(both) << both.error();
+    const auto sum = exits_by_reason(both->vms[0]);
+    EXPECT_EQ(sum[3].count, 2 * 132'003U);
+    EXPECT_EQ(sum_of(*sum[3].targets).count, 2 * 132'003U);
+}
+
+TEST(CsvInput, TargetsThatContradictAreRefused) {
+    const std::string heading = "vm,isa,level,reason,code,count,target\n";
+    EXPECT_EQ(failure(heading + "a,vmx,1,HLT,12,5,\na,vmx,1,HLT,12,5000,x\n"),
+              "the targets of HLT hold 5000 exits, of 5");
+    // Of an interval, exits of vCPUs that had begun before it.
+    const auto read = from_csv(heading + "a,vmx,1,HLT,12,5,\na,vmx,1,HLT,12,9,x\n");
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(read->vms[0].vcpus[0].exits[0].count, 8U);
+    EXPECT_EQ(failure(heading + "a,vmx,1,HLT,12,,x\n"),
+              "line 2: '' in the column count is not a whole number");
+}
+
 // Names of VMs that are hostile to CSV, in pieces.
 std::string any_name() {
     const auto pieces = *rc::gen::resize(

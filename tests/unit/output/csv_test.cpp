@@ -52,6 +52,37 @@ TEST(Csv, WhatWasNotCountedIsEmpty) {
         << to_csv(snapshot, false);
 }
 
+TEST(Csv, TargetsHaveLinesOfTheirOwn) {
+    const Snapshot snapshot = test::make_snapshot_with_targets();
+    const std::string csv = to_csv(snapshot, false);
+    test::expect_golden("dump_targets.csv", csv);
+    const auto lines = parse_lines(csv);
+    const auto column = [&lines](const char* name) {
+        return static_cast<std::size_t>(std::ranges::find(lines[0], name) - lines[0].begin());
+    };
+    // Those without a target are what there is without the option; the others add up to them.
+    std::uint64_t of_targets = 0;
+    std::string others;
+    for (std::vector<std::string> cells : lines) {
+        if (cells[column("target")].empty() || cells[0] == "vm") {
+            cells.resize(cells.size() - 2);
+            others += csv_line(cells);
+        } else if (cells[column("reason")] == "IO_INSTRUCTION") {
+            of_targets += std::stoull(cells[column("count")]);
+        }
+    }
+    EXPECT_EQ(others, to_csv(test::make_snapshot(), false));
+    EXPECT_EQ(of_targets, 132'003U);
+    EXPECT_EQ(csv.find('\x1b'), std::string::npos);
+    EXPECT_EQ(csv.find(",="), std::string::npos);
+}
+
+TEST(Csv, ColumnsOfTargetsAreThereBeforeThereIsAnExit) {
+    Snapshot snapshot;
+    snapshot.cost.target_bytes = 4096;
+    EXPECT_TRUE(to_csv(snapshot, false).ends_with(",ended,target,target_name\n"));
+}
+
 TEST(Csv, Fields) {
     EXPECT_EQ(csv_field("plain"), "plain");
     EXPECT_EQ(csv_field("a,b"), "\"a,b\"");

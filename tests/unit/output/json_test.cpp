@@ -35,7 +35,7 @@ TEST(Json, IsReadBack) {
     Snapshot snapshot = plain_snapshot();
     snapshot.lost.table_full = 7;
     snapshot.lost.unknown["of a later version"] = 8;
-    snapshot.cost = {250'000'000, 68'000, 1'000, 40 << 20, 2, 4096};
+    snapshot.cost = {250'000'000, 68'000, 1'000, 40 << 20, 1 << 20, 2, 4096};
     snapshot.vms[0].isa = static_cast<Isa>(9);
     snapshot.vms[0].vcpus[1].kvm_exits.reset();
     snapshot.vms[0].vcpus[1].uncounted = 41'148;
@@ -50,6 +50,98 @@ TEST(Json, IsReadBack) {
     const auto empty = from_json(to_json(Snapshot{}));
     ASSERT_TRUE(empty) << empty.error();
     EXPECT_EQ(*empty, plain_run({}));
+}
+
+TEST(Json, TargetsAreReadBack) {
+    Snapshot snapshot = test::make_snapshot_with_targets();
+    const std::string json = to_json(snapshot);
+    test::expect_golden("dump_targets.json", json);
+    snapshot.vms[1].name = plain_snapshot().vms[1].name;
+    const auto read = from_json(to_json(snapshot));
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(*read, plain_run(snapshot));
+    // The dearest first, a name that is not the file's, and no cause where nothing is unknown.
+    EXPECT_LT(json.find("port 0x608 in 4"), json.find("port 0x3f8 out 1"));
+    EXPECT_EQ(from_json(replaced(to_json(snapshot), R"("target":"leaf 0x1","name":)",
+                                 R"("target":"leaf 0x1","name":7,"later":)")),
+              plain_run(snapshot));
+    EXPECT_NE(json.find(R"("targets_unknown":{"count":0,"time_ns":0}})"), std::string::npos);
+}
+
+TEST(Json, TargetsThatWereNotCountedAreNotZero) {
+    Snapshot snapshot = plain_snapshot();
+    EXPECT_EQ(to_json(snapshot).find("\"target"), std::string::npos);
+    ExitStats& stats = snapshot.vms[0].vcpus[0].exits[0];
+    stats.targets.emplace();  // Counted, but there were none.
+    EXPECT_EQ(from_json(to_json(snapshot)), plain_run(snapshot));
+    const auto alone = from_json(replaced(
+        to_json(snapshot),
+        R"(,"targets_other":{"count":0,"time_ns":0},"targets_unknown":{"count":0,"time_ns":0})",
+        ""));
+    EXPECT_EQ(alone, plain_run(snapshot));
+}
+
+TEST(Json, TargetsThatContradictAreRefused) {
+    struct Case {
+        const char* from;
+        const char* to;
+        const char* error;
+    };
+    const std::string place = "vms[0].vcpus[0].exits[3].targets";
+    const Case cases[] = {
+        {"port 0x3f8 out 1", "port 0x608 in 4", ": holds the same target twice"},
+        {"port 0x3f8 out 1", "", "[1].target: must not be empty"},
+        {"\"port 0x3f8 out 1\"", "7", "[1].target: must be a string"},
+        {"\"count\":30000", "\"count\":30002",
+         ": hold 132005 exits, with those that are other or unknown, of 132003 of their reason"},
+        {"\"count\":30000", "\"count\":18446744073709551615",
+         ": hold 18446744073709551615 exits, with"},
+        {"\"count\":30000", "\"count\":-1", "[1].count: must be a whole number"},
+        {"\"count\":30000,", "", "[1]: has no \"count\""},
+        {"\"targets\":[{\"target\":\"port 0x608 in 4\"", "\"targets\":[7,{\"target\":\"x\"",
+         "[0]: must be an object"},
+    };
+    const std::string good = to_json(test::make_snapshot_with_targets());
+    for (const Case& c : cases) {
+        const auto read = from_json(replaced(good, c.from, c.to));
+        ASSERT_FALSE(read) << c.to;
+        EXPECT_EQ(read.error().substr(0, place.size() + std::string(c.error).size()),
+                  place + c.error);
+    }
+    // Read while an exit was handled.
+    EXPECT_TRUE(from_json(replaced(good, "\"count\":30000", "\"count\":30001")));
+}
+
+Targets any_targets() {
+    Targets targets;
+    const auto sum = [] {
+        return TargetSum{*rc::gen::inRange<std::uint64_t>(0, 1U << 20),
+                         *rc::gen::arbitrary<std::uint64_t>()};
+    };
+    for (int i = *rc::gen::inRange(0, 20); i > 0; --i) {
+        targets.add(*rc::gen::element<std::string>("0x10 read", "leaf 0x4.2", "\x1b[2J\n", "\u4e2d",
+                                                   "#PF write user", "other", "unknown"),
+                    sum());
+    }
+    targets.other = sum();
+    targets.unknown = sum();
+    if (targets.unknown.count > 0) targets.why = *rc::gen::element<std::string>("", "\"x\\");
+    return targets;
+}
+
+TEST(Json, AnyTargetsAreReadBack) {
+    EXPECT_TRUE(rc::check("targets", [] {
+        Snapshot snapshot = plain_snapshot();
+        snapshot.cost.target_bytes = *rc::gen::arbitrary<std::uint64_t>();
+        for (ExitStats& stats : snapshot.vms[0].vcpus[0].exits) {
+            if (*rc::gen::arbitrary<bool>()) continue;
+            stats.targets = any_targets();
+            stats.count = sum_of(*stats.targets).count + *rc::gen::inRange(0U, 2U);
+        }
+        const auto read = from_json(to_json(snapshot));
+        RC_ASSERT(read.has_value());
+        RC_ASSERT(*read == plain_run(snapshot));
+    }));
 }
 
 TEST(Json, PartsOfTheTimeThatAreNotKnownAreNull) {

@@ -35,6 +35,26 @@ TEST(Table, Wide) {
     }
 }
 
+TEST(Table, Targets) {
+    const Snapshot snapshot = test::make_snapshot_with_targets();
+    for (const std::size_t width : {80U, 120U}) {
+        const std::string table = dump_table(snapshot, {.width = width});
+        test::expect_golden(width == 80 ? "dump_targets.txt" : "dump_targets_wide.txt", table);
+        EXPECT_LE(widest_line(table), width);
+        EXPECT_EQ(table.find('\x1b'), std::string::npos);
+        EXPECT_EQ(table.find("\u202e"), std::string::npos);
+    }
+    EXPECT_EQ(dump_table(snapshot, {.targets = false}), dump_table(test::make_snapshot(), {}));
+}
+
+TEST(Table, TargetsWithoutTimesAreThoseOfMostExits) {
+    Snapshot snapshot = test::make_snapshot_with_targets();
+    snapshot.detail = CountDetail::count;
+    const std::string table = dump_table(snapshot, {});
+    EXPECT_LT(table.find("0x608"), table.find("0x3f8"));
+    EXPECT_EQ(table.find("TIME"), std::string::npos);
+}
+
 TEST(Table, WhatWasNotCountedHasNoColumn) {
     Snapshot snapshot = test::make_snapshot();
     snapshot.detail = CountDetail::count;
