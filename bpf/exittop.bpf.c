@@ -101,7 +101,9 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 	}
 	if (targets_possible)
 		header->registers_hidden = registers_are_hidden((void *)vcpu);
-	header->vcpu = vcpu | memory.by_target;
+	header->vcpu = vcpu;
+	barrier(); /* The verifier does not let a number be added to a typed pointer. */
+	header->vcpu += memory.by_target;
 	if (!header->who.vcpu_id)
 		command_line_tell(slot_index);
 	if (leaves_on)
@@ -152,7 +154,8 @@ static __noinline u32 slot_search(u64 vcpu)
 /* Whether the vCPU is in its first hash slot, and its exits are counted by target. */
 static __always_inline bool is_first_by_target(u64 vcpu)
 {
-	return targets_possible && hash_slot(vcpu)->header.vcpu == (vcpu | EXITTOP_BY_TARGET);
+	/* The verifier does not let a bit be set in a typed pointer. */
+	return targets_possible && hash_slot(vcpu)->header.vcpu - EXITTOP_BY_TARGET == vcpu;
 }
 
 /*

@@ -42,11 +42,14 @@ static __always_inline u64 load_u64(u64 address, const enum read_by by)
 {
 	u64 value = 0;
 
-	/* The cast takes type ids of vmlinux alone; a list_head begins with a word of this size. */
+	/*
+	 * The cast takes type ids of vmlinux alone. A timespec64 begins with a number of this size; to
+	 * the verifier a pointer would be no number.
+	 */
 	if (by == READ_BY_CAST) {
-		struct list_head *word = bpf_rdonly_cast((void *)address,
-							 bpf_core_type_id_kernel(struct list_head));
-		return (u64)word->next;
+		struct timespec64 *word = bpf_rdonly_cast(
+			(void *)address, bpf_core_type_id_kernel(struct timespec64));
+		return word->tv_sec;
 	}
 	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
 	return value;

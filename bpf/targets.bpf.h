@@ -183,14 +183,22 @@ static __always_inline int target_add(struct vcpu_slot *slot, u32 slot_index, u6
 	return target_insert(area, number, key, ns);
 }
 
+static __always_inline u32 target_kind_of(u32 code)
+{
+	u32 index = index_of_code(code);
+
+	if (index >= EXITTOP_INDEX_CODES)
+		return other_target_kind;
+	hide32(index); /* Else clang takes the mask out, as it knows the range. */
+	return target_kinds[index & (EXITTOP_INDEX_CODES - 1)];
+}
+
 /* Notes the kind of the target of an exit, and the target where it has to be read now. */
 static __always_inline void target_note(struct vcpu_slot *slot, u64 vcpu, u32 code, bool in_l2,
 					u64 code_at, const enum read_by by)
 {
 	struct vcpu_header *header = &slot->header;
-	u32 index = index_of_code(code);
-	u32 kind = index < EXITTOP_INDEX_CODES ? target_kinds[index & (EXITTOP_INDEX_CODES - 1)]
-					       : other_target_kind;
+	u32 kind = target_kind_of(code);
 
 	header->target_kind = kind;
 	if (unlikely(header->registers_hidden) && is_in_registers(kind))

@@ -51,8 +51,8 @@ enum {
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 #endif
 
-struct list_head {
-	struct list_head *next;
+struct timespec64 {
+	s64 tv_sec;
 };
 
 struct hlist_node {
