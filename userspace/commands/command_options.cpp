@@ -39,7 +39,6 @@ constexpr std::array report_formats = {
 constexpr std::array bases = {Choice{"none", Basis::count}, Choice{"time", Basis::time},
                               Choice{"count", Basis::share},
                               Choice{"guest-time", Basis::guest_time}};
-constexpr std::array reason_formats = {Choice{"table", Format::table}, Choice{"csv", Format::csv}};
 constexpr std::array attach_choices = {Choice{"auto", AttachChoice::automatic},
                                        Choice{"raw", AttachChoice::raw},
                                        Choice{"classic", AttachChoice::classic}};
@@ -248,11 +247,16 @@ private:
 
     void add_command(ReasonsOptions& reasons, bool&) {
         add_text("NAME|NUMBER", "", "Its name or number (0x for hex); none: all.", reasons.reason);
+        add("--targets", "REASON", "List what its exits can be about, where that has a name.",
+            [&reasons](const std::string& typed) {
+                if (typed.empty()) throw UsageError{"--targets needs the name of a reason"};
+                reasons.targets_of = typed;
+            });
         add("--isa", "vmx|svm", "Only Intel's or only AMD's reasons.",
             [&reasons](const std::string& typed) {
                 reasons.isa = choose(isa_choices, "--isa", typed);
             });
-        add_choice("--format", "Output format (table).", reason_formats, reasons.format);
+        add_format(reasons.format);
     }
 
     void add_command(LabOptions&, bool&) {}

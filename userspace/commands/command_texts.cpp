@@ -90,7 +90,8 @@ constexpr std::array texts = {
                 "exittop reasons [OPTIONS] [NAME|NUMBER]",
                 "Examples:\n"
                 "  exittop reasons EPT_MISCONFIG\n"
-                "  exittop reasons 48 --isa vmx\n"},
+                "  exittop reasons 48 --isa vmx\n"
+                "  exittop reasons --targets EPT_MISCONFIG   the devices behind addresses\n"},
     CommandText{unless_told<LabOptions>, "lab", "Count in an emulated host; needs no VM.",
                 "exittop lab [amd|intel] [OPTIONS]", ""},
 };

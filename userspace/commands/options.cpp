@@ -114,7 +114,11 @@ public:
     }
 
     void operator()(CheckOptions&) const {}
-    void operator()(ReasonsOptions&) const {}
+    void operator()(ReasonsOptions& reasons) const {
+        if (!reasons.reason.empty() && !reasons.targets_of.empty()) {
+            fail("either a reason or --targets REASON, not both");
+        }
+    }
     void operator()(LabOptions&) const {}
 
     [[noreturn]] void fail(std::string_view what) const {

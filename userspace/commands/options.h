@@ -146,6 +146,7 @@ struct CheckOptions {
 
 struct ReasonsOptions {
     std::string reason;      ///< Name or number; empty: all.
+    std::string targets_of;  ///< The reason whose targets are listed instead; empty: none.
     std::optional<Isa> isa;  ///< Nothing: both.
     Format format = Format::table;
 };

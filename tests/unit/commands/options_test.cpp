@@ -248,6 +248,11 @@ TEST(Options, OtherCommands) {
     EXPECT_EQ(reasons.reason, "0x30");
     EXPECT_EQ(reasons.isa, Isa::vmx);
     EXPECT_EQ(reasons.format, Format::csv);
+    EXPECT_EQ(reasons.targets_of, "");
+    const auto targets =
+        parsed_as<ReasonsOptions>({"reasons", "--targets", "MSR_WRITE", "--format=json"});
+    EXPECT_EQ(targets.targets_of, "MSR_WRITE");
+    EXPECT_EQ(targets.format, Format::json);
     EXPECT_EQ(parsed_as<CompareOptions>({"compare", "a", "[b]", "--", "-c"}).runs,
               (std::vector<std::string>{"a", "[b]", "-c"}));
 }
@@ -380,8 +385,10 @@ TEST(Options, MistakesAreOneLine) {
         {{"reasons", "--debug"}, "reasons: unexpected '--debug'"},
         {{"check", "--"}, "check: unexpected '--'"},
         {{"reasons", "a", "b"}, "reasons: unexpected 'b'"},
+        {{"reasons", "a", "--targets", "b"}, "either a reason or --targets REASON, not both"},
+        {{"reasons", "--targets", ""}, "--targets needs the name of a reason"},
         {{"reasons", "--isa", "arm"}, "--isa 'arm' is none of vmx, svm"},
-        {{"reasons", "--format", "json"}, "is none of table, csv"},
+        {{"reasons", "--format", "xml"}, "is none of table, json, csv"},
         {{"compare"}, "compare: no run given"},
         {{"compare", "a", "--normalize", "x"}, "none of none, time, count, guest-time"},
         {{"compare", "a", "--format", "html"}, "none of table, markdown, csv, json"},
