@@ -603,19 +603,18 @@ int wakeup_btf(u64 *ctx)
  * What tells the target of an exit that is in no register by the entry. Attached while targets are
  * counted on VMX.
  */
-static __always_inline struct vcpu_slot *slot_by_target(const bool typed)
+static __always_inline struct vcpu_slot *slot_told(void)
 {
-	u64 vcpu = vcpu_of_current(typed);
-	struct vcpu_slot *slot = vcpu ? slot_of(vcpu) : NULL;
+	u64 vcpu = vcpu_of_current(true);
 
-	return slot && slot->header.vcpu & EXITTOP_BY_TARGET ? slot : NULL;
+	return vcpu ? slot_of(vcpu) : NULL;
 }
 
 /* kvm_page_fault(vcpu, address, qualification or error code), of EPT and of shadow paging. */
 SEC("raw_tp/kvm_page_fault")
 int tell_page_fault(u64 *ctx)
 {
-	struct vcpu_slot *slot = slot_by_target(true);
+	struct vcpu_slot *slot = slot_told();
 	u64 address = ctx[1] & PAGE_MASK & (EXITTOP_TARGET_VALUE(~0ull) >> 3), told = ctx[2];
 	u64 access = told & 4 ? EXITTOP_FETCH : told & 2 ? EXITTOP_WRITE : EXITTOP_READ;
 
@@ -633,7 +632,7 @@ int tell_page_fault(u64 *ctx)
 SEC("raw_tp/kvm_fast_mmio")
 int tell_fast_mmio(u64 *ctx)
 {
-	struct vcpu_slot *slot = slot_by_target(true);
+	struct vcpu_slot *slot = slot_told();
 
 	return slot ? target_told(slot, EXITTOP_TARGET_EPT_MISCONFIG,
 				  EXITTOP_TARGET_VALUE(EXITTOP_TARGET_ADDRESS(ctx[0], true,
@@ -646,7 +645,7 @@ int tell_fast_mmio(u64 *ctx)
 SEC("raw_tp/kvm_mmio")
 int tell_mmio(u64 *ctx)
 {
-	struct vcpu_slot *slot = slot_by_target(true);
+	struct vcpu_slot *slot = slot_told();
 	u64 access = (u32)ctx[0] == KVM_TRACE_MMIO_WRITE ? EXITTOP_WRITE : EXITTOP_READ;
 
 	return slot ? target_told(slot, EXITTOP_TARGET_EPT_MISCONFIG,
