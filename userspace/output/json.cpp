@@ -198,6 +198,38 @@ Json cells_json(const Comparison& comparison, const ReasonRow& row) {
     return cells;
 }
 
+// In the order of the runs; null where it is not known.
+Json cells_json(const Comparison& comparison, const TargetRow& row) {
+    Json cells = Json::array();
+    for (std::size_t i = 0; i < row.cells.size(); ++i) {
+        cells.push_back(row.cells[i] ? cell_json(comparison.runs[i].label, *row.cells[i])
+                                     : Json(nullptr));
+    }
+    return cells;
+}
+
+void add_targets(Json& object, const Comparison& comparison, const ReasonRow& row) {
+    if (row.targets.empty()) return;
+    object["targets"] = Json::array();
+    for (const TargetRow& target : row.targets) {
+        Json cells = cells_json(comparison, target);
+        switch (target.kind) {
+            case TargetRow::Kind::known:
+                object["targets"].push_back(
+                    {{"target", target.target},
+                     {"name", target_name(row.isa, row.code, target.target)},
+                     {"runs", std::move(cells)}});
+                break;
+            case TargetRow::Kind::other:
+                object["targets_other"] = {{"runs", std::move(cells)}};
+                break;
+            case TargetRow::Kind::unknown:
+                object["targets_unknown"] = {{"why", target.why}, {"runs", std::move(cells)}};
+                break;
+        }
+    }
+}
+
 Json summary_json(const RunSummary& run) {
     Json facts = Json::object();
     for (const Fact& fact : run.facts) add_known(facts, fact.name.c_str(), fact.value);
@@ -590,12 +622,14 @@ std::string to_json(const Comparison& comparison) {
     for (const RunSummary& run : comparison.runs) object["runs"].push_back(summary_json(run));
     object["reasons"] = Json::array();
     for (const ReasonRow& row : comparison.rows) {
-        object["reasons"].push_back({{"reason", exit_reason_name(row.isa, row.code)},
-                                     {"isa", isa_json(row.isa)},
-                                     {"level", static_cast<int>(row.level)},
-                                     {"code", row.code},
-                                     {"explanation", row.explanation},
-                                     {"runs", cells_json(comparison, row)}});
+        Json reason = {{"reason", exit_reason_name(row.isa, row.code)},
+                       {"isa", isa_json(row.isa)},
+                       {"level", static_cast<int>(row.level)},
+                       {"code", row.code},
+                       {"explanation", row.explanation},
+                       {"runs", cells_json(comparison, row)}};
+        add_targets(reason, comparison, row);
+        object["reasons"].push_back(std::move(reason));
     }
     object["total"] = cells_json(comparison, comparison.total);
     object["warnings"] = Json::array();
