@@ -58,10 +58,9 @@ Json sum_json(const TargetSum& sum, const Snapshot& snapshot) {
 void add_targets(Json& object, const ExitStats& stats, Isa isa, const Snapshot& snapshot) {
     if (!stats.targets) return;
     Json known = Json::array();
-    for (const TargetStats& stats_of : dearest_first(*stats.targets)) {
-        Json target = {{"target", stats_of.target},
-                       {"name", target_name(isa, stats.code, stats_of.target)}};
-        target.update(sum_json(stats_of, snapshot));
+    for (const TargetStats& one : dearest_first(*stats.targets)) {
+        Json target = {{"target", one.target}, {"name", target_name(isa, stats.code, one.target)}};
+        target.update(sum_json(one, snapshot));
         known.push_back(std::move(target));
     }
     object["targets"] = std::move(known);
@@ -407,8 +406,8 @@ Targets read_targets(const Node& exit, std::uint64_t exits, CountDetail detail) 
         targets.known.push_back(std::move(stats));
     }
     order_unique(targets.known, &TargetStats::target, known, "target");
-    if (exit.has("targets_other")) targets.other = read_sum(exit.at("targets_other"), detail);
-    if (exit.has("targets_unknown")) {
+    if (exit.has_value("targets_other")) targets.other = read_sum(exit.at("targets_other"), detail);
+    if (exit.has_value("targets_unknown")) {
         const Node unknown = exit.at("targets_unknown");
         targets.unknown = read_sum(unknown, detail);
         if (targets.unknown.count > 0) targets.why = unknown.text_or_none("why");
@@ -440,7 +439,7 @@ ExitStats read_exit(const Node& node, Snapshot& snapshot) {
     }
     if (snapshot.detail >= CountDetail::histogram)
         stats.histogram = read_histogram(node.at("histogram"));
-    if (node.has("targets")) stats.targets = read_targets(node, stats.count, snapshot.detail);
+    if (node.has_value("targets")) stats.targets = read_targets(node, stats.count, snapshot.detail);
     return stats;
 }
 
