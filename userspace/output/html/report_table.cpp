@@ -198,7 +198,7 @@ std::string row_html(const std::vector<Column>& columns, const ReasonRow& row, B
 
 // The reason's name, which leads to what it means.
 std::string reason_link(const ReasonRow& row) {
-    const std::string label = html_text(row.label);
+    std::string label = html_text(row.label);
     if (row.explanation.empty()) return label;
     return fmt::format("<a href=\"#{}\">{}</a>", reason_anchor(row), label);
 }
