@@ -231,6 +231,7 @@ void add_cell(std::optional<Cell>& sum, const std::optional<Cell>& more) {
     if (!more) return;
     if (!sum) {
         sum = more;
+        sum->versus.reset();  // That of a sum is another one.
         return;
     }
     sum->count += more->count;
@@ -378,15 +379,18 @@ std::vector<TargetRow> first_targets(const ReasonRow& reason, std::size_t most) 
     std::vector<TargetRow> rows(reason.targets.begin(),
                                 reason.targets.begin() + static_cast<std::ptrdiff_t>(most));
     TargetRow rest{.kind = TargetKind::other};
-    if (has_other) rest = *other;
+    if (has_other) rest = *other;  // Which are not compared.
     rest.cells.resize(reason.cells.size());
+    bool all_known = true;
     for (std::size_t i = most; i < known; ++i) {
         for (std::size_t run = 0; run < rest.cells.size(); ++run) {
-            add_cell(rest.cells[run], reason.targets[i].cells[run]);
+            const auto& cell = reason.targets[i].cells[run];
+            add_cell(rest.cells[run], cell);
+            all_known = all_known && cell;
         }
     }
     rest.folded = known - most;
-    compare_with_first(rest);
+    if (all_known) compare_with_first(rest);
     rows.push_back(std::move(rest));
     if (reason.targets.back().kind == TargetKind::unknown) rows.push_back(reason.targets.back());
     return rows;

@@ -310,6 +310,24 @@ TEST(Comparison, TargetsOfRepetitionsAreMeansAndAreNotTested) {
     EXPECT_EQ(value(0)->count, 40);
 }
 
+TEST(Comparison, OthersThatMayBeMoreAreNotCompared) {
+    std::vector runs = {test::make_ept_run(), test::make_ept_run()};
+    for (exittop::Run& run : runs) {
+        Targets& targets = run.repeats[0].vms[0].vcpus[0].exits[0].targets.emplace();
+        for (std::uint32_t leaf = 0; leaf < 12; ++leaf) targets.add(leaf_target(leaf), {2, 5});
+    }
+    const auto others = [&] {
+        return first_targets(row(compare_runs(runs, Basis::count), "CPUID"), 10).at(10);
+    };
+    EXPECT_EQ(others().folded, 2U);
+    EXPECT_EQ(others().cells[1]->versus->ratio, 1.0);
+    Targets& targets = *runs[1].repeats[0].vms[0].vcpus[0].exits[0].targets;
+    targets.known.pop_back();
+    targets.unknown.count = 1;
+    EXPECT_EQ(others().cells[1]->count, 2);
+    EXPECT_EQ(others().cells[1]->versus, std::nullopt);
+}
+
 // However many are shown, a run has as many exits in them.
 TEST(Comparison, FirstTargetsAddUp) {
     EXPECT_TRUE(rc::check("sums", [] {
