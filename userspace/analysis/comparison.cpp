@@ -136,15 +136,15 @@ void add_cells(ReasonRow& row, const std::vector<RunSums>& runs, const IsaReason
 
 // ---- Targets
 
-using TargetKind = TargetRow::Kind;
+using RowKind = TargetRow::Kind;
 
 // Of a repetition's exits of a reason, those of a row. Nothing where they may be there unseen.
 std::optional<TargetSum> find_target(const ExitStats* stats, const TargetRow& row) {
     if (stats == nullptr) return TargetSum{};
     if (!stats->targets) return stats->count == 0 ? std::optional(TargetSum{}) : std::nullopt;
     const Targets& targets = *stats->targets;
-    if (row.kind == TargetKind::other) return targets.other;
-    if (row.kind == TargetKind::unknown) return targets.unknown;
+    if (row.kind == RowKind::other) return targets.other;
+    if (row.kind == RowKind::unknown) return targets.unknown;
     const auto place =
         std::ranges::lower_bound(targets.known, row.target, {}, &TargetStats::target);
     if (place != targets.known.end() && place->target == row.target) return *place;
@@ -195,8 +195,8 @@ std::vector<TargetRow> target_rows_without_cells(const std::vector<RunSums>& run
     }
     std::vector<TargetRow> rows;
     for (const std::string& text : texts) rows.push_back({.target = text});
-    if (has_other) rows.push_back({.kind = TargetKind::other, .has_more = true});
-    if (has_unknown) rows.push_back({.kind = TargetKind::unknown, .why = why});
+    if (has_other) rows.push_back({.kind = RowKind::other, .has_more = true});
+    if (has_unknown) rows.push_back({.kind = RowKind::unknown, .why = why});
     return rows;
 }
 
@@ -216,7 +216,7 @@ std::vector<TargetRow> make_target_rows(const std::vector<RunSums>& runs, const 
         compare_with_first(row);
     }
     std::ranges::stable_sort(rows, {}, [](const TargetRow& row) {
-        return std::tuple(row.kind, row.kind == TargetKind::known ? -largest_value(row) : 0.0);
+        return std::tuple(row.kind, row.kind == RowKind::known ? -largest_value(row) : 0.0);
     });
     return rows;
 }
@@ -368,8 +368,8 @@ Comparison without_targets(Comparison comparison) {
 }
 
 std::vector<TargetRow> first_targets(const ReasonRow& reason, std::size_t most) {
-    const auto is_known = [](const TargetRow& row) { return row.kind == TargetKind::known; };
-    const auto is_other = [](const TargetRow& row) { return row.kind == TargetKind::other; };
+    const auto is_known = [](const TargetRow& row) { return row.kind == RowKind::known; };
+    const auto is_other = [](const TargetRow& row) { return row.kind == RowKind::other; };
     const auto known = static_cast<std::size_t>(std::ranges::count_if(reason.targets, is_known));
     const auto other = std::ranges::find_if(reason.targets, is_other);
     const bool has_other = other != reason.targets.end();
@@ -378,7 +378,7 @@ std::vector<TargetRow> first_targets(const ReasonRow& reason, std::size_t most) 
 
     std::vector<TargetRow> rows(reason.targets.begin(),
                                 reason.targets.begin() + static_cast<std::ptrdiff_t>(most));
-    TargetRow rest{.kind = TargetKind::other};
+    TargetRow rest{.kind = RowKind::other};
     if (has_other) rest = *other;  // Which are not compared.
     rest.cells.resize(reason.cells.size());
     bool all_known = true;
@@ -392,7 +392,7 @@ std::vector<TargetRow> first_targets(const ReasonRow& reason, std::size_t most) 
     rest.folded = known - most;
     if (all_known) compare_with_first(rest);
     rows.push_back(std::move(rest));
-    if (reason.targets.back().kind == TargetKind::unknown) rows.push_back(reason.targets.back());
+    if (reason.targets.back().kind == RowKind::unknown) rows.push_back(reason.targets.back());
     return rows;
 }
 
