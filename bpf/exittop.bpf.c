@@ -19,6 +19,8 @@
 #include "waiting.bpf.h"
 #include "leaves.bpf.h"
 #include "cells.bpf.h"
+#include "target_sources.bpf.h"
+#include "targets.bpf.h"
 #include "kvm_count.bpf.h"
 #include "command_line.bpf.h"
 
@@ -97,7 +99,11 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 		bpf_probe_read_kernel(&tdp, sizeof(tdp), (void *)tdp_enabled_address);
 		header->paging = tdp ? EXITTOP_PAGING_TDP : EXITTOP_PAGING_SHADOW;
 	}
+	if (targets_possible)
+		header->registers_hidden = registers_are_hidden((void *)vcpu);
 	header->vcpu = vcpu;
+	barrier(); /* The verifier does not let a number be added to a typed pointer. */
+	header->vcpu += memory.by_target;
 	if (!header->who.vcpu_id)
 		command_line_tell(slot_index);
 	if (leaves_on)
@@ -138,17 +144,29 @@ static __noinline u32 slot_search(u64 vcpu)
 		u32 slot_index = probed_slot(first, probe);
 		struct vcpu_slot *slot = slot_at(slot_index);
 
-		if (slot && slot->header.vcpu == vcpu)
+		if (slot && EXITTOP_VCPU_OF(slot->header.vcpu) == vcpu)
 			return slot_index;
 	}
 	known = bpf_map_lookup_elem(&vcpu_slots, &vcpu);
 	return known ? *known : 0;
 }
 
-/* The slot of a vCPU that is not in its first hash slot, or NULL if it waits for one or is new. */
-static __always_inline struct vcpu_slot *slot_slow_path(u64 vcpu)
+/* Whether the vCPU is in its first hash slot, and its exits are counted by target. */
+static __always_inline bool is_first_by_target(u64 vcpu)
 {
-	return waiting_of(vcpu) ? NULL : slot_at(slot_search(vcpu));
+	/* The verifier does not let a bit be set in a typed pointer. */
+	return targets_possible && hash_slot(vcpu)->header.vcpu - EXITTOP_BY_TARGET == vcpu;
+}
+
+/*
+ * Index of the slot of a vCPU that is not in its first hash slot, or is counted by target, or 0 if it
+ * waits for one or is new.
+ */
+static __always_inline u32 slot_index_slow_path(u64 vcpu)
+{
+	if (is_first_by_target(vcpu))
+		return hash_slot_index(vcpu);
+	return waiting_of(vcpu) ? 0 : slot_search(vcpu);
 }
 
 /* The slot of a vCPU, or NULL if it has none. */
@@ -156,7 +174,7 @@ static __always_inline struct vcpu_slot *slot_of(u64 vcpu)
 {
 	struct vcpu_slot *slot = hash_slot(vcpu);
 
-	return slot->header.vcpu == vcpu ? slot : slot_slow_path(vcpu);
+	return slot->header.vcpu == vcpu ? slot : slot_at(slot_index_slow_path(vcpu));
 }
 
 /* Worker of kvm_exit: counts, and notes the time last. */
@@ -205,40 +223,80 @@ static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, const bool
 	return 0;
 }
 
-/*
- * The same for a vCPU that is not in its first hash slot, or is new. Out of line, so that the fast
- * path saves no registers.
- */
-static __noinline int entry_slow_path(u64 vcpu, u64 now, bool histogram)
+static __noinline int time_any_exit(struct vcpu_slot *slot, u64 now, bool histogram)
 {
-	struct vcpu_slot *slot = slot_slow_path(vcpu);
-
-	if (!slot)
-		return 0;
 	return histogram ? time_exit(slot, now, true) : time_exit(slot, now, false);
 }
 
-static __always_inline int handle_entry(u64 vcpu, const bool histogram)
+/* The entry of a vCPU whose exits are counted by target. */
+static __always_inline int entry_by_target(struct vcpu_slot *slot, u32 slot_index, u64 now,
+					   bool histogram, const enum read_by by)
+{
+	struct vcpu_header *header = &slot->header;
+	u64 exit_ns = header->exit_ns;
+	u64 ns = now > exit_ns ? now - exit_ns : 0;
+	u64 target;
+
+	time_any_exit(slot, now, histogram);
+	/* Not if it was no exit, or one that came before targets were switched on. */
+	if (!exit_ns || !header->target_kind)
+		return 0;
+	target = target_of_exit(slot, EXITTOP_VCPU_OF(header->vcpu), by);
+	header->target_kind = EXITTOP_TARGET_NONE;
+	return target_add(slot, slot_index, ns, target);
+}
+
+/*
+ * The same for a vCPU that is not in its first hash slot, or is counted by target, or is new. Out of
+ * line, so that the fast path saves no registers.
+ */
+static __always_inline int entry_any(u64 vcpu, u64 now, bool histogram, const enum read_by by)
+{
+	u32 slot_index = slot_index_slow_path(vcpu);
+	struct vcpu_slot *slot = slot_at(slot_index);
+
+	if (!slot)
+		return 0;
+	if (targets_possible && slot->header.vcpu & EXITTOP_BY_TARGET)
+		return entry_by_target(slot, slot_index, now, histogram, by);
+	return time_any_exit(slot, now, histogram);
+}
+
+static __noinline int entry_slow_path(u64 vcpu, u64 now, bool histogram)
+{
+	return entry_any(vcpu, now, histogram, READ_BY_CAST);
+}
+
+static __noinline int entry_slow_path_helper(u64 vcpu, u64 now, bool histogram)
+{
+	return entry_any(vcpu, now, histogram, READ_BY_HELPER);
+}
+
+static __always_inline int handle_entry(u64 vcpu, const enum read_by by, const bool histogram)
 {
 	u64 now = bpf_ktime_get_ns();
 	struct vcpu_slot *slot = hash_slot(vcpu);
 
 	if (unlikely(slot->header.vcpu != vcpu))
-		return entry_slow_path(vcpu, now, histogram);
+		return by == READ_BY_CAST ? entry_slow_path(vcpu, now, histogram)
+					  : entry_slow_path_helper(vcpu, now, histogram);
 	return time_exit(slot, now, histogram);
 }
 
 /*
- * The slot of a vCPU that exits and is not in its first hash slot, or is new. NULL if it gets none:
- * the exit is counted as one of a vCPU that waits.
+ * The slot of a vCPU that exits and is not in its first hash slot, or is counted by target, or is
+ * new. NULL if it gets none: the exit is counted as one of a vCPU that waits.
  */
 static __always_inline struct vcpu_slot *exit_slot_slow_path(u64 vcpu, u32 isa)
 {
 	/* Read before a slot is looked for, so that one which becomes free meanwhile is tried for. */
 	u64 given_back = memory.given_back;
-	struct waiting_vcpu *waiting = waiting_of(vcpu);
+	struct waiting_vcpu *waiting;
 	u32 slot_index;
 
+	if (is_first_by_target(vcpu))
+		return hash_slot(vcpu);
+	waiting = waiting_of(vcpu);
 	if (waiting && waiting->given_back == given_back) {
 		waiting->exits++;
 		return NULL;
@@ -262,6 +320,8 @@ static __always_inline int handle_exit(u64 vcpu, u32 code, u32 isa, bool in_l2, 
 		slot = exit_slot_slow_path(vcpu, isa);
 	if (!slot)
 		return 0;
+	if (targets_possible && slot->header.vcpu & EXITTOP_BY_TARGET)
+		target_note(slot, vcpu, code, in_l2, slot->header.code_at, READ_BY_HELPER);
 	return count_exit(slot, in_l2 ? cell_of(slot, code, true) : cell_of(slot, code, false), timed);
 }
 
@@ -279,6 +339,21 @@ static __always_inline int exit_read_at(struct vcpu_slot *slot, u64 vcpu, const 
 	return count_exit(slot, cell_of(slot, load_u64(code_at, by), false), timed);
 }
 
+/* The same where it also has to be known what the exit is about. */
+static __always_inline int exit_by_target(struct vcpu_slot *slot, u64 vcpu, const enum read_by by,
+					  const enum vcpu_type type)
+{
+	bool in_l2 = ran_l2(vcpu, by, type);
+	u64 code_at = slot->header.code_at;
+	u32 code;
+
+	if (in_l2 && slot->header.isa == KVM_ISA_SVM)
+		code_at = svm_exit_code_address(vcpu, by);
+	code = load_u64(code_at, by);
+	target_note(slot, vcpu, code, in_l2, code_at, by);
+	return count_exit(slot, in_l2 ? cell_of(slot, code, true) : cell_of(slot, code, false), true);
+}
+
 #define EXIT_READ_SLOW_PATH(name, by, type)                                                 \
 	static __noinline int name(u64 vcpu, u32 isa, bool timed)                      \
 	{                                                                              \
@@ -286,6 +361,8 @@ static __always_inline int exit_read_at(struct vcpu_slot *slot, u64 vcpu, const 
                                                                                        \
 		if (!slot)                                                             \
 			return 0;                                                      \
+		if (targets_possible && slot->header.vcpu & EXITTOP_BY_TARGET)         \
+			return exit_by_target(slot, vcpu, by, type);                   \
 		return timed ? exit_read_at(slot, vcpu, by, type, true)                \
 			     : exit_read_at(slot, vcpu, by, type, false);              \
 	}
@@ -333,7 +410,7 @@ static __always_inline int handle_entry_classic(const bool histogram)
 	u64 vcpu = vcpu_of_current(false);
 
 	if (vcpu)
-		handle_entry(vcpu, histogram);
+		handle_entry(vcpu, READ_BY_HELPER, histogram);
 	return FOR_OTHERS_TOO;
 }
 
@@ -455,8 +532,10 @@ EXIT_PROGRAM("raw_tp/kvm_exit", exit_raw_reason,
 /* Where BTF does not tell where the reason is. L2 counts as L1 here. */
 EXIT_PROGRAM("tp/kvm/kvm_exit", exit_classic, handle_exit_classic((void *)ctx, timed))
 
-ENTRY_PROGRAM("raw_tp/kvm_entry", entry_raw, handle_entry(ctx[0], histogram))
-ENTRY_PROGRAM("tp_btf/kvm_entry", entry_btf, handle_entry(ctx[0], histogram))
+/* Without bpf_rdonly_cast(), and with it, which only targets need. */
+ENTRY_PROGRAM("raw_tp/kvm_entry", entry_raw, handle_entry(ctx[0], READ_BY_HELPER, histogram))
+ENTRY_PROGRAM("tp_btf/kvm_entry", entry_btf, handle_entry(ctx[0], READ_BY_HELPER, histogram))
+ENTRY_PROGRAM("raw_tp/kvm_entry", entry_cast, handle_entry(ctx[0], READ_BY_CAST, histogram))
 ENTRY_PROGRAM("tp/kvm/kvm_entry", entry_classic, handle_entry_classic(histogram))
 
 /*
@@ -521,6 +600,61 @@ int wakeup_btf(u64 *ctx)
 }
 
 /*
+ * What tells the target of an exit that is in no register by the entry. Attached while targets are
+ * counted on VMX.
+ */
+static __always_inline struct vcpu_slot *slot_by_target(const bool typed)
+{
+	u64 vcpu = vcpu_of_current(typed);
+	struct vcpu_slot *slot = vcpu ? slot_of(vcpu) : NULL;
+
+	return slot && slot->header.vcpu & EXITTOP_BY_TARGET ? slot : NULL;
+}
+
+/* kvm_page_fault(vcpu, address, qualification or error code), of EPT and of shadow paging. */
+SEC("raw_tp/kvm_page_fault")
+int tell_page_fault(u64 *ctx)
+{
+	struct vcpu_slot *slot = slot_by_target(true);
+	u64 address = ctx[1] & PAGE_MASK & (EXITTOP_TARGET_VALUE(~0ull) >> 3), told = ctx[2];
+	u64 access = told & 4 ? EXITTOP_FETCH : told & 2 ? EXITTOP_WRITE : EXITTOP_READ;
+
+	if (!slot)
+		return 0;
+	if (slot->header.target_kind == EXITTOP_TARGET_EXCEPTION_VMX)
+		return target_told(slot, EXITTOP_TARGET_EXCEPTION_VMX,
+				   PF_VECTOR | EXITTOP_HAS_ERROR_CODE | (told & 0x1f) << EXITTOP_ERROR_CODE_SHIFT);
+	/* Bits of the qualification: read, write, fetch (SDM vol. 3, table 27-7). */
+	return target_told(slot, EXITTOP_TARGET_EPT_VIOLATION,
+			   EXITTOP_TARGET_ADDRESS(address, false, access));
+}
+
+/* kvm_fast_mmio(address): a write that an ioeventfd takes. */
+SEC("raw_tp/kvm_fast_mmio")
+int tell_fast_mmio(u64 *ctx)
+{
+	struct vcpu_slot *slot = slot_by_target(true);
+
+	return slot ? target_told(slot, EXITTOP_TARGET_EPT_MISCONFIG,
+				  EXITTOP_TARGET_VALUE(EXITTOP_TARGET_ADDRESS(ctx[0], true,
+									      EXITTOP_WRITE)))
+		    : 0;
+}
+
+/* kvm_mmio(type, length, address, value); of a read there may be two. */
+#define KVM_TRACE_MMIO_WRITE 2 /* arch/x86/kvm, include/trace/events/kvm.h */
+SEC("raw_tp/kvm_mmio")
+int tell_mmio(u64 *ctx)
+{
+	struct vcpu_slot *slot = slot_by_target(true);
+	u64 access = (u32)ctx[0] == KVM_TRACE_MMIO_WRITE ? EXITTOP_WRITE : EXITTOP_READ;
+
+	return slot ? target_told(slot, EXITTOP_TARGET_EPT_MISCONFIG,
+				  EXITTOP_TARGET_VALUE(EXITTOP_TARGET_ADDRESS(ctx[2], true, access)))
+		    : 0;
+}
+
+/*
  * No tracepoint tells when a vCPU is destroyed. Since Linux 5.16 (commit d69c1382e1b7) KVM then frees
  * its FPU state through a function of vmlinux that nobody else calls and whose BTF anyone may read.
  */
@@ -569,7 +703,7 @@ int end_slot(u64 *ctx)
 	struct vcpu_slot *slot = slot_at(ctx[0]);
 	u64 vcpu = ctx[1];
 
-	return slot && vcpu && slot->header.vcpu == vcpu ? end_vcpu(vcpu, false) : 0;
+	return slot && vcpu && EXITTOP_VCPU_OF(slot->header.vcpu) == vcpu ? end_vcpu(vcpu, false) : 0;
 }
 
 /*
@@ -583,7 +717,7 @@ int evict_slot(u64 *ctx)
 	struct waiting_vcpu *waiting;
 	u64 vcpu = ctx[1];
 
-	if (!slot || !vcpu || slot->header.vcpu != vcpu)
+	if (!slot || !vcpu || EXITTOP_VCPU_OF(slot->header.vcpu) != vcpu)
 		return 0;
 	waiting = waiting_take(vcpu);
 	if (!waiting)

@@ -59,7 +59,6 @@ struct long_counts {
 enum exit_cell_flags {
 	EXITTOP_CELL_L2 = 1,    /* its exits are of L2, not of L1 */
 	EXITTOP_CELL_PARTS = 2, /* some of its parts are not 0 */
-	EXITTOP_CELL_SPLIT = 4, /* reserved: its exits are also counted by target */
 };
 
 /* One exit reason of one vCPU, at one guest level. */
@@ -134,7 +133,7 @@ struct vcpu_identity {
 struct vcpu_header {
 	/* Written at each exit and entry: one cache line. */
 	u64 exit_ns; /* clock at the exit being handled; 0 = in the guest, or none seen yet */
-	u64 vcpu;    /* address of struct kvm_vcpu; 0 = free or ended */
+	u64 vcpu;    /* address of struct kvm_vcpu; 0 = free or ended; may have EXITTOP_BY_TARGET */
 	u64 code_at; /* address of its exit code, or of EXITTOP_CODE_UNREADABLE if it is not known */
 	u32 isa;
 	u16 current_cell; /* offset in `cells` of the cell of the exit being handled */
@@ -145,7 +144,8 @@ struct vcpu_header {
 	u32 evicted;  /* the slot ended as another user is to have it: its vCPU is still there */
 	u32 vm_vcpu_index; /* of its VM's vCPUs, in the order of their first events */
 	u32 readable; /* its VM may read its counts through CPUID leaves; user space decides */
-	u32 reserved[3];
+	u32 target_kind;  /* of the exit being handled: enum exittop_target_kind, and TARGET_NOTED */
+	u64 target_noted; /* its target, where that was to be noted before the entry */
 
 	/* Written when the vCPU is first seen, and when it goes. */
 	struct vcpu_identity who;
@@ -168,7 +168,7 @@ struct vcpu_header {
 	u64 kvm_exits_first; /* KVM's count when the slot was made, or EXITTOP_KVM_EXITS_UNKNOWN */
 	s64 kvm_exits_more;  /* exits it counted since and we did not, at the last look; < 0: unknown */
 	s64 kvm_exits_more_at_end; /* the same when the vCPU went */
-	u64 spare;
+	u64 registers_hidden;      /* the guest's registers are encrypted: SEV-ES, SEV-SNP, TDX */
 };
 EXITTOP_ASSERT(sizeof(struct vcpu_header) == 256, "the header fills whole cache lines");
 
@@ -190,6 +190,109 @@ EXITTOP_ASSERT(EXITTOP_SLOT_SIZE % sizeof(struct long_counts) == 0,
 #define EXITTOP_LOST_COUNTS_AT __builtin_offsetof(struct vcpu_slot, lost_counts)
 #define EXITTOP_SHORT_BEGIN __builtin_offsetof(struct vcpu_slot, histograms)
 #define EXITTOP_LONG_END (EXITTOP_SLOT_SIZE / sizeof(struct long_counts))
+
+/*
+ * Targets: what exits were about (which MSR, port, address). Their counts are in areas apart from
+ * the slots, one per slot, which exist only while targets are counted.
+ *
+ * A bit in the vCPU's address in its slot says that its exits are counted by target. The fast path
+ * then does not know the vCPU, and its slow path looks for the bit: so targets cost nothing where
+ * they are off.
+ */
+#define EXITTOP_BY_TARGET 1ull
+#define EXITTOP_VCPU_OF(word) ((word) & ~EXITTOP_BY_TARGET)
+
+/* Where the target of a reason's exits is. Which reason has which kind is the loader's to say. */
+enum exittop_target_kind {
+	EXITTOP_TARGET_NONE,
+	/* Read at the entry: */
+	EXITTOP_TARGET_FIXED,     /* the exit code says all; the value is 0 */
+	EXITTOP_TARGET_UNKNOWN,   /* not on this kernel */
+	EXITTOP_TARGET_MSR,       /* ECX */
+	EXITTOP_TARGET_MSR_SVM,   /* and from bit 32 on whether it is written */
+	EXITTOP_TARGET_IO_SVM,    /* EXITINFO1: port, size, direction */
+	EXITTOP_TARGET_NPF,       /* EXITTOP_TARGET_ADDRESS() */
+	EXITTOP_TARGET_PF_SVM,    /* the error code */
+	EXITTOP_TARGET_AVIC,      /* EXITINFO1: register, direction */
+	EXITTOP_TARGET_GHCB,      /* the GHCB's exit code */
+	EXITTOP_TARGET_RIP_SVM,
+	EXITTOP_TARGET_RIP_VMX,
+	EXITTOP_TARGET_IO_VMX,    /* of the exit qualification: port, size, direction */
+	EXITTOP_TARGET_CR_VMX,    /* number, access */
+	EXITTOP_TARGET_DR_VMX,    /* number, access */
+	EXITTOP_TARGET_APIC_VMX,  /* offset, access; of EOI_INDUCED the vector */
+	EXITTOP_TARGET_VECTOR_VMX,
+	/* Told by an event before the entry: */
+	EXITTOP_TARGET_EVENT_FIRST,
+	EXITTOP_TARGET_EXCEPTION_VMX = EXITTOP_TARGET_EVENT_FIRST, /* vector, and of a page fault from
+								      bit 8 on: 1, the error code */
+	EXITTOP_TARGET_EPT_VIOLATION, /* EXITTOP_TARGET_ADDRESS() */
+	EXITTOP_TARGET_EPT_MISCONFIG, /* EXITTOP_TARGET_ADDRESS() */
+	/* Noted at the exit, as KVM overwrites it: */
+	EXITTOP_TARGET_EXIT_FIRST,
+	EXITTOP_TARGET_CPUID = EXITTOP_TARGET_EXIT_FIRST, /* leaf, and from bit 32 on subleaf + 1, or 0 */
+	EXITTOP_TARGET_HYPERCALL, /* the number; from EXITTOP_HYPERCALL_SHIFT on whose it is */
+};
+#define PF_VECTOR 14
+#define EXITTOP_HAS_ERROR_CODE 0x100
+#define EXITTOP_ERROR_CODE_SHIFT 9
+#define EXITTOP_TARGET_NOTED 0x100 /* in target_kind: target_noted holds the target */
+
+#define EXITTOP_HYPERCALL_SHIFT 56
+enum exittop_hypercall { EXITTOP_HYPERCALL_KVM, EXITTOP_HYPERCALL_HYPERV, EXITTOP_HYPERCALL_XEN,
+			 EXITTOP_HYPERCALL_L1 }; /* L1: the call is the guest hypervisor's */
+
+/* A guest-physical address, whole for MMIO and of the page for memory, and how it was accessed. */
+enum exittop_access { EXITTOP_READ, EXITTOP_WRITE, EXITTOP_FETCH, EXITTOP_ACCESS_UNKNOWN };
+#define EXITTOP_TARGET_ADDRESS(address, mmio, access) ((address) << 3 | (u64)(mmio) << 2 | (access))
+
+/* A target's value has 59 bits; the cell of its reason is in the others. */
+#define EXITTOP_TARGET_BITS 59
+#define EXITTOP_TARGET_VALUE(key) ((key) & ((1ull << EXITTOP_TARGET_BITS) - 1))
+
+/* Instead of a value: the target is not known. Its low bits say why. */
+#define EXITTOP_NO_TARGET (1ull << 63)
+enum exittop_no_target {
+	EXITTOP_WHY_NO_BTF = 1, /* BTF does not tell where it is */
+	EXITTOP_WHY_NOT_KEPT,   /* KVM did not keep it until the entry */
+	EXITTOP_WHY_NOT_TOLD,   /* no event told it */
+	EXITTOP_WHY_HIDDEN,     /* the guest's registers are encrypted */
+	EXITTOP_WHY_TOO_LARGE,  /* for EXITTOP_TARGET_BITS */
+};
+
+/* One target. Its place in `entries` is its number; 0 is none. */
+struct target_entry {
+	u64 key;
+	u64 count;
+	u64 time_ns;
+	u16 next;           /* with the same hash */
+	u16 next_of_reason; /* of the same reason */
+	u32 debt;           /* how often another target was in want of its place */
+};
+struct reason_targets {
+	u64 other; /* exits of targets that have no entry, or gave it up */
+	u64 other_ns;
+	u64 unknown;
+	u64 unknown_ns;
+	u16 first; /* entry of this reason */
+	u16 kept;  /* how many it has */
+	u16 hand;  /* the entry that is next to be asked for its place */
+	u16 why;   /* enum exittop_no_target, of the last unknown one */
+};
+#define EXITTOP_TARGET_HEADS 256
+#define EXITTOP_LEAST_TARGETS 64  /* that a reason of a vCPU has entries for, if any are left */
+#define EXITTOP_MOST_TARGETS 1024 /* entries of an area */
+struct target_area {
+	u32 used;     /* entries, the first one included, which is none; 0 is 1 */
+	u32 replaced; /* odd while an entry becomes another target's */
+	u64 reserved[7];
+	struct reason_targets reasons[32]; /* by cell */
+	u16 heads[EXITTOP_TARGET_HEADS];   /* by hash */
+	struct target_entry entries[EXITTOP_MOST_TARGETS]; /* only as many as the loader chose */
+};
+#define EXITTOP_AREA_SIZE(count)                   \
+	(__builtin_offsetof(struct target_area, entries) + \
+	 (u64)(count) * sizeof(struct target_entry))
 
 /*
  * Where a vCPU's slot is. The hash slots come first: a hash of the vCPU's address gives the index of
@@ -260,7 +363,8 @@ struct exittop_memory {
 	u64 given_back;  /* how often a slot became free; counted atomically */
 	u64 limits;      /* how many users are in the map limited_users */
 	u64 waits;       /* how many vCPUs are in `waiting`; counted atomically */
-	u64 reserved[7];
+	u64 by_target;   /* EXITTOP_BY_TARGET or 0: what new slots begin with */
+	u64 reserved[6];
 	struct waiting_vcpu waiting[EXITTOP_WAITING];
 };
 EXITTOP_ASSERT(sizeof(struct exittop_memory) % EXITTOP_CACHE_LINE == 0, "slots begin with a line");

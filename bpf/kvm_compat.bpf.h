@@ -42,11 +42,14 @@ static __always_inline u64 load_u64(u64 address, const enum read_by by)
 {
 	u64 value = 0;
 
-	/* The cast takes type ids of vmlinux alone; a list_head begins with a word of this size. */
+	/*
+	 * The cast takes type ids of vmlinux alone. A timespec64 begins with a number of this size; to
+	 * the verifier a pointer would be no number.
+	 */
 	if (by == READ_BY_CAST) {
-		struct list_head *word = bpf_rdonly_cast((void *)address,
-							 bpf_core_type_id_kernel(struct list_head));
-		return (u64)word->next;
+		struct timespec64 *word = bpf_rdonly_cast(
+			(void *)address, bpf_core_type_id_kernel(struct timespec64));
+		return word->tv_sec;
 	}
 	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
 	return value;
@@ -141,6 +144,135 @@ static __always_inline u64 exit_code_address(u64 vcpu, u32 isa)
 	else if (isa == KVM_ISA_VMX && offset)
 		address = vcpu + offset;
 	return address ? address : (u64)&unreadable_code;
+}
+
+/* Address of a general register of the guest as KVM has it, by its number (RAX 0, RCX 1, RDX 2). */
+static __always_inline u64 register_address(u64 vcpu, u32 number)
+{
+	return vcpu + bpf_core_field_offset(struct kvm_vcpu, arch.regs) + number * sizeof(u64);
+}
+
+/*
+ * Which registers KVM has in memory, and which of these it has changed since the exit, as bits: words
+ * that became bitmaps in Linux 7.0.
+ */
+static __always_inline u64 regs_avail(u64 vcpu, const enum read_by by)
+{
+	struct kvm_vcpu___bitmap *bitmap = 0;
+
+	if (bpf_core_field_exists(bitmap->arch.regs_avail))
+		return load_u64(vcpu + bpf_core_field_offset(bitmap->arch.regs_avail), by);
+	return (u32)load_u64(vcpu + bpf_core_field_offset(struct kvm_vcpu, arch.regs_avail), by);
+}
+
+static __always_inline u64 regs_dirty(u64 vcpu, const enum read_by by)
+{
+	struct kvm_vcpu___bitmap *bitmap = 0;
+
+	if (bpf_core_field_exists(bitmap->arch.regs_dirty))
+		return load_u64(vcpu + bpf_core_field_offset(bitmap->arch.regs_dirty), by);
+	return (u32)load_u64(vcpu + bpf_core_field_offset(struct kvm_vcpu, arch.regs_dirty), by);
+}
+
+/* The guest's RIP as KVM has it, and its bit in the two words above. */
+#define REGS_RIP 16
+static __always_inline u64 rip_address(u64 vcpu)
+{
+	struct kvm_vcpu___bitmap *bitmap = 0;
+
+	/* Since Linux 7.0 it is no element of regs. */
+	if (bpf_core_field_exists(bitmap->arch.rip))
+		return vcpu + bpf_core_field_offset(bitmap->arch.rip);
+	return register_address(vcpu, REGS_RIP);
+}
+
+/* The bits of regs_avail that say that KVM has read exit_qualification and exit_intr_info. */
+static __always_inline u32 exit_info_1_bit(void)
+{
+	if (bpf_core_enum_value_exists(enum kvm_reg, VCPU_EXREG_EXIT_INFO_1))
+		return bpf_core_enum_value(enum kvm_reg, VCPU_EXREG_EXIT_INFO_1);
+	return bpf_core_enum_value(enum kvm_reg___seven, VCPU_REG_EXIT_INFO_1);
+}
+
+static __always_inline u32 exit_info_2_bit(void)
+{
+	if (bpf_core_enum_value_exists(enum kvm_reg, VCPU_EXREG_EXIT_INFO_2))
+		return bpf_core_enum_value(enum kvm_reg, VCPU_EXREG_EXIT_INFO_2);
+	return bpf_core_enum_value(enum kvm_reg___seven, VCPU_REG_EXIT_INFO_2);
+}
+
+/* Offset of the exit qualification in struct vcpu_vmx; 0 if kvm_intel is not there. */
+static __always_inline u32 vmx_qualification_offset(void)
+{
+	struct vcpu_vmx___vt *vt = 0;
+
+	if (bpf_core_field_exists(vt->vt))
+		return bpf_core_field_offset(vt->vt) +
+		       bpf_core_field_offset(struct vcpu_vt, exit_qualification);
+	if (bpf_core_field_exists(struct vcpu_vmx, exit_qualification))
+		return bpf_core_field_offset(struct vcpu_vmx, exit_qualification);
+	return 0;
+}
+
+/* The same of what interrupted the guest. */
+static __always_inline u32 vmx_interrupt_offset(void)
+{
+	struct vcpu_vmx___vt *vt = 0;
+
+	if (bpf_core_field_exists(vt->vt))
+		return bpf_core_field_offset(vt->vt) +
+		       bpf_core_field_offset(struct vcpu_vt, exit_intr_info);
+	if (bpf_core_field_exists(struct vcpu_vmx, exit_intr_info))
+		return bpf_core_field_offset(struct vcpu_vmx, exit_intr_info);
+	return 0;
+}
+
+/* Distances from the exit code in a VMCB; 0 without kvm_amd. */
+#define VMCB_BEHIND_EXIT_CODE(field)                                                    \
+	(bpf_core_type_exists(struct vmcb)                                              \
+		 ? bpf_core_field_offset(struct vmcb, field) - VMCB_EXIT_CODE : 0)
+
+/* Whether KVM cannot see the guest's registers, which then are not what it has in memory. */
+static __always_inline bool registers_are_hidden(struct kvm_vcpu *vcpu)
+{
+	if (!bpf_core_field_exists(vcpu->arch.guest_state_protected))
+		return false; /* Before Linux 5.11 there is no such guest. */
+	return BPF_CORE_READ(vcpu, arch.guest_state_protected);
+}
+
+/* Whether the guest has switched the hypercalls of Hyper-V on, as kvm_hv_hypercall_enabled() does. */
+static __always_inline bool has_hyperv_calls(struct kvm_vcpu *vcpu)
+{
+	struct kvm *kvm = BPF_CORE_READ(vcpu, kvm);
+
+	if (bpf_core_field_exists(vcpu->arch.hyperv_enabled) &&
+	    !BPF_CORE_READ(vcpu, arch.hyperv_enabled))
+		return false;
+	if (!bpf_core_field_exists(kvm->arch.hyperv.hv_guest_os_id))
+		return false;
+	return BPF_CORE_READ(kvm, arch.hyperv.hv_guest_os_id) != 0;
+}
+
+/* Whether KVM takes its hypercalls for Xen's, as kvm_xen_hypercall_enabled() does. */
+#define KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL 2 /* include/uapi/linux/kvm.h, since Linux 5.12 */
+static __always_inline bool has_xen_calls(struct kvm_vcpu *vcpu)
+{
+	struct kvm *kvm = BPF_CORE_READ(vcpu, kvm);
+	struct kvm___config *moved = (void *)kvm;
+	u32 flags = 0;
+
+	if (bpf_core_field_exists(moved->arch.xen.hvm_config.flags))
+		flags = BPF_CORE_READ(moved, arch.xen.hvm_config.flags);
+	else if (bpf_core_field_exists(kvm->arch.xen_hvm_config.flags))
+		flags = BPF_CORE_READ(kvm, arch.xen_hvm_config.flags);
+	return flags & KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL;
+}
+
+/* Whether the guest runs in long mode, where hypercalls take 64 bits. */
+#define EFER_LMA (1 << 10)
+static __always_inline bool is_in_long_mode(struct kvm_vcpu *vcpu)
+{
+	return BPF_CORE_READ(vcpu, arch.efer) & EFER_LMA;
 }
 
 /*

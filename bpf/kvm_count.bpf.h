@@ -91,7 +91,7 @@ static __noinline int learn_count_order(struct vcpu_slot *slot, u64 vcpu)
 static __noinline int look_at_kvm_count(struct vcpu_slot *slot)
 {
 	bool counted_first = memory.count_order == EXITTOP_COUNTED_FIRST;
-	u64 vcpu = slot->header.vcpu;
+	u64 vcpu = EXITTOP_VCPU_OF(slot->header.vcpu);
 	s64 more, best = 0;
 
 	for (u32 look = 0; look < COUNT_LOOKS; look++) {
@@ -102,7 +102,7 @@ static __noinline int look_at_kvm_count(struct vcpu_slot *slot)
 	if (best == (counted_first ? 1 : -1))
 		best = 0;
 	/* A vCPU that went meanwhile was not what was read, and has said its last already. */
-	if (vcpu && slot->header.vcpu == vcpu)
+	if (vcpu && EXITTOP_VCPU_OF(slot->header.vcpu) == vcpu)
 		slot->header.kvm_exits_more = best;
 	return 0;
 }

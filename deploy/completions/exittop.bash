@@ -2,14 +2,15 @@
 # bash completion of exittop. Commands, options and values come from exittop's --help at completion
 # time, so there is no second list to maintain.
 
-# The values of an option by the help on stdin: "WORD..." choices, "file", or nothing.
+# The values of an option by the help on stdin: "WORD..." choices, "file", or nothing. Of choices,
+# one in capitals stands for a value that has no list here.
 _exittop_values() {
     local value
     value=$(sed -nE "s/^ +(-[a-z], ?)?$1[ =]([^ ]+)  .*/\2/p; s/^ +(-[a-z], ?)?$1 ([^ ]+)$/\2/p" |
         head -n 1)
     case $value in
         FILE* | RUN | DIR | PATH) echo file ;;
-        *'|'*) echo "${value//|/ }" ;;
+        *'|'*) tr '|' '\n' <<<"$value" | grep -v '^[A-Z]' ;;
         '{'*'}') value=${value:1:-1}; echo "${value//,/ }" ;;
         ?*) echo none ;;
     esac

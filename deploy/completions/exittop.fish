@@ -35,7 +35,8 @@ function __exittop_values
         case 'FILE*' RUN DIR PATH
             __fish_complete_path (commandline -ct)
         case '*|*'
-            string split '|' -- $value
+            # A choice in capitals stands for a value that has no list here.
+            string split '|' -- $value | string match -rv '^[A-Z]'
         case '{*}'
             string sub -s 2 -e -1 -- $value | string split ,
     end

@@ -35,7 +35,7 @@ _MODULES = ("kvm", "kvm_amd", "kvm_intel")
 
 # Where each record's BTF is. bpf_rdonly_cast() takes types of vmlinux alone.
 _RECORDS = {
-    "list_head": ("vmlinux", ""),
+    "timespec64": ("vmlinux", ""),
     "hlist_node": ("vmlinux", ""),
     "hlist_head": ("vmlinux", ""),
     "preempt_notifier": ("vmlinux", ""),
@@ -68,12 +68,12 @@ _FIELDS = {
 _SIZES = {"vmcb_control_area.exit_code": {"-6.12": 4, "7.2+": 8}}
 
 # Offsets the program takes for granted: a struct kvm_vcpu is at the start of its vendor's struct,
-# the word that load_u64() reads is the first of a list_head, and the high half of the exit code
+# the word that load_u64() reads is the first of a timespec64, and the high half of the exit code
 # lies behind the low one.
 _OFFSETS = [
     ("kvm_amd", "vcpu_svm.vcpu", "6.1+", 0),
     ("kvm_intel", "vcpu_vmx.vcpu", "6.1+", 0),
-    ("vmlinux", "list_head.next", "", 0),
+    ("vmlinux", "timespec64.tv_sec", "", 0),
     ("kvm_amd", "vmcb_control_area.exit_code_hi", "6.1-6.12", "vmcb_control_area.exit_code + 4"),
     ("kvm_intel", "vmx_exit_reason.full", "6.1+", 0),
 ]

@@ -19,6 +19,8 @@ VALUES = {
     "exittop dump --format j": {"json"},
     "exittop reasons --isa ": {"vmx", "svm"},
     "exittop --color a": {"auto", "always"},
+    "exittop dump --targets ": {"all", "rip"},
+    "exittop live --target-memory ": set(),
     "exittop lab --workload ": {"linux", "micro"},
     "exittop du": {"dump"},
     "exittop dump --pid ": set(),

@@ -8,6 +8,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import schema
 from command_line import EXITTOP, FAILED, CommandLineTest, run, run_program
 
 RUN = Path(__file__).parents[1] / "golden/dump.json"
@@ -55,6 +56,35 @@ class OutputTest(CommandLineTest):
                                                 (["--color", "always"], {"NO_COLOR": "1"}, True)):
             done = run("reasons", *arguments, env=os.environ | environment)
             self.assertEqual("\x1b[" in done.stdout, colored, arguments)
+
+
+class ReasonsTest(CommandLineTest):
+    def test_targets_have_names_in_every_format(self):
+        for form, line in (("table", "0x6e0       IA32_TSC_DEADLINE"),
+                           ("csv", "vmx,32,MSR_WRITE,0x6e0,IA32_TSC_DEADLINE")):
+            done = run("reasons", "--targets", "MSR_WRITE", "--format", form)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn(line, done.stdout.splitlines())
+        done = run("reasons", "--targets", "msr_write", "--format", "json")
+        self.assertEqual(schema.complaint(done.stdout), "")
+        reason, = json.loads(done.stdout)["reasons"]
+        self.assertIn({"target": "0x6e0", "name": "IA32_TSC_DEADLINE"}, reason["targets"])
+
+    def test_a_number_is_a_reason_of_each_isa(self):
+        done = run("reasons", "--targets", "48", "--format", "json")
+        self.assertEqual([(reason["reason"], reason["kind"])
+                          for reason in json.loads(done.stdout)["reasons"]],
+                         [("EPT_VIOLATION", "address"), ("write_dr0", "dr")])
+
+    def test_a_reason_without_targets_says_where_they_are(self):
+        done = run("reasons", "--targets", "HLT", "--isa", "vmx")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("the guest's RIP, with --targets rip", done.stdout)
+
+    def test_all_as_json(self):
+        done = run("reasons", "--format", "json")
+        self.assertEqual((done.returncode, schema.complaint(done.stdout)), (0, ""))
+        self.assertGreater(len(json.loads(done.stdout)["reasons"]), 150)
 
 
 class RunFileTest(CommandLineTest):

@@ -115,6 +115,11 @@ see vcpus "vCPU 1"
 keys Tab
 keys Enter
 see histogram "time per exit"
+see targets "MEAN TARGET"
+keys Tab
+see reason_vcpus ">all vCPUs"
+keys Tab
+see_that targets_again grep -q "MEAN TARGET"
 keys Escape
 see_that reasons_again lacks "time per exit"
 keys Escape

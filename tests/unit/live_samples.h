@@ -112,12 +112,55 @@ inline State made_state(std::size_t height = 24, std::size_t width = 100) {
     return state;
 }
 
+/// What web01's I/O exits were about since that second, in a sample of a later one: per vCPU.
+inline Targets made_targets(std::uint64_t since, std::uint64_t second) {
+    const std::uint64_t seconds = second - since;
+    const auto sum = [seconds](std::uint64_t per_second, std::uint64_t ns) {
+        return TargetSum{per_second * seconds, per_second * seconds * ns};
+    };
+    Targets targets;
+    targets.add(port_target(0x608, false, 4), sum(11'000, 9'100));
+    targets.add(port_target(0x3f8, true, 1), sum(1'100, 24'300));
+    targets.add(port_target(0x1f7, false, 1), sum(700, 8'400));
+    targets.add(port_target(0x5678, true, 2), sum(300, 9'000));
+    targets.add("port \x1b[2J\u202e", sum(60, 9'000));
+    targets.add(port_target(0x70, true, 1), sum(24, 7'900));
+    targets.add(port_target(0x71, false, 1), sum(12, 7'700));
+    targets.other = sum(3, 9'000);
+    targets.unknown = sum(2, 9'000);
+    targets.why = "string I/O";
+    return targets;
+}
+
+/// The host after so many seconds with web01 in full, whose targets are counted since a second.
+inline Sample targets_sample(std::uint64_t since, std::uint64_t second) {
+    Sample sample = made_sample(made_vms(), second, "4242.1");
+    for (Vcpu& vcpu : sample.overview.in_full->vcpus) {
+        for (ExitStats& stats : vcpu.exits) {
+            if (stats.code == 0x7b) stats.targets = made_targets(since, second);
+            if (stats.code == 0x400) stats.targets = Targets{};
+        }
+    }
+    sample.overview.cost.target_bytes = 33U << 20;
+    return sample;
+}
+
 inline State press(State state, KeyCode code) { return apply(std::move(state), Key{code, 0}); }
 inline State type(State state, std::string_view characters) {
     for (const char c : characters) {
         state = apply(std::move(state), Key{KeyCode::character, static_cast<char32_t>(c)});
     }
     return state;
+}
+
+/// web01's I/O exits by target: opened after five seconds, and two seconds later.
+inline State targets_state(std::size_t height, std::size_t width) {
+    State state = press(made_state(height, width), KeyCode::enter);
+    state = apply(std::move(state), made_sample(made_vms(), 4, "4242.1"));
+    state = press(apply(std::move(state), made_sample(made_vms(), 5, "4242.1")), KeyCode::enter);
+    state = apply(std::move(state), TargetsSwitched{"4242.1", 5.0, 33U << 20, {}});
+    state = apply(std::move(state), targets_sample(5, 6));
+    return apply(std::move(state), targets_sample(5, 7));
 }
 
 }  // namespace exittop::test

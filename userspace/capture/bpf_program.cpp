@@ -17,6 +17,7 @@
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <set>
@@ -28,6 +29,7 @@
 #include "capture/kernel_facts.h"
 #include "capture/libbpf_log.h"
 #include "capture/shared_memory.h"
+#include "capture/shared_word.h"
 #include "exittop.skel.h"
 #include "model/exit_reason.h"
 #include "model/histogram.h"
@@ -110,12 +112,18 @@ struct BpfProgram::State {
     std::uint32_t max_vcpus = 0;
     CountDetail detail = CountDetail::histogram;
     std::optional<LeafMeanings> leaves;
+    std::optional<TargetRequest> targets;
+    TargetKinds target_kinds;
+    TargetRoom target_room;
     Skeleton skeleton;
     std::vector<std::unique_ptr<bpf_link, LinkDeleter>> links;
     std::unique_ptr<bpf_link, LinkDeleter> learning;  ///< While learn_order is attached.
     FileDescriptor measuring;
     SharedMemory shared;
     ProgramBarrier barrier;
+    FileDescriptor target_map;  ///< The areas, while targets are counted; mapped:
+    SharedMemory target_areas;
+    std::vector<std::unique_ptr<bpf_link, LinkDeleter>> target_links;
     std::set<std::uint32_t> limited;                     ///< Users in the map limited_users.
     std::map<std::uint32_t, std::string> command_lines;  ///< Filled from the ring buffer.
     std::unique_ptr<ring_buffer, RingDeleter> ring;
@@ -139,6 +147,11 @@ struct BpfProgram::State {
     [[nodiscard]] int give_waiting(std::uint32_t place) const;
     void set_leaves(const KernelFacts& facts);
     std::expected<void, Error> fill_known_reasons();
+    std::expected<void, Error> set_targets(const KernelFacts& facts);
+    [[nodiscard]] std::vector<bpf_program*> target_programs() const;
+    std::expected<void, Error> open_targets();
+    void close_targets();
+    [[nodiscard]] target_area* area(std::uint32_t slot_index) const;
 };
 
 /// The programs of this variant in the order of attachment. First those that end a vCPU, so that no
@@ -163,12 +176,13 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
         order.push_back(detail == CountDetail::count ? exit.count : exit.timed);
     };
     const EntryPrograms raw_entry = {programs.entry_raw, programs.entry_raw_time};
+    const EntryPrograms cast_entry = {programs.entry_cast, programs.entry_cast_time};
     switch (variant) {
         case AttachVariant::typed:
-            add({programs.exit_typed, programs.exit_typed_count}, raw_entry);
+            add({programs.exit_typed, programs.exit_typed_count}, cast_entry);
             break;
         case AttachVariant::raw:
-            add({programs.exit_raw, programs.exit_raw_count}, raw_entry);
+            add({programs.exit_raw, programs.exit_raw_count}, cast_entry);
             break;
         case AttachVariant::btf:
             add({programs.exit_btf, programs.exit_btf_count},
@@ -220,8 +234,10 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     bpf_map__set_max_entries(skeleton->maps.free_overflow_slots,
                              EXITTOP_OVERFLOW_SLOTS(max_vcpus) + 1);
     if (leaves) set_leaves(facts);
+    if (auto set = set_targets(facts); !set) return set;
 
-    const std::vector<bpf_program*> wanted = programs_in_order();
+    std::vector<bpf_program*> wanted = programs_in_order();
+    std::ranges::copy(target_programs(), std::back_inserter(wanted));
     const std::array run_by_hand = {skeleton->progs.prove_memory, skeleton->progs.look_at_slot,
                                     skeleton->progs.end_slot, skeleton->progs.evict_slot,
                                     skeleton->progs.end_waiting};
@@ -241,6 +257,94 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     memory().armed_ns = std::numeric_limits<std::uint64_t>::max();
     if (auto filled = fill_free_slots(); !filled) return filled;
     return leaves ? fill_known_reasons() : std::expected<void, Error>{};
+}
+
+/// Before the load: constants and sizes for targets; without them the verifier takes all of it out.
+std::expected<void, Error> BpfProgram::State::set_targets(const KernelFacts& facts) {
+    if (!targets) {
+        bpf_map__set_autocreate(skeleton->maps.target_areas, false);
+        return {};
+    }
+    auto kinds = exittop::target_kinds(*targets, facts.vendor_btf);
+    if (!kinds) return std::unexpected(kinds.error());
+    auto room = exittop::target_room(max_vcpus, targets->memory);
+    if (!room) return std::unexpected(room.error());
+    target_kinds = *kinds;
+    target_room = *room;
+    skeleton->rodata->targets_possible = true;
+    skeleton->rodata->target_entries = room->entries;
+    skeleton->rodata->reason_entries = room->reason_entries;
+    std::ranges::copy(kinds->by_index, skeleton->rodata->target_kinds);
+    skeleton->rodata->other_target_kind = kinds->other;
+    bpf_map__set_value_size(bpf_map__inner_map(skeleton->maps.target_areas),
+                            std::uint32_t(EXITTOP_AREA_SIZE(room->entries)));
+    return {};
+}
+
+/// What tells targets besides the programs that count: on VMX an address is in no register.
+std::vector<bpf_program*> BpfProgram::State::target_programs() const {
+    const auto has = [this](exittop_target_kind kind) {
+        return std::ranges::find(target_kinds.by_index, kind) != target_kinds.by_index.end();
+    };
+    std::vector<bpf_program*> programs;
+    if (has(EXITTOP_TARGET_EPT_VIOLATION) || has(EXITTOP_TARGET_EXCEPTION_VMX)) {
+        programs.push_back(skeleton->progs.tell_page_fault);
+    }
+    if (has(EXITTOP_TARGET_EPT_MISCONFIG)) {
+        programs.push_back(skeleton->progs.tell_fast_mmio);
+        programs.push_back(skeleton->progs.tell_mmio);
+    }
+    return programs;
+}
+
+std::expected<void, Error> BpfProgram::State::open_targets() {
+    if (!targets) {
+        return std::unexpected(
+            Error{ExitStatus::failed, "targets need times: leave out --detail count"});
+    }
+    if (target_areas) return {};
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE);
+    const std::uint64_t size = EXITTOP_AREA_SIZE(target_room.entries);
+    target_map = FileDescriptor(bpf_map_create(BPF_MAP_TYPE_ARRAY, "targets", sizeof(std::uint32_t),
+                                               std::uint32_t(size), slot_count(), &options));
+    if (target_map) target_areas = SharedMemory(target_map.number(), size * slot_count());
+    const std::uint32_t only = 0;
+    const int inner = target_map.number();
+    int code = target_areas ? bpf_map_update_elem(bpf_map__fd(skeleton->maps.target_areas), &only,
+                                                  &inner, BPF_ANY)
+                            : -errno;
+    for (bpf_program* program : target_programs()) {
+        bpf_link* link = code == 0 ? bpf_program__attach(program) : nullptr;
+        if (link == nullptr && code == 0) code = -errno;
+        if (link != nullptr) target_links.emplace_back(link);
+    }
+    if (code == 0) return {};
+    close_targets();
+    return std::unexpected(kernel_error("cannot count targets", code));
+}
+
+void BpfProgram::State::close_targets() {
+    std::atomic_ref(memory().by_target).store(0);
+    for (vcpu_slot& slot : slots()) {
+        std::atomic_ref<u64> word(slot.header.vcpu);
+        u64 vcpu = word.load();
+        // Where the vCPU goes meanwhile, the word becomes 0.
+        if ((vcpu & EXITTOP_BY_TARGET) != 0) {
+            word.compare_exchange_strong(vcpu, EXITTOP_VCPU_OF(vcpu));
+        }
+    }
+    target_links.clear();
+    const std::uint32_t only = 0;
+    bpf_map_delete_elem(bpf_map__fd(skeleton->maps.target_areas), &only);
+    barrier.wait();
+    target_areas = SharedMemory();
+    target_map = FileDescriptor();
+}
+
+target_area* BpfProgram::State::area(std::uint32_t slot_index) const {
+    if (!target_areas) return nullptr;
+    const std::size_t size = EXITTOP_AREA_SIZE(target_room.entries);
+    return reinterpret_cast<target_area*>(target_areas.at(size * slot_index));
 }
 
 /// Before the load: constants and sizes for answering leaves.
@@ -353,6 +457,10 @@ std::expected<void, Error> BpfProgram::State::start(const KernelFacts& facts) {
     forget_complaints();
     if (shows_libbpf_log()) report(fmt::format("trying {}", attach_variant_id(variant)));
     if (auto opened = open(facts); !opened) return opened;
+    if (targets && targets->from_start) {
+        if (auto opened = open_targets(); !opened) return opened;
+        memory().by_target = EXITTOP_BY_TARGET;
+    }
     return attach();
 }
 
@@ -395,7 +503,8 @@ BpfProgram::~BpfProgram() = default;
 
 std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uint32_t max_vcpus,
                                                    CountDetail detail,
-                                                   const std::optional<LeafMeanings>& leaves) {
+                                                   const std::optional<LeafMeanings>& leaves,
+                                                   const std::optional<TargetRequest>& targets) {
     keep_complaints();
     auto facts = read_kernel_facts();
     if (!facts) return std::unexpected(facts.error());
@@ -411,6 +520,7 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
             state->max_vcpus = max_vcpus;
             state->detail = detail;
             state->leaves = leaves;
+            state->targets = targets;
             const auto done = state->start(*facts);
             if (!done && !first_error) first_error = done.error();
             if (!done) continue;
@@ -443,6 +553,7 @@ void BpfProgram::detach() {
     state_->learning.reset();
     // The exit first, because it was attached last: every counted exit then has its time.
     while (!state_->links.empty()) state_->links.pop_back();
+    state_->target_links.clear();
     state_->barrier.wait();
 }
 
@@ -473,6 +584,9 @@ void BpfProgram::release_slot(std::uint32_t slot_index) {
     ring_buffer__consume(state_->ring.get());
     state_->command_lines.erase(slot_index);
     std::memset(&slots()[slot_index], 0, sizeof(vcpu_slot));
+    if (target_area* area = state_->area(slot_index)) {
+        std::memset(area, 0, EXITTOP_AREA_SIZE(state_->target_room.entries));
+    }
     slot_states()[slot_index] = EXITTOP_SLOT_FREE;
     state_->give_slot(slot_index);
 }
@@ -522,7 +636,7 @@ void BpfProgram::end_waiting(const std::function<bool(const vcpu_identity& who)>
 
 void BpfProgram::evict(std::span<const std::uint32_t> slot_indices) {
     for (const std::uint32_t slot_index : slot_indices) {
-        const std::uint64_t vcpu = std::atomic_ref(slots()[slot_index].header.vcpu).load();
+        const std::uint64_t vcpu = EXITTOP_VCPU_OF(load(slots()[slot_index].header.vcpu));
         run_program(state_->skeleton->progs.evict_slot,
                     std::array{std::uint64_t{slot_index}, vcpu});
     }
@@ -544,6 +658,31 @@ void BpfProgram::limit_users(const std::set<std::uint32_t>& uids) {
     std::atomic_ref(memory().limits).store(uids.size());
     // Waiting vCPUs try again.
     if (lifted) ++std::atomic_ref(memory().given_back);
+}
+
+std::expected<void, Error> BpfProgram::open_targets() { return state_->open_targets(); }
+
+void BpfProgram::close_targets() {
+    if (state_->target_areas) state_->close_targets();
+}
+
+void BpfProgram::count_by_target(std::uint32_t slot_index) {
+    if (!state_->target_areas) return;
+    std::atomic_ref<u64> word(slots()[slot_index].header.vcpu);
+    u64 vcpu = word.load();
+    // Where the vCPU goes meanwhile, the word becomes 0.
+    if (vcpu != 0) word.compare_exchange_strong(vcpu, vcpu | EXITTOP_BY_TARGET);
+}
+
+std::function<TargetSource(std::uint32_t)> BpfProgram::target_sources() const {
+    return [state = state_.get()](std::uint32_t slot_index) {
+        return TargetSource{state->area(slot_index), &state->target_kinds,
+                            state->target_room.entries};
+    };
+}
+
+std::uint64_t BpfProgram::target_bytes() const {
+    return state_->target_areas ? state_->target_room.bytes : 0;
 }
 
 std::vector<ProgramFacts> BpfProgram::programs() const {

@@ -15,6 +15,8 @@
 
 #include "base/error.h"
 #include "capture/attach_variant.h"
+#include "capture/target_kinds.h"
+#include "capture/target_reader.h"
 #include "exittop_abi.h"
 #include "model/leaf_layout.h"
 #include "model/snapshot.h"
@@ -41,10 +43,12 @@ public:
     /// Loads for up to `max_vcpus` vCPUs and attaches, by the way that this kernel's BTF asks for.
     /// kvm and its vendor module must be loaded, because their BTF says where the exit reason is.
     /// With `leaves` it also answers these CPUID leaves to the VMs in whose slots `readable` is
-    /// set; that needs the patch of kernel/, and time counted.
+    /// set; that needs the patch of kernel/, and time counted. With `targets` exits can be counted
+    /// by target; that needs time counted, too.
     static std::expected<BpfProgram, Error> start(AttachChoice choice, std::uint32_t max_vcpus,
                                                   CountDetail detail,
-                                                  const std::optional<LeafMeanings>& leaves = {});
+                                                  const std::optional<LeafMeanings>& leaves = {},
+                                                  const std::optional<TargetRequest>& targets = {});
     /// Loads raw_reason, which any kernel takes, and attaches nothing: test_run() feeds it.
     static std::expected<BpfProgram, Error> load_detached(std::uint32_t max_vcpus);
 
@@ -95,6 +99,18 @@ public:
     void look_at_kvm_counts();
     /// Detaches the program that learns how KVM counts, once it has: it slows each entry.
     void end_learning();
+    /// Takes the memory for targets and attaches what else they need. Nothing is counted by target
+    /// before count_by_target(). No effect if it is open.
+    std::expected<void, Error> open_targets();
+    /// Gives the memory back; exits are counted on without targets.
+    void close_targets();
+    /// Switches targets on for the vCPU in a slot; no effect while they are not open.
+    void count_by_target(std::uint32_t slot_index);
+    /// Finds the targets of a slot; without an area while they are not open. Valid as long as the
+    /// program lives, also if it is moved.
+    [[nodiscard]] std::function<TargetSource(std::uint32_t slot)> target_sources() const;
+    /// Kernel memory of targets, in bytes; 0 while they are not open.
+    [[nodiscard]] std::uint64_t target_bytes() const;
     [[nodiscard]] std::vector<ProgramFacts> programs() const;
     /// Starts or stops the kernel's measurement of BPF programs' times. It also stops with the
     /// value; the host's own setting (kernel.bpf_stats_enabled) is untouched. Needs Linux 5.8.

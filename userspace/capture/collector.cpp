@@ -13,6 +13,8 @@
 #include <sstream>
 #include <utility>
 
+#include "capture/shared_word.h"
+
 namespace exittop {
 namespace {
 
@@ -119,11 +121,16 @@ void set_host(auto& snapshot, const HostFacts& facts) {
 
 std::expected<Collector, Error> Collector::start(const Host& host, AttachChoice attach,
                                                  std::uint32_t max_vcpus, CountDetail detail,
-                                                 std::optional<LeafService> leaves) {
-    auto program = BpfProgram::start(attach, max_vcpus, detail,
-                                     leaves ? std::optional(leaves->meanings) : std::nullopt);
+                                                 std::optional<LeafService> leaves,
+                                                 std::optional<TargetRequest> targets) {
+    if (targets) targets->isa = host.facts().isa;
+    auto program =
+        BpfProgram::start(attach, max_vcpus, detail,
+                          leaves ? std::optional(leaves->meanings) : std::nullopt, targets);
     if (!program) return std::unexpected(program.error());
-    return Collector(host, std::move(*program), std::move(leaves));
+    Collector collector(host, std::move(*program), std::move(leaves));
+    collector.targets_from_start_ = targets && targets->from_start;
+    return collector;
 }
 
 Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafService> leaves)
@@ -138,7 +145,7 @@ Collector::Collector(const Host& host, BpfProgram program, std::optional<LeafSer
               return identity;
           },
           [numbers = proc_.numbers](const vcpu_identity& who) { return pid_of(who, numbers); },
-          program_.command_lines()) {}
+          program_.command_lines(), program_.target_sources()) {}
 
 void Collector::poll() {
     program_.end_learning();
@@ -165,7 +172,7 @@ void Collector::share_slots() {
     std::vector<SlotUse> vcpus;
     const auto add = [&vcpus](const vcpu_identity& who, std::uint64_t& vcpu, std::uint32_t slot,
                               bool pinned) {
-        const std::uint64_t address = std::atomic_ref(vcpu).load();
+        const std::uint64_t address = EXITTOP_VCPU_OF(std::atomic_ref(vcpu).load());
         if (address != 0) vcpus.push_back({address, who.uid, slot, who.first_ns, pinned});
     };
     for (waiting_vcpu& waiting : program_.waiting()) add(waiting.who, waiting.vcpu, 0, false);
@@ -184,8 +191,27 @@ void Collector::share_slots() {
     update_vms();
 }
 
+std::expected<void, Error> Collector::switch_targets(const std::string& vm_id) {
+    if (targets_from_start_ || vm_id == by_target_) return {};
+    by_target_.clear();
+    program_.close_targets();
+    if (vm_id.empty()) return {};
+    if (auto opened = program_.open_targets(); !opened) return opened;
+    by_target_ = vm_id;
+    count_by_target();
+    return {};
+}
+
+void Collector::count_by_target() {
+    if (by_target_.empty()) return;
+    vms_.for_each_live([this](const VmInfo& vm, std::uint32_t slot) {
+        if (vm.id == by_target_) program_.count_by_target(slot);
+    });
+}
+
 void Collector::take_up_changes() {
     update_vms();
+    count_by_target();
     if (leaves_) {
         vms_.for_each_live([this](const VmInfo& vm, std::uint32_t slot) {
             // The slot is this vCPU's until it is released, so no other VM can come to it.
@@ -290,7 +316,8 @@ void Collector::end_stale_vcpus() {
         }
     });
     for (const std::uint32_t slot : stale) {
-        program_.end_slot(slot, std::atomic_ref(program_.slots()[slot].header.vcpu).load());
+        const auto& word = program_.slots()[slot].header.vcpu;
+        program_.end_slot(slot, EXITTOP_VCPU_OF(load(word)));
     }
     program_.end_waiting([&](const vcpu_identity& who) {
         const std::uint32_t pid = pid_of(who, proc_.numbers);
@@ -321,7 +348,8 @@ SnapshotInfo Collector::info(const Lost& lost, std::uint64_t exits) {
     // What found no place to wait either.
     info.lost.table_full += program_.memory().table_full;
     info.cost.cpu_ns = own_cpu_ns();
-    info.cost.memory_bytes = memory_bytes_;
+    info.cost.target_bytes = program_.target_bytes();
+    info.cost.memory_bytes = memory_bytes_ + info.cost.target_bytes;
     info.cost.vcpus_used = vms_.slots_in_use();
     info.cost.vcpus_limit = program_.max_vcpus();
     for (const ProgramFacts& program : program_.programs()) {

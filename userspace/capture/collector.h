@@ -33,7 +33,8 @@ public:
     static std::expected<Collector, Error> start(const Host& host, AttachChoice attach,
                                                  std::uint32_t max_vcpus,
                                                  CountDetail detail = CountDetail::histogram,
-                                                 std::optional<LeafService> leaves = {});
+                                                 std::optional<LeafService> leaves = {},
+                                                 std::optional<TargetRequest> targets = {});
 
     /// Handles new VMs and VMs that ended. Cheap if there are none. To be called a few times per
     /// second, so that a VM is named while its process exists.
@@ -55,6 +56,11 @@ public:
     [[nodiscard]] std::vector<std::string> notes() const;
     /// Asks the kernel to measure what the BPF programs cost (Cost::run_ns), or no longer.
     std::expected<void, Error> measure_cost(bool on) { return program_.measure_cost(on); }
+    /// Counts the exits of one VM by target from now on, and those of no other; of none if the id
+    /// is empty. All else is counted on. No effect if they are counted for all from the start.
+    std::expected<void, Error> switch_targets(const std::string& vm_id);
+    /// Kernel memory that targets take at present, in bytes.
+    [[nodiscard]] std::uint64_t target_bytes() const { return program_.target_bytes(); }
     /// Detaches. Snapshots are still possible, and final.
     void stop();
 
@@ -65,6 +71,8 @@ private:
     Collector(const Host& host, BpfProgram program, std::optional<LeafService> leaves);
     void take_up_changes();
     void update_vms();
+    /// Switches targets on for the vCPUs of the VM that was asked for.
+    void count_by_target();
     /// Takes slots from users that have more than their share, for vCPUs that wait.
     void share_slots();
     /// Ends vCPUs whose end was missed, because their processes no longer exist.
@@ -85,6 +93,8 @@ private:
     std::shared_ptr<VmmVersions> versions_ = std::make_shared<VmmVersions>();
     VmTable vms_;
     bool limits_users_ = false;
+    bool targets_from_start_ = false;
+    std::string by_target_;  ///< Id of the VM whose exits are counted by target; empty: none.
     std::uint64_t seen_changes_ = 0;
     std::chrono::steady_clock::time_point looked_at_{};
     std::chrono::steady_clock::time_point tracked_wraps_ = std::chrono::steady_clock::now();

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <span>
 
+#include "capture/shared_word.h"
+
 namespace exittop {
 namespace {
 
@@ -185,7 +187,8 @@ void add_unknown(Lost& lost, const std::vector<ExitStats>& exits, Isa isa) {
     }
 }
 
-SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns, const SeenBuckets& seen) {
+SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns, const SeenBuckets& seen,
+                       const TargetSource& targets) {
     SlotContents contents;
     std::vector<ExitStats>& exits = contents.vcpu.exits;
     const SlotNumbers numbers = read_slot_numbers(slot, now_ns, exits);
@@ -195,6 +198,9 @@ SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns, const SeenBu
     for (unsigned i = 0; i < exits.size(); ++i) {
         exits[i].histogram = read_histogram(slot, i + 1, seen);
         contents.lost.histogram_full += missed(exits[i]);
+        if (targets.has(exits[i].code)) {
+            exits[i].targets = read_targets(targets, isa_of(slot.header), i + 1, exits[i].code);
+        }
     }
     std::ranges::sort(exits, {}, key_of);
     return contents;

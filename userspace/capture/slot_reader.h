@@ -4,22 +4,16 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "capture/target_reader.h"
 #include "exittop_abi.h"
 #include "model/snapshot.h"
 
 namespace exittop {
-
-/// A word that the BPF program may be writing: read once, whole.
-template <typename Word>
-Word load(const Word& word) {
-    return std::atomic_ref<Word>(const_cast<Word&>(word)).load(std::memory_order_acquire);
-}
 
 /// What a slot holds: one vCPU's exits, and what was lost of them.
 struct SlotContents {
@@ -40,7 +34,7 @@ void track_wraps(const vcpu_slot& slot, SeenBuckets& seen);
 /// to one exit old, and sums of them may be one exit apart.
 /// With the present clock (CLOCK_MONOTONIC) also the time in the guest is known.
 SlotContents read_slot(const vcpu_slot& slot, std::uint64_t now_ns = 0,
-                       const SeenBuckets& seen = {});
+                       const SeenBuckets& seen = {}, const TargetSource& targets = {});
 
 /// The same without histograms.
 struct SlotNumbers {

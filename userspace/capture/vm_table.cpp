@@ -9,6 +9,8 @@
 #include <tuple>
 #include <utility>
 
+#include "capture/shared_word.h"
+
 namespace exittop {
 namespace {
 
@@ -145,7 +147,8 @@ SlotContents VmTable::contents_of(const vcpu_slot& slot, std::uint32_t slot_inde
                                   std::uint64_t now_ns) const {
     static const SeenBuckets none;
     const auto known = seen_.find(slot_index);
-    return read_slot(slot, now_ns, known != seen_.end() ? known->second : none);
+    return read_slot(slot, now_ns, known != seen_.end() ? known->second : none,
+                     targets_of_(slot_index));
 }
 
 void VmTable::track_wraps(std::span<const vcpu_slot> slots) {

@@ -43,10 +43,13 @@ public:
     using PidOf = std::function<std::uint32_t(const vcpu_identity& who)>;
     /// The arguments of the process of the vCPU in a slot that is not released yet.
     using LineOf = std::function<std::string(std::uint32_t slot)>;
+    /// Where the targets of the vCPU in a slot are.
+    using TargetsOf = std::function<TargetSource(std::uint32_t slot)>;
 
-    explicit VmTable(Identify identify, PidOf pid_of = kernel_pid, LineOf line_of = no_line)
-        : identify_(std::move(identify)), pid_of_(std::move(pid_of)), line_of_(std::move(line_of)) {
-    }
+    explicit VmTable(Identify identify, PidOf pid_of = kernel_pid, LineOf line_of = no_line,
+                     TargetsOf targets_of = no_targets)
+        : identify_(std::move(identify)), pid_of_(std::move(pid_of)), line_of_(std::move(line_of)),
+          targets_of_(std::move(targets_of)) {}
 
     /// Takes up vCPUs that came and takes over those that ended, by the state of each slot
     /// (enum exittop_slot_state); slots in which nothing changed are not touched. Who the new VMs
@@ -148,10 +151,12 @@ private:
 
     static std::uint32_t kernel_pid(const vcpu_identity& who) { return who.pid; }
     static std::string no_line(std::uint32_t) { return {}; }
+    static TargetSource no_targets(std::uint32_t) { return {}; }
 
     Identify identify_;
     PidOf pid_of_;
     LineOf line_of_;
+    TargetsOf targets_of_;
     std::vector<Newcomer> newcomers_;
     std::vector<Entry> entries_;
     std::vector<std::size_t> free_entries_;  // Places of forgotten VMs, to be used again.

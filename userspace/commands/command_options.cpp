@@ -27,6 +27,7 @@ namespace {
 
 constexpr std::uint32_t most_repeats = 1000;
 constexpr std::uint32_t most_reasons = 1000;  // More than any processor has.
+constexpr std::uint32_t most_targets = 1000;  // More than are kept of a reason.
 constexpr std::size_t option_columns = 60;    // Of an option's name, in messages.
 constexpr std::size_t message_columns = 100;  // Of the library's own messages.
 
@@ -38,7 +39,6 @@ constexpr std::array report_formats = {
 constexpr std::array bases = {Choice{"none", Basis::count}, Choice{"time", Basis::time},
                               Choice{"count", Basis::share},
                               Choice{"guest-time", Basis::guest_time}};
-constexpr std::array reason_formats = {Choice{"table", Format::table}, Choice{"csv", Format::csv}};
 constexpr std::array attach_choices = {Choice{"auto", AttachChoice::automatic},
                                        Choice{"raw", AttachChoice::raw},
                                        Choice{"classic", AttachChoice::classic}};
@@ -54,9 +54,20 @@ constexpr std::array isa_choices = {Choice{isas[0].name, isas[0].isa},
 // Options whose values may begin with a dash ("--duration -1"). The library would take the value
 // for an option, and its message would not name the value.
 std::string joined_with_value(std::string_view option, std::string_view value) {
-    constexpr std::array options = {"--duration", "--delay",     "-d",         "--iterations",
-                                    "-n",         "--max-vcpus", "--pid",      "-p",
-                                    "--uid",      "--repeat",    "--interval", "--top-reasons"};
+    constexpr std::array options = {"--duration",
+                                    "--delay",
+                                    "-d",
+                                    "--iterations",
+                                    "-n",
+                                    "--max-vcpus",
+                                    "--pid",
+                                    "-p",
+                                    "--uid",
+                                    "--repeat",
+                                    "--interval",
+                                    "--top-reasons",
+                                    "--top-targets",
+                                    "--target-memory"};
     constexpr std::string_view number_starts = "0123456789.in";
     if (std::ranges::find(options, option) == options.end()) return {};
     if (value.size() < 2 || value[0] != '-' || !number_starts.contains(value[1])) return {};
@@ -145,6 +156,8 @@ private:
         add_sort(live.sort);
         add_selection(live.vms);
         add_counting(live.counting, debug);
+        add_targets(live.counting);
+        add_target_memory(live.counting);  // The key Enter counts targets without --targets.
         add("--baseline", "RUN", "Show ratios to this recorded run.",
             [&live](const std::string& typed) {
                 if (typed.empty()) throw UsageError{"--baseline needs the name of a run"};
@@ -159,6 +172,8 @@ private:
         add_printing(dump);
         add_selection(dump.vms);
         add_counting(dump.counting, debug);
+        CLI::Option* targets = add_targets(dump.counting);
+        add_target_memory(dump.counting)->needs(targets);
     }
 
     void add_command(LeavesOptions& leaves, bool& debug) {
@@ -176,6 +191,8 @@ private:
         add_repeat(record.repeats);
         add_selection(record.vms);
         add_counting(record.counting, debug);
+        CLI::Option* targets = add_targets(record.counting);
+        add_target_memory(record.counting)->needs(targets);
     }
 
     void add_command(CompareOptions& compare, bool&) {
@@ -216,6 +233,13 @@ private:
         app_.add_flag("--measure", exported.measure, "Let the kernel measure the BPF programs.");
         add_selection(exported.vms);
         add_counting(exported.counting, debug);
+        CLI::Option* targets = add_targets(exported.counting);
+        add_target_memory(exported.counting)->needs(targets);
+        add("--top-targets", "K", "Targets per VM and reason; the rest is \"other\" (10).",
+            [&exported](const std::string& typed) {
+                exported.top_targets = whole_number("--top-targets", typed, most_targets);
+            })
+            ->needs(targets);
     }
 
     void add_command(CheckOptions& check, bool& debug) {
@@ -225,11 +249,16 @@ private:
 
     void add_command(ReasonsOptions& reasons, bool&) {
         add_text("NAME|NUMBER", "", "Its name or number (0x for hex); none: all.", reasons.reason);
+        add("--targets", "REASON", "List what its exits can be about, where that has a name.",
+            [&reasons](const std::string& typed) {
+                if (typed.empty()) throw UsageError{"--targets needs the name of a reason"};
+                reasons.targets_of = typed;
+            });
         add("--isa", "vmx|svm", "Only Intel's or only AMD's reasons.",
             [&reasons](const std::string& typed) {
                 reasons.isa = choose(isa_choices, "--isa", typed);
             });
-        add_choice("--format", "Output format (table).", reason_formats, reasons.format);
+        add_format(reasons.format);
     }
 
     void add_command(LabOptions&, bool&) {}
@@ -321,11 +350,25 @@ private:
         app_.add_flag("--debug", debug, "Print libbpf's and the verifier's log.");
     }
 
+    CLI::Option* add_targets(CountingOptions& counting) {
+        return add(
+            "--targets", "all|rip|REASON[,REASON...]",
+            "Also what exits were about: MSR, port, address, ...",
+            [&counting](const std::string& typed) { counting.targets = targets_value(typed); });
+    }
+
+    CLI::Option* add_target_memory(CountingOptions& counting) {
+        return add("--target-memory", "SIZE", "Most kernel memory for targets (64MiB).",
+                   [&counting](const std::string& typed) {
+                       counting.target_memory = size_value("--target-memory", typed);
+                   });
+    }
+
     // Kinds of options.
 
     template <typename Store>
-    void add(const char* names, const char* value, const char* help, Store store) {
-        app_.add_option_function<std::string>(names, store, help)
+    CLI::Option* add(const char* names, const char* value, const char* help, Store store) {
+        return app_.add_option_function<std::string>(names, store, help)
             ->type_name(value)
             ->take_last()
             ->allow_extra_args(false);

@@ -34,7 +34,8 @@ constexpr std::array texts = {
                 "Examples:\n"
                 "  exittop dump --duration 10s              all VMs, for ten seconds\n"
                 "  exittop dump --vm 'web*' --histogram     some VMs, until Ctrl-C\n"
-                "  exittop dump --format json -- sleep 5    as JSON, while a command runs\n"},
+                "  exittop dump --format json -- sleep 5    as JSON, while a command runs\n"
+                "  exittop dump --targets all --duration 5  which MSRs, ports, addresses, ...\n"},
     CommandText{unless_told<RecordOptions>, "record", "Count, and write a run to a file.",
                 "exittop record [OPTIONS] -o RUN [-- COMMAND [ARGS...]]",
                 "Counts as dump does. An existing file is kept unless --force is given. With\n"
@@ -89,7 +90,8 @@ constexpr std::array texts = {
                 "exittop reasons [OPTIONS] [NAME|NUMBER]",
                 "Examples:\n"
                 "  exittop reasons EPT_MISCONFIG\n"
-                "  exittop reasons 48 --isa vmx\n"},
+                "  exittop reasons 48 --isa vmx\n"
+                "  exittop reasons --targets EPT_MISCONFIG   the devices behind addresses\n"},
     CommandText{unless_told<LabOptions>, "lab", "Count in an emulated host; needs no VM.",
                 "exittop lab [amd|intel] [OPTIONS]", ""},
 };

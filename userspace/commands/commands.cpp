@@ -30,6 +30,7 @@
 #include "output/html/report_page.h"
 #include "output/import.h"
 #include "output/json.h"
+#include "output/reason_targets.h"
 #include "output/reasons_report.h"
 #include "output/run_file.h"
 #include "output/table.h"
@@ -170,15 +171,33 @@ CommandResult Runner::operator()(const CheckOptions& options) const {
     return finish(check_text(lines), all ? 0 : static_cast<int>(ExitStatus::lacking));
 }
 
+std::string print_reasons(const ReasonRows& rows, Format format, ColorMode mode) {
+    switch (format) {
+        case Format::json: return to_json(rows);
+        case Format::csv: return reasons_csv(rows);
+        case Format::table: break;
+    }
+    return reasons_table(rows, terminal_width(), color_of(mode));
+}
+
+std::string print_targets(const ReasonRows& rows, Format format, ColorMode mode) {
+    switch (format) {
+        case Format::json: return targets_to_json(rows);
+        case Format::csv: return reason_targets_csv(rows);
+        case Format::table: break;
+    }
+    return reason_targets_table(rows, terminal_width(), color_of(mode));
+}
+
 CommandResult Runner::operator()(const ReasonsOptions& options) const {
     ReasonQuery query;
     if (options.isa != Isa::unknown) query.isa = options.isa;
-    query.what = options.reason;
+    const bool targets = !options.targets_of.empty();
+    query.what = targets ? options.targets_of : options.reason;
     const auto rows = select_reasons(query);
     if (!rows) return std::unexpected(rows.error());
-    return finish(options.format == Format::csv
-                      ? reasons_csv(*rows)
-                      : reasons_table(*rows, terminal_width(), color_of(color_)));
+    return finish(targets ? print_targets(*rows, options.format, color_)
+                          : print_reasons(*rows, options.format, color_));
 }
 
 /// The message to the user about a run that was written to a file.

@@ -46,11 +46,17 @@ std::string run_file_name(std::string taken_at) {
     return fmt::format("exittop-{}.json", taken_at);
 }
 
+/// A reason's screen switches targets on.
+CountingOptions ready_for_targets(CountingOptions options) {
+    options.targets_later = true;
+    return options;
+}
+
 class Live {
 public:
     Live(const Host& host, const LiveOptions& options, Terminal terminal, State state)
         : options_(options), terminal_(std::move(terminal)), state_(std::move(state)),
-          deferred_(host, options.counting, {}, listener()) {
+          deferred_(host, ready_for_targets(options.counting), {}, listener()) {
         happen(terminal_.size());
     }
 
@@ -59,6 +65,7 @@ public:
         while (!state_.quit) {
             if (auto counted = count(); !counted) return std::unexpected(counted.error());
             answer_requests();
+            switch_targets();
             if (std::exchange(changed_, false)) draw_now();
             wait();
         }
@@ -175,6 +182,19 @@ private:
                     measuring_});
     }
 
+    /// Targets are counted as long as the screen that shows them is open. If that fails, it is
+    /// tried again when it is opened again.
+    void switch_targets() {
+        const std::string wanted = wants_targets(state_);
+        if (!collector() || wanted == asked_targets_) return;
+        asked_targets_ = wanted;
+        const auto done = collector()->switch_targets(wanted);
+        happen(TargetsSwitched{.vm = done ? wanted : std::string(),
+                               .at_s = collector()->running_time().count(),
+                               .bytes = collector()->target_bytes(),
+                               .error = done ? std::string() : done.error().text});
+    }
+
     std::string write_run() {
         Snapshot snapshot = collector()->snapshot();
         keep_wanted(snapshot, options_.vms);
@@ -191,7 +211,8 @@ private:
     Clock::time_point next_ = Clock::now() + poll_interval;
     std::vector<Vm> silent_;
     Clock::time_point silent_at_{};
-    std::string detailed_;  ///< The VM whose distributions the state has.
+    std::string detailed_;       ///< The VM whose distributions the state has.
+    std::string asked_targets_;  ///< What wants_targets() said last.
     std::uint64_t samples_ = 0;
     bool measuring_ = false;
     bool changed_ = true;
@@ -205,8 +226,9 @@ bool is_known(Screen screen, const std::string& sort) {
 std::expected<State, Error> first_state(const LiveOptions& options) {
     State state;
     state.delay_s = std::chrono::duration<double>(options.delay).count();
+    state.chosen_targets = options.counting.targets;
     // The default sort field of the tables, the count, is the rate here.
-    for (const Screen screen : {Screen::vms, Screen::reasons}) {
+    for (const Screen screen : {Screen::vms, Screen::reasons, Screen::targets}) {
         if (options.sort != "count" && is_known(screen, options.sort)) {
             state.lists[static_cast<std::size_t>(screen)].sort = options.sort;
         }

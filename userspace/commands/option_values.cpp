@@ -6,7 +6,9 @@
 
 #include "base/duration.h"
 #include "base/number.h"
+#include "base/size.h"
 #include "base/text.h"
+#include "model/exit_reason.h"
 #include "model/fields.h"
 
 namespace exittop {
@@ -24,6 +26,13 @@ std::chrono::nanoseconds at_least(std::chrono::nanoseconds shortest, std::string
     if (duration >= shortest) return duration;
     throw UsageError{fmt::format("{} {} is too short: {} at least", option, in_quotes(typed),
                                  duration_text(shortest))};
+}
+
+// Of any ISA: the command line is read before it is known which the host has.
+bool is_reason(std::string_view word) {
+    return std::ranges::any_of(isas, [word](const IsaFacts& facts) {
+        return exit_code_by_name(facts.isa, word).has_value();
+    });
 }
 
 }  // namespace
@@ -77,6 +86,30 @@ std::chrono::nanoseconds delay_value(std::string_view typed) {
 
 std::chrono::nanoseconds interval_value(std::string_view typed) {
     return at_least(shortest_interval, "--interval", typed);
+}
+
+TargetChoice targets_value(std::string_view typed) {
+    if (typed == "all") return {};
+    if (typed == "rip") return {.rip = true};
+    TargetChoice choice;
+    for (std::size_t begin = 0; begin <= typed.size();) {
+        const std::size_t end = std::min(typed.find(',', begin), typed.size());
+        const std::string_view word = typed.substr(begin, end - begin);
+        if (!is_reason(word)) {
+            throw UsageError{fmt::format("--targets {} is no exit reason: all, rip, or reasons "
+                                         "that 'exittop reasons' lists",
+                                         in_quotes(word))};
+        }
+        choice.reasons.emplace_back(word);
+        begin = end + 1;
+    }
+    return choice;
+}
+
+std::uint64_t size_value(std::string_view option, std::string_view typed) {
+    const auto size = parse_size(typed);
+    if (size) return *size;
+    throw UsageError{fmt::format("{} {} {}", option, in_quotes(typed), size.error())};
 }
 
 std::string textfile_value(std::string_view typed) {

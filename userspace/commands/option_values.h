@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "model/leaf_layout.h"
+#include "model/target.h"
 
 namespace exittop {
 
@@ -54,6 +55,10 @@ std::uint32_t uid_value(std::string_view typed);
 std::chrono::nanoseconds duration_value(std::string_view option, std::string_view typed);
 std::chrono::nanoseconds delay_value(std::string_view typed);
 std::chrono::nanoseconds interval_value(std::string_view typed);
+/// "all", "rip", or names and numbers of reasons with commas between them.
+TargetChoice targets_value(std::string_view typed);
+/// In bytes.
+std::uint64_t size_value(std::string_view option, std::string_view typed);
 std::string textfile_value(std::string_view typed);
 
 }  // namespace exittop

@@ -40,6 +40,11 @@ bool takes_files(const CommandOptions& options) {
            std::holds_alternative<ImportOptions>(options);
 }
 
+// A target has a count and a time.
+void time_targets(CountingOptions& counting) {
+    if (counting.targets) counting.detail = std::max(counting.detail, CountDetail::time);
+}
+
 // Throws if options of one command contradict each other.
 class Checker {
 public:
@@ -47,10 +52,12 @@ public:
 
     void operator()(LiveOptions& live) const {
         if (live.format != Format::table) live.batch = true;
-        require_sort(live.sort, live.counting.detail);
+        // Before --targets raises it: the live view shows all in any case.
         if (!live.batch && live.counting.detail < CountDetail::histogram) {
             throw UsageError{"--detail is for dump, export and --batch: the live view shows all"};
         }
+        time_targets(live.counting);
+        require_sort(live.sort, live.counting.detail);
         if (live.batch && !live.baseline.empty()) {
             throw UsageError{"--baseline is for the live view, not for --batch or --format"};
         }
@@ -58,6 +65,7 @@ public:
 
     void operator()(DumpOptions& dump) const {
         require(dump.work);
+        time_targets(dump.counting);
         require_sort(dump.sort, dump.counting.detail);
         if (dump.histogram && dump.counting.detail < CountDetail::histogram) {
             throw UsageError{fmt::format("--histogram needs more than --detail {}",
@@ -75,6 +83,7 @@ public:
 
     void operator()(RecordOptions& record) const {
         require(record.work);
+        time_targets(record.counting);
         require(record.file);
         if (record.repeats > 1 && record.work.command.empty() && !record.work.duration) {
             fail("--repeat needs --duration or a command");
@@ -96,6 +105,7 @@ public:
         if (exported.duration && exported.interval) {
             fail("either --duration (once) or --interval, not both");
         }
+        time_targets(exported.counting);
         if (!exported.histograms) return;
         if (exported.counting.detail < CountDetail::time) {
             fail("--histograms needs more than --detail count");
@@ -104,7 +114,11 @@ public:
     }
 
     void operator()(CheckOptions&) const {}
-    void operator()(ReasonsOptions&) const {}
+    void operator()(ReasonsOptions& reasons) const {
+        if (!reasons.reason.empty() && !reasons.targets_of.empty()) {
+            fail("either a reason or --targets REASON, not both");
+        }
+    }
     void operator()(LabOptions&) const {}
 
     [[noreturn]] void fail(std::string_view what) const {

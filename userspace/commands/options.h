@@ -38,7 +38,9 @@ struct CountingOptions {
     AttachChoice attach = AttachChoice::automatic;
     std::uint32_t max_vcpus = 4096;  ///< vCPUs to reserve memory for.
     bool no_wait = false;            ///< Fail, not wait, if KVM's vendor module is not loaded.
-    std::optional<TargetChoice> targets{};  ///< Reasons that are counted by target; none: none.
+    /// Reasons that are counted by target; none: none. parse() then sets `detail` to time at least.
+    std::optional<TargetChoice> targets{};
+    bool targets_later = false;  ///< They may be switched on while exits are counted.
     std::uint64_t target_memory =
         default_target_memory;  ///< Most kernel memory for that, in bytes.
 };
@@ -130,6 +132,7 @@ struct ExportOptions {
     std::optional<std::chrono::nanoseconds> interval;  ///< Nothing: the default, or once.
     std::optional<std::chrono::nanoseconds> duration;  ///< Write once, after this time.
     std::uint32_t top_reasons = 20;  ///< Reasons per VM that have series of their own.
+    std::uint32_t top_targets = 10;  ///< Targets per VM and reason that have series of their own.
     bool histograms = false;         ///< Asked for; parse() then sets counting.detail.
     bool per_vcpu = false;
     bool measure = false;  ///< Let the kernel measure what the BPF programs cost.
@@ -144,6 +147,7 @@ struct CheckOptions {
 
 struct ReasonsOptions {
     std::string reason;      ///< Name or number; empty: all.
+    std::string targets_of;  ///< The reason whose targets are listed instead; empty: none.
     std::optional<Isa> isa;  ///< Nothing: both.
     Format format = Format::table;
 };

@@ -26,6 +26,15 @@ std::expected<void, Error> require_leaves(const Host& host) {
                                  "cpuid_answer=1"});
 }
 
+/// What to ask of the collector. Targets need times.
+std::optional<TargetRequest> target_request(const CountingOptions& options) {
+    const bool later = options.targets_later && options.detail >= CountDetail::time;
+    if (!options.targets && !later) return std::nullopt;
+    return TargetRequest{.choice = options.targets.value_or(TargetChoice{}),
+                         .memory = options.target_memory,
+                         .from_start = options.targets.has_value()};
+}
+
 }  // namespace
 
 DeferredListener stderr_listener() {
@@ -35,6 +44,10 @@ DeferredListener stderr_listener() {
                     report(fmt::format("counting; {} of kernel memory for up to {} vCPUs",
                                        print_bytes(collector.program().memory_bytes()),
                                        collector.program().max_vcpus()));
+                    if (const std::uint64_t targets = collector.target_bytes(); targets > 0) {
+                        report(fmt::format("targets: {} more, each exit costs more",
+                                           print_bytes(targets)));
+                    }
                     for (const std::string& note : collector.notes()) report(note);
                 }};
 }
@@ -62,8 +75,8 @@ std::expected<void, Error> DeferredCollector::attach() {
     if (leaves_) {
         if (auto able = require_leaves(host_); !able) return able;
     }
-    auto started =
-        Collector::start(host_, options_.attach, options_.max_vcpus, options_.detail, leaves_);
+    auto started = Collector::start(host_, options_.attach, options_.max_vcpus, options_.detail,
+                                    leaves_, target_request(options_));
     if (!started) return std::unexpected(started.error());
     collector_.emplace(std::move(*started));
     listener_.counts(*collector_);

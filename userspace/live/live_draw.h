@@ -44,7 +44,10 @@ LiveTable vm_list(const State& state, Glyphs glyphs);
 LiveTable reason_list(const State& state, const VmTrack& track, Glyphs glyphs);
 LiveTable vcpu_list(const State& state, const VmTrack& track);
 LiveTable histogram_list(const State& state, const VmTrack& track);
-/// The part below the list on the histogram's screen, at most `lines` lines.
+LiveTable target_list(const State& state, const VmTrack& track);
+/// Why there is no target; one sentence.
+std::string no_targets_text(const State& state, const VmTrack& track);
+/// The part below the list on the screens of a reason, at most `lines` lines.
 std::vector<Line> draw_histogram(const State& state, const VmTrack& track, std::size_t lines,
                                  Glyphs glyphs);
 

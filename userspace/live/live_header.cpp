@@ -52,6 +52,14 @@ Line lost_line(const State& state) {
     return {{pad(fit(text, state.width), state.width, Align::left), Role::alarm}};
 }
 
+Line targets_line(const State& state) {
+    std::string text = "targets on: adds overhead";
+    if (state.cost.target_bytes > 0) {
+        text += fmt::format(", {} of kernel memory", print_bytes(state.cost.target_bytes));
+    }
+    return {{fit(text, state.width), Role::notice}};
+}
+
 // What the kernel says of who runs the VM, where its name is its own word: ", uid 107,
 // /usr/bin/qemu"; of the file, where there is little room, its last part, or nothing.
 std::string owner_of(const State& state, const VmInfo& vm) {
@@ -87,6 +95,7 @@ std::string path_of(const State& state) {
 
 // For sums: the time over which the screen's values were summed.
 double summed_s(const State& state) {
+    if (state.screen == Screen::targets) return shown_targets(state).duration_s;
     const VmTrack* track = state.screen == Screen::vcpus ? opened(state) : nullptr;
     return track != nullptr ? shown_vcpu_s(state, *track) : state.duration_s - state.zero_s;
 }
@@ -97,7 +106,10 @@ std::vector<std::string> what_is_on(const State& state) {
     if (state.frozen) on.emplace_back("order frozen");
     if (state.keep_ended) on.emplace_back("ended kept");
     if (!list_of(state).filter.empty()) on.push_back("filter: " + list_of(state).filter);
-    if (state.baseline) on.push_back("ratio to " + sanitise(state.baseline->label, 32));
+    // A baseline has no targets.
+    if (state.baseline && state.screen != Screen::targets) {
+        on.push_back("ratio to " + sanitise(state.baseline->label, 32));
+    }
     if (state.cumulative) {
         on.push_back("sum of " + print_seconds(summed_s(state)));
     }
@@ -121,6 +133,17 @@ void append_key(Line& line, const KeyHelp& help, std::size_t width) {
     append(line, fmt::format(" {} ", help.text), Role::normal, width);
 }
 
+const char* filter_prompt(Screen screen) {
+    switch (screen) {
+        case Screen::vms: return "name: ";
+        case Screen::targets: return "target: ";
+        case Screen::reasons:
+        case Screen::vcpus:
+        case Screen::histogram: break;
+    }
+    return "reason: ";
+}
+
 std::vector<KeyHelp> keys_of(const State& state) {
     switch (state.overlay) {
         case Overlay::help: return {{"any key", "back"}, {"Up/Down", "scroll"}};
@@ -135,15 +158,17 @@ std::vector<KeyHelp> keys_of(const State& state) {
     switch (state.screen) {
         case Screen::vms: keys.insert(keys.end(), {{"Enter", "reasons"}, {"/", "filter"}}); break;
         case Screen::reasons:
-            keys.insert(
-                keys.end(),
-                {{"Esc", "back"}, {"Enter", "histogram"}, {"Tab", "vCPUs"}, {"/", "filter"}});
+            keys.insert(keys.end(),
+                        {{"Esc", "back"}, {"Enter", "targets"}, {"Tab", "vCPUs"}, {"/", "filter"}});
             break;
         case Screen::vcpus:
             keys.insert(keys.end(), {{"Esc", "back"}, {"Enter", "histogram"}, {"Tab", "reasons"}});
             break;
         case Screen::histogram:
-            keys.insert(keys.end(), {{"Esc", "back"}, {"Up/Down", "vCPU"}});
+            keys.insert(keys.end(), {{"Esc", "back"}, {"Up/Down", "vCPU"}, {"Tab", "targets"}});
+            break;
+        case Screen::targets:
+            keys.insert(keys.end(), {{"Esc", "back"}, {"Tab", "vCPUs"}, {"/", "filter"}});
             break;
     }
     if (state.screen != Screen::histogram) {
@@ -179,6 +204,7 @@ std::vector<Line> draw_header(const State& state) {
     append_right(host, state.taken_at, Role::dim, width);
     std::vector<Line> lines = {host, totals};
     if (lost) lines.push_back(lost_line(state));
+    if (counts_targets(state)) lines.push_back(targets_line(state));
     Line path;
     append(path, path_of(state), Role::strong, width);
     const std::vector<std::string> on = what_is_on(state);
@@ -197,7 +223,7 @@ std::vector<Line> draw_header(const State& state) {
 Line draw_keys(const State& state) {
     Line line;
     if (state.overlay == Overlay::filter) {
-        append(line, state.screen == Screen::vms ? "name: " : "reason: ", Role::key, state.width);
+        append(line, filter_prompt(state.screen), Role::key, state.width);
         append(line, list_of(state).filter + "_", Role::strong, state.width);
         append(line, "  Enter keeps, Esc cancels", Role::dim, state.width);
         return line;

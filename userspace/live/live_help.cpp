@@ -19,12 +19,12 @@ struct HelpLine {
 constexpr std::array help = {
     HelpLine{"", "Keys"},
     HelpLine{"Up Down k j", "select; also PgUp, PgDn, Home, End, mouse wheel and click"},
-    HelpLine{"Enter", "go down: a VM's reasons, a reason's histogram"},
+    HelpLine{"Enter", "go down: a VM's reasons, what a reason's exits are about"},
     HelpLine{"Esc", "go back; the selection is where it was"},
-    HelpLine{"Tab", "a VM's reasons or its vCPUs"},
+    HelpLine{"Tab", "a VM's reasons or its vCPUs; a reason's targets or vCPUs"},
     HelpLine{"s F6", "choose what to sort by"},
     HelpLine{"r", "reverse the order"},
-    HelpLine{"/ F4", "filter by a part of the VM's or the reason's name"},
+    HelpLine{"/ F4", "filter by a part of the VM's, reason's or target's name"},
     HelpLine{"Space", "pause what is shown; counting goes on"},
     HelpLine{"f", "freeze the order of rows; values go on"},
     HelpLine{"c", "rates of the last interval, or sums"},
@@ -42,6 +42,7 @@ constexpr std::array help = {
     HelpLine{"GUEST", "share of the vCPUs' time that was spent in the guest"},
     HelpLine{"TIME/s", "time of exits per second: KERNEL + VMM + HALTED"},
     HelpLine{"MEAN P50 P99", "of one exit, until the guest runs again"},
+    HelpLine{"TARGET", "the MSR, port, address, ...; counted while its screen is open"},
     HelpLine{"1.52x", "with a baseline: the value is 1.52 times that of the baseline"},
     HelpLine{"new", "the baseline has no such exits"},
 };

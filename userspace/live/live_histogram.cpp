@@ -66,7 +66,8 @@ std::vector<Line> draw_bars(const Histogram& histogram, std::size_t width, std::
 std::vector<Line> draw_histogram(const State& state, const VmTrack& track, std::size_t lines,
                                  Glyphs glyphs) {
     const ListState& list = list_of(state);
-    const std::string key = list.place < list.rows.size() ? list.rows[list.place] : "all";
+    const bool of_vcpu = state.screen == Screen::histogram && list.place < list.rows.size();
+    const std::string key = of_vcpu ? list.rows[list.place] : "all";
     const Shown shown = shown_of(state, track, key);
     const ExitStats stats = stats_of(state, shown);
     const ExitReason* reason = reason_of(state, track);

@@ -52,9 +52,19 @@ void enter_list(State& state, Screen screen) {
     list.rows.clear();
 }
 
+// Opens one of the two screens of a reason.
+void open_reason(State& state, std::string reason, Screen screen) {
+    state.reason = std::move(reason);
+    state.reason_from = state.screen;
+    for (const Screen each : {Screen::histogram, Screen::targets}) enter_list(state, each);
+    list_of(state).filter.clear();  // That of targets was made for those of another reason.
+    state.screen = screen;
+    if (screen == Screen::targets) open_targets(state);
+}
+
 void go_down(State& state) {
     ListState& list = list_of(state);
-    if (list.rows.empty() || state.screen == Screen::histogram) return;
+    if (list.rows.empty()) return;
     select(state, list.place);
     const std::string key = list.selected;
     switch (state.screen) {
@@ -62,24 +72,19 @@ void go_down(State& state) {
             state.vm = key;
             enter_list(state, Screen::reasons);
             break;
-        case Screen::reasons:
-            state.reason = key;
-            state.histogram_from = Screen::reasons;
-            enter_list(state, Screen::histogram);
-            break;
+        case Screen::reasons: open_reason(state, key, Screen::targets); break;
         case Screen::vcpus: {
             // A vCPU's first reason: Up and Down lead to the other vCPUs.
             const VmTrack* track = opened(state);
             if (track == nullptr || track->reasons.empty()) return;
             const auto most =
                 std::ranges::max_element(track->reasons, {}, &ReasonTrack::smooth_rate);
-            state.reason = reason_key(most->now);
-            state.histogram_from = Screen::vcpus;
-            enter_list(state, Screen::histogram);
+            open_reason(state, reason_key(most->now), Screen::histogram);
             list_of(state).selected = key;
             break;
         }
-        case Screen::histogram: break;
+        case Screen::histogram:
+        case Screen::targets: break;
     }
 }
 
@@ -97,15 +102,24 @@ void go_back(State& state) {
         case Screen::vms: list_of(state).filter.clear(); break;
         case Screen::reasons:
         case Screen::vcpus: leave_vm(state); break;
-        case Screen::histogram: state.screen = state.histogram_from; break;
+        case Screen::histogram:
+        case Screen::targets:
+            close_targets(state);
+            state.screen = state.reason_from;
+            break;
     }
 }
 
 void switch_tab(State& state) {
-    if (state.screen == Screen::reasons) {
-        state.screen = Screen::vcpus;
-    } else if (state.screen == Screen::vcpus) {
-        state.screen = Screen::reasons;
+    switch (state.screen) {
+        case Screen::vms: break;
+        case Screen::reasons: state.screen = Screen::vcpus; break;
+        case Screen::vcpus: state.screen = Screen::reasons; break;
+        case Screen::targets: state.screen = Screen::histogram; break;
+        case Screen::histogram:
+            state.screen = Screen::targets;
+            if (!state.targets.wanted) open_targets(state);
+            break;
     }
 }
 
@@ -127,6 +141,8 @@ void set_zero(State& state) {
         track.zero.reset();
         if (track.full) track.zero = TakenVm{*track.full, track.taken_s};
     }
+    state.targets.zero = state.targets.now;
+    state.targets.zero_s = state.targets.now_s;
     state.note = "counts start from zero now";
 }
 
@@ -291,9 +307,12 @@ void take(State& state, const Detail& detail) {
     if (track.full) return;
     track.vm = overview_of(detail.vm);
     track.full = detail.vm;
+    track.targets = take_out_targets(*track.full);
     track.taken_s = detail.taken_s;
     track.before.reset();
+    begin_targets(state);
 }
+void take(State& state, const TargetsSwitched& switched) { take_switched(state, switched); }
 void take(State& state, const Note& note) {
     state.note = note.text;
     state.measure = note.measuring;
@@ -325,6 +344,7 @@ LiveLayout layout_of(const State& state) {
     // If there are few lines, the rows have priority; the warning of losses always stays.
     layout.header = state.height < 8 ? 1 : 3;
     if (lost_total(state.lost) > 0 && state.height >= 8) ++layout.header;
+    if (counts_targets(state) && state.height >= 8) ++layout.header;
     const std::size_t used = layout.header + 2;  // the table's heading and the keys
     const std::size_t body = state.height > used ? state.height - used : 1;
     layout.list_row = layout.header + 1;
@@ -332,6 +352,13 @@ LiveLayout layout_of(const State& state) {
     if (state.screen == Screen::histogram) {
         const std::size_t rows = std::max<std::size_t>(list_of(state).rows.size(), 1);
         layout.list_rows = std::min({rows, std::max<std::size_t>(body / 4, 2), body});
+        layout.below = body - layout.list_rows;
+    }
+    if (state.screen == Screen::targets) {
+        // Never fewer than five lines, so that the histogram stays where it is as the first come.
+        constexpr std::size_t least = 5;
+        const std::size_t rows = list_of(state).rows.size();
+        layout.list_rows = std::min(std::clamp(rows, least, std::max(body / 2, least)), body);
         layout.below = body - layout.list_rows;
     }
     return layout;

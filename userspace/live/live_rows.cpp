@@ -80,6 +80,51 @@ std::vector<SortedRow> vcpu_rows(const State& state, const VmTrack& track, const
     return rows;
 }
 
+// What a target is sorted by: as reasons are, by smoothed rates, or by sums.
+double target_value(const State& state, const TargetStats& sum, std::string_view sort) {
+    const auto count = static_cast<double>(sum.count);
+    const auto time_ns = static_cast<double>(sum.time_ns);
+    if (sort == "mean") return sum.count > 0 ? time_ns / count : -1.0;
+    if (sort == "name") return 0.0;
+    if (state.cumulative) return sort == "rate" ? count : time_ns;
+    const auto found = state.targets.rates.find(sum.target);
+    const TargetRates rates = found == state.targets.rates.end() ? TargetRates{} : found->second;
+    return sort == "rate" ? rates.count : rates.time_ns;
+}
+
+// All since the screen was opened, also those that do not come any more, or not since zero.
+std::vector<SortedRow> target_rows(const State& state, const VmTrack& track,
+                                   const ListState& list) {
+    const ReasonTargets& open = state.targets;
+    const Targets since_zero = targets_since(open.now, open.zero);
+    std::vector<SortedRow> rows;
+    for (const TargetStats& stats : targets_since(open.now, open.base).known) {
+        std::string key = target_key(stats);
+        std::string label = target_row_label(state, track, key);
+        if (!contains(label, list.filter)) continue;
+        const auto place =
+            std::ranges::lower_bound(since_zero.known, stats.target, {}, &TargetStats::target);
+        const bool came = place != since_zero.known.end() && place->target == stats.target;
+        const TargetStats sum = came ? *place : TargetStats{{}, stats.target};
+        rows.push_back({target_value(state, sum, list.sort), std::move(label), {}, std::move(key)});
+    }
+    return rows;
+}
+
+// They are no targets: they come last in any order.
+void add_sums_of_targets(const State& state, const VmTrack& track, std::vector<std::string>& keys) {
+    const Targets all = targets_since(state.targets.now, state.targets.base);
+    const auto add = [&](const TargetSum& sum, std::string_view row) {
+        const std::string key(row);
+        if (sum.count == 0) return;
+        if (contains(target_row_label(state, track, key), list_of(state).filter)) {
+            keys.push_back(key);
+        }
+    };
+    add(all.other, other_targets);
+    add(all.unknown, unknown_targets);
+}
+
 bool comes_before(const SortedRow& a, const SortedRow& b) {
     if (a.value != b.value) return a.value > b.value;
     if (a.text != b.text) return a.text < b.text;
@@ -91,6 +136,7 @@ std::vector<SortedRow> unsorted_rows(const State& state, const ListState& list) 
     if (state.screen == Screen::vms) return vm_rows(state, list);
     const VmTrack* track = opened(state);
     if (track == nullptr) return {};
+    if (state.screen == Screen::targets) return target_rows(state, *track, list);
     return state.screen == Screen::reasons ? reason_rows(state, *track, list)
                                            : vcpu_rows(state, *track, list);
 }
@@ -133,11 +179,14 @@ const std::vector<SortKey>& sort_keys(Screen screen) {
     static const std::vector<SortKey> of_reasons = field_sort_keys();
     static const std::vector<SortKey> of_vcpus = {
         {"id", "vCPU number"}, {"rate", "exits per second"}, {"time", "time"}};
+    static const std::vector<SortKey> of_targets = {
+        {"time", "time"}, {"rate", "exits per second"}, {"mean", "mean time"}, {"name", "target"}};
     static const std::vector<SortKey> none;
     switch (screen) {
         case Screen::vms: return of_vms;
         case Screen::reasons: return of_reasons;
         case Screen::vcpus: return of_vcpus;
+        case Screen::targets: return of_targets;
         case Screen::histogram: break;
     }
     return none;
@@ -155,6 +204,10 @@ std::vector<std::string> make_rows(const State& state) {
     if (list.reverse) std::ranges::reverse(keys);
     if (state.frozen) keep_order(keys, list.rows);
     if (state.screen == Screen::histogram) keys.insert(keys.begin(), "all");
+    const VmTrack* track = opened(state);
+    if (state.screen == Screen::targets && track != nullptr) {
+        add_sums_of_targets(state, *track, keys);
+    }
     return keys;
 }
 

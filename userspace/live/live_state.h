@@ -49,6 +49,37 @@ struct ReasonTrack {
     Trail trail;
 };
 
+/// Of the newest rate in a smoothed one: a change of load is through after some five samples.
+inline constexpr double newest_part = 0.3;
+/// A VM in full that was taken so short a time before a sample tells no rates.
+inline constexpr double shortest_s = 0.1;
+inline double smoothed(double before, double now, bool first) {
+    return first ? now : before + newest_part * (now - before);
+}
+
+/// Per second, smoothed.
+struct TargetRates {
+    double count = 0.0;
+    double time_ns = 0.0;
+};
+
+/// What the exits of the opened reason were about.
+struct ReasonTargets {
+    bool wanted = false;   ///< The screen was opened: they are to be counted.
+    bool begun = false;    ///< They are counted,
+    bool sampled = false;  ///< and there was a sample since.
+    bool none = false;     ///< Exits of this reason came, but are not counted by target.
+    double since_s = 0.0;  ///< When it was begun, in seconds of counting,
+    double now_s = 0.0;    ///< of `now`,
+    double zero_s = 0.0;   ///< and of `zero`.
+    double interval_s = 0.0;
+    Targets base{};      ///< All there were when it was begun.
+    Targets now{};       ///< All there are.
+    Targets zero{};      ///< All there were when they were set to zero.
+    Targets interval{};  ///< Those of the last interval.
+    std::map<std::string, TargetRates> rates{};
+};
+
 /// A VM in full, and the time of that, in seconds of counting.
 struct TakenVm {
     Vm vm;
@@ -59,12 +90,13 @@ struct TakenVm {
 /// in full may have been read between samples, when it was opened (Detail), so it has its own
 /// times.
 struct VmTrack {
-    VmOverview vm;                  ///< The newest there is.
-    std::optional<Vm> full;         ///< The same in full, while it is looked at.
-    double taken_s = 0.0;           ///< When both were taken.
-    std::optional<TakenVm> before;  ///< The one before, if both are in full.
-    std::optional<TakenVm> zero;    ///< As it was when set to zero, if it was in full.
-    std::string label;              ///< The name, sanitised.
+    VmOverview vm;                         ///< The newest there is.
+    std::optional<Vm> full;                ///< The same in full, while it is looked at.
+    std::map<ReasonKey, Targets> targets;  ///< What is counted of them; `full` has none,
+    double taken_s = 0.0;                  ///< When all these were taken.
+    std::optional<TakenVm> before;         ///< The one before, if both are in full.
+    std::optional<TakenVm> zero;           ///< As it was when set to zero, if it was in full.
+    std::string label;                     ///< The name, sanitised.
     double since_s = 0.0;  ///< Its exits came after this, as the sample that then was had none,
     double from_s = 0.0;   ///< and this is when its last interval began
     double to_s = 0.0;     ///< and ended.
@@ -97,7 +129,9 @@ struct Baseline {
 };
 Baseline baseline_from(const Snapshot& run, std::string label);
 
-enum class Screen { vms, reasons, vcpus, histogram };
+/// Of one reason, `histogram` lists the vCPUs and `targets` what its exits were about, both with
+/// the distribution of times below.
+enum class Screen { vms, reasons, vcpus, histogram, targets };
 enum class Overlay { none, help, sort, filter };
 
 /// Something that can be sorted by: a column of the screen.
@@ -124,13 +158,14 @@ struct State {
     Screen screen = Screen::vms;
     Overlay overlay = Overlay::none;
     /// By Screen.
-    std::array<ListState, 4> lists{
-        {{.sort = "rate"}, {.sort = "rate"}, {.sort = "id"}, {.sort = "id"}}};
+    std::array<ListState, 5> lists{
+        {{.sort = "rate"}, {.sort = "rate"}, {.sort = "id"}, {.sort = "id"}, {.sort = "time"}}};
     std::size_t picked = 0;     ///< In the sort picker; in the help: first line shown.
     std::string filter_before;  ///< While a filter is typed: what Esc restores.
     std::string vm;             ///< Id of the VM that is, or was last, looked at.
-    std::string reason;         ///< Key of the reason whose histogram is looked at.
-    Screen histogram_from = Screen::reasons;
+    std::string reason;         ///< Key of the reason that is looked at.
+    Screen reason_from = Screen::reasons;
+    ReasonTargets targets;  ///< Of this reason.
 
     std::string host;                       ///< First line: kernel, CPU, paging.
     std::map<std::string, VmTrack> tracks;  ///< By id.
@@ -151,8 +186,12 @@ struct State {
     bool cumulative = false;
     bool keep_ended = false;
     std::optional<Baseline> baseline;
-    std::string waiting;  ///< What is waited for before counting can begin; empty: nothing.
-    std::string note;     ///< One line for the user, until the next key.
+    std::optional<TargetChoice> chosen_targets;  ///< --targets: counted of all VMs at any time.
+    std::string targets_vm;     ///< Without that: id of the VM whose targets are counted; or empty,
+    double targets_on_s = 0.0;  ///< since when,
+    std::string targets_error;  ///< and why they cannot be counted, as long as its screen is open.
+    std::string waiting;        ///< What is waited for before counting can begin; empty: nothing.
+    std::string note;           ///< One line for the user, until the next key.
 
     // Requests to the loop.
     bool measure = false;  ///< Have the kernel measure the BPF programs.
@@ -203,7 +242,14 @@ struct Note {
     std::string text;
     bool measuring = false;
 };
-using Event = std::variant<Key, Mouse, Resize, Sample, Detail, Note>;
+/// The loop's answer to wants_targets().
+struct TargetsSwitched {
+    std::string vm{};         ///< Counted from now on; empty: none.
+    double at_s = 0.0;        ///< In seconds of counting.
+    std::uint64_t bytes = 0;  ///< Kernel memory that they take.
+    std::string error{};      ///< Why it did not work; empty: it did.
+};
+using Event = std::variant<Key, Mouse, Resize, Sample, Detail, Note, TargetsSwitched>;
 
 [[nodiscard]] State apply(State state, const Event& event);
 [[nodiscard]] State apply(State state, Sample&& sample);
@@ -248,6 +294,36 @@ Shown shown_reasons(const State& state, const VmTrack& track);
 Shown shown_vcpu(const State& state, const VmTrack& track, std::uint32_t vcpu);
 /// Shown::duration_s of vCPUs.
 double shown_vcpu_s(const State& state, const VmTrack& track);
+
+/// Id of the VM whose targets are to be counted; empty: of none, or they are counted anyway.
+std::string wants_targets(const State& state);
+/// Whether targets of any VM are counted, which costs.
+bool counts_targets(const State& state);
+
+/// Of the last interval, or since zero.
+struct ShownTargets {
+    Targets targets;
+    double duration_s = 0.0;
+};
+ShownTargets shown_targets(const State& state);
+/// Keys of the rows of targets: of a known one, and of the two sums after them.
+std::string target_key(const TargetStats& stats);
+inline constexpr std::string_view other_targets = "other";
+inline constexpr std::string_view unknown_targets = "unknown";
+/// What a row is called, sanitised.
+std::string target_row_label(const State& state, const VmTrack& track, const std::string& key);
+
+// Parts of apply(), in live_targets.cpp.
+/// Takes targets out of the vCPUs' counts, and sums them up: the counts are added up anew for each
+/// drawing, for which targets are too many.
+std::map<ReasonKey, Targets> take_out_targets(Vm& vm);
+void open_targets(State& state);
+void close_targets(State& state);
+/// Where the VM's targets are counted already, those of the opened reason begin at what it has now.
+void begin_targets(State& state);
+/// Those of a new sample.
+void take_targets(State& state);
+void take_switched(State& state, const TargetsSwitched& switched);
 
 /// Takes a sample in; part of apply(), in live_tracks.cpp.
 void take_sample(State& state, Sample&& sample);

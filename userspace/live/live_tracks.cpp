@@ -16,16 +16,8 @@ namespace exittop {
 
 namespace {
 
-// Of the newest rate in the smoothed one: a change of load is through after some five samples.
-constexpr double newest_part = 0.3;
 // An ended VM is shown for so long.
 constexpr double fade_s = 10.0;
-// A VM in full that was taken so short a time before a sample tells no rates.
-constexpr double shortest_s = 0.1;
-
-double smoothed(double before, double now, bool first) {
-    return first ? now : before + newest_part * (now - before);
-}
 
 double per_second(std::uint64_t count, double seconds) {
     return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
@@ -88,6 +80,8 @@ void replace_vm(VmTrack& track, VmOverview&& vm, std::optional<Vm>&& full, doubl
     }
     track.vm = std::move(vm);
     track.full = std::move(full);
+    track.targets.clear();
+    if (track.full) track.targets = take_out_targets(*track.full);
     track.taken_s = taken_s;
 }
 
@@ -200,6 +194,7 @@ void take_sample(State& state, Sample&& sample) {
     follow_woken(state);
     end_opened(state);
     drop_ended(state);
+    take_targets(state);
 }
 
 const Baseline::VmBaseline* Baseline::find(const std::string& name) const {

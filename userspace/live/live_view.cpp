@@ -46,10 +46,20 @@ LiveTable list_for(const State& state, const VmTrack& track, Glyphs glyphs) {
     switch (state.screen) {
         case Screen::reasons: return reason_list(state, track, glyphs);
         case Screen::vcpus: return vcpu_list(state, track);
+        case Screen::targets: return target_list(state, track);
         case Screen::vms:
         case Screen::histogram: break;
     }
     return histogram_list(state, track);
+}
+
+std::vector<Line> draw_no_targets(const State& state, const VmTrack& track) {
+    std::vector<Line> lines;
+    const std::size_t width = std::max<std::size_t>(state.width, 12) - 2;
+    for (std::string& line : wrap(no_targets_text(state, track), width)) {
+        lines.push_back({{" " + std::move(line), Role::notice}});
+    }
+    return lines;
 }
 
 std::vector<Line> draw_body(const State& state, Glyphs glyphs) {
@@ -77,7 +87,10 @@ std::vector<Line> draw_body(const State& state, Glyphs glyphs) {
                   Role::notice}}};
     }
     std::vector<Line> lines = draw_table(state, list_for(state, *track, glyphs));
-    if (state.screen == Screen::histogram) {
+    if (state.screen == Screen::targets && lines.size() == 1) {
+        append_lines(lines, draw_no_targets(state, *track));
+    }
+    if (state.screen == Screen::histogram || state.screen == Screen::targets) {
         lines.resize(layout.list_rows + 1);
         append_lines(lines, draw_histogram(state, *track, layout.below, glyphs));
     }

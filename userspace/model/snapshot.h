@@ -206,10 +206,10 @@ struct Cost {
     std::uint64_t cpu_ns = 0;        ///< CPU time of the process itself, user and system.
     std::uint64_t run_ns = 0;        ///< In its BPF programs, as far as the kernel measured that,
     std::uint64_t runs = 0;          ///< and how often they ran then; 0: it did not measure.
-    std::uint64_t memory_bytes = 0;  ///< Kernel memory of its maps,
-    std::uint64_t target_bytes = 0;  ///< those of targets included; these alone, while they are on.
+    std::uint64_t memory_bytes = 0;  ///< Kernel memory of its maps.
     std::uint32_t vcpus_used = 0;    ///< vCPUs that have a slot now,
     std::uint32_t vcpus_limit = 0;   ///< and for how many there is room (--max-vcpus).
+    std::uint64_t target_bytes = 0;  ///< Of memory_bytes, what targets take while they are on.
     bool operator==(const Cost&) const = default;
 };
 

@@ -28,6 +28,7 @@ using InputJson = nlohmann::json;     // Finds a key fast, however many there ar
 
 constexpr std::string_view schema = "exittop/1";
 constexpr std::string_view comparison_schema = "exittop-comparison/1";
+constexpr std::string_view reasons_schema = "exittop-reasons/1";
 constexpr std::size_t largest_text = std::size_t{512} << 20;
 constexpr int deepest = 16;  // The schema itself has nine levels.
 
@@ -240,6 +241,10 @@ Json summary_json(const RunSummary& run) {
     object["parameters"] = run.parameters;
     object["lost"] = lost_json(run.lost);
     return object;
+}
+
+Json reason_json(const ExitReason& reason) {
+    return {{"isa", isa_json(reason.isa)}, {"code", reason.code}, {"reason", reason.name}};
 }
 
 std::string print(const Json& object) {
@@ -634,6 +639,31 @@ std::string to_json(const Comparison& comparison) {
     object["warnings"] = Json::array();
     for (const Warning& warning : comparison.warnings) {
         object["warnings"].push_back({{"name", warning.name}, {"text", warning.text}});
+    }
+    return print(object);
+}
+
+std::string to_json(const ReasonRows& rows) {
+    Json object = {{"schema", reasons_schema}, {"reasons", Json::array()}};
+    for (const ExitReason* reason : rows) {
+        Json each = reason_json(*reason);
+        each["meaning"] = reason->meaning;
+        each["advice"] = reason->advice;
+        object["reasons"].push_back(std::move(each));
+    }
+    return print(object);
+}
+
+std::string targets_to_json(const ReasonRows& rows) {
+    Json object = {{"schema", reasons_schema}, {"reasons", Json::array()}};
+    for (const ExitReason* reason : rows) {
+        Json each = reason_json(*reason);
+        each["kind"] = target_kind_key(target_kind(reason->isa, reason->code));
+        each["targets"] = Json::array();
+        for (const KnownTarget& known : known_targets(reason->isa, reason->code)) {
+            each["targets"].push_back({{"target", known.target}, {"name", known.name}});
+        }
+        object["reasons"].push_back(std::move(each));
     }
     return print(object);
 }

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "analysis/comparison.h"
+#include "output/reasons_report.h"
 
 namespace exittop {
 
@@ -17,6 +18,10 @@ std::string to_json(const Snapshot& snapshot);
 std::string to_json(const Run& run);
 /// Schema "exittop-comparison/1"; not read back.
 std::string to_json(const Comparison& comparison);
+/// Schema "exittop-reasons/1": what the reasons mean, or which of their targets have a name; not
+/// read back.
+std::string to_json(const ReasonRows& rows);
+std::string targets_to_json(const ReasonRows& rows);
 
 /// The run in a text, or one line that says where in it something is wrong. Files may come from
 /// anywhere: types and ranges are checked, duplicate keys are rejected, size and depth are bounded.

@@ -36,17 +36,23 @@ enum { false = 0, true = 1 };
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
-enum { BPF_NOEXIST = 1, BPF_F_MMAPABLE = 1 << 10, BPF_RB_NO_WAKEUP = 1 };
+enum {
+	BPF_NOEXIST = 1,
+	BPF_F_MMAPABLE = 1 << 10,
+	BPF_F_INNER_MAP = 1 << 12,
+	BPF_RB_NO_WAKEUP = 1,
+};
 
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 #endif
 
-struct list_head {
-	struct list_head *next;
+struct timespec64 {
+	s64 tv_sec;
 };
 
 struct hlist_node {
@@ -73,15 +79,66 @@ struct task_struct {
 	struct hlist_head preempt_notifiers;
 };
 
-struct kvm;
+struct kvm_hv {
+	u64 hv_guest_os_id;
+};
+
+struct kvm_xen_hvm_config {
+	u32 flags;
+};
+
+struct kvm_arch {
+	struct kvm_hv hyperv;
+	struct kvm_xen_hvm_config xen_hvm_config; /* up to 6.14 */
+};
+
+struct kvm {
+	struct kvm_arch arch;
+};
+
+/* From 6.15 on. */
+struct kvm_xen___config {
+	struct kvm_xen_hvm_config hvm_config;
+};
+struct kvm_arch___config {
+	struct kvm_xen___config xen;
+};
+struct kvm___config {
+	struct kvm_arch___config arch;
+};
 
 struct fpu_guest {
 	u64 xfeatures;
 };
 
 struct kvm_vcpu_arch {
+	unsigned long regs[17];
+	u32 regs_avail; /* up to 6.19 */
+	u32 regs_dirty; /* up to 6.19 */
 	u32 hflags;
+	u64 efer;
+	bool hyperv_enabled;        /* since 5.12 */
+	bool guest_state_protected; /* since 5.11 */
 	struct fpu_guest guest_fpu; /* since 5.16 */
+};
+
+/* From 7.0 on. */
+struct kvm_vcpu_arch___bitmap {
+	unsigned long regs_avail[1];
+	unsigned long regs_dirty[1];
+	unsigned long rip;
+};
+struct kvm_vcpu___bitmap {
+	struct kvm_vcpu_arch___bitmap arch;
+};
+
+enum kvm_reg {
+	VCPU_EXREG_EXIT_INFO_1 = 0, /* up to 6.19 */
+	VCPU_EXREG_EXIT_INFO_2 = 1, /* up to 6.19 */
+};
+enum kvm_reg___seven {
+	VCPU_REG_EXIT_INFO_1 = 0, /* from 7.0 on */
+	VCPU_REG_EXIT_INFO_2 = 1, /* from 7.0 on */
 };
 
 struct kvm_vcpu_stat {
@@ -98,10 +155,17 @@ struct kvm_vcpu {
 
 struct vmcb_control_area {
 	u64 exit_code; /* u32 and exit_code_hi behind it before 7.0 */
+	u64 exit_info_1;
+	u64 exit_info_2;
+};
+
+struct vmcb_save_area {
+	u64 rip;
 };
 
 struct vmcb {
 	struct vmcb_control_area control;
+	struct vmcb_save_area save;
 };
 
 /* kvm_amd, from 5.12 on. */
@@ -121,11 +185,15 @@ union vmx_exit_reason {
 
 struct vcpu_vmx {
 	union vmx_exit_reason exit_reason;
+	unsigned long exit_qualification;
+	u32 exit_intr_info;
 };
 
 /* kvm_intel, from 6.16 on: what VMX and TDX share. */
 struct vcpu_vt {
 	union vmx_exit_reason exit_reason;
+	unsigned long exit_qualification;
+	u32 exit_intr_info;
 };
 
 struct vcpu_vmx___vt {

@@ -153,6 +153,65 @@ TEST(Options, Export) {
     EXPECT_EQ(count.counting.detail, CountDetail::count);
 }
 
+/// Of each command that counts targets.
+std::vector<CountingOptions> counting_with(Words words) {
+    const auto of = [&words](Words command) {
+        command.insert(command.end(), words.begin(), words.end());
+        return command;
+    };
+    return {parsed_as<LiveOptions>(of({"live"})).counting,
+            parsed_as<LiveOptions>(of({"live", "-b"})).counting,
+            parsed_as<DumpOptions>(of({"dump"})).counting,
+            parsed_as<RecordOptions>(of({"record", "-o", "a"})).counting,
+            parsed_as<ExportOptions>(of({"export", "--textfile", "-"})).counting};
+}
+
+TEST(Options, TargetsAreAllOrRipOrReasons) {
+    for (const CountingOptions& counting : counting_with({})) {
+        EXPECT_FALSE(counting.targets);
+        EXPECT_EQ(counting.target_memory, default_target_memory);
+    }
+    for (const CountingOptions& counting : counting_with({"--targets", "all"})) {
+        EXPECT_EQ(counting.targets, TargetChoice{});
+    }
+    for (const CountingOptions& counting : counting_with({"--targets=rip"})) {
+        EXPECT_EQ(counting.targets, TargetChoice{.rip = true});
+    }
+    for (const CountingOptions& counting :
+         counting_with({"--targets", "MSR_WRITE,npf,0x30,PF excp,123456"})) {
+        const TargetChoice choice{.reasons = {"MSR_WRITE", "npf", "0x30", "PF excp", "123456"}};
+        EXPECT_EQ(counting.targets, choice);
+    }
+    for (const CountingOptions& counting :
+         counting_with({"--targets", "all", "--target-memory", "128M"})) {
+        EXPECT_EQ(counting.target_memory, 128U << 20);
+    }
+    // The live view's key Enter counts them without the option.
+    EXPECT_EQ(parsed_as<LiveOptions>({"--target-memory", "1GiB"}).counting.target_memory, 1U << 30);
+}
+
+TEST(Options, TargetsHaveTimes) {
+    const auto detail = [](Words words) {
+        words.insert(words.begin(), {"dump", "--detail"});
+        return parsed_as<DumpOptions>(words).counting.detail;
+    };
+    EXPECT_EQ(detail({"count"}), CountDetail::count);
+    EXPECT_EQ(detail({"count", "--targets", "all", "--sort", "time"}), CountDetail::time);
+    EXPECT_EQ(detail({"time", "--targets", "all"}), CountDetail::time);
+    EXPECT_EQ(detail({"histogram", "--targets", "all"}), CountDetail::histogram);
+    EXPECT_EQ(
+        parsed_as<LiveOptions>({"-b", "--detail", "count", "--targets", "all"}).counting.detail,
+        CountDetail::time);
+    const auto exported = parsed_as<ExportOptions>(
+        {"export", "--textfile", "-", "--detail", "count", "--targets", "all"});
+    EXPECT_EQ(exported.counting.detail, CountDetail::time);
+    EXPECT_EQ(exported.top_targets, 10U);
+    EXPECT_EQ(parsed_as<ExportOptions>(
+                  {"export", "--textfile", "-", "--targets", "all", "--top-targets", "3"})
+                  .top_targets,
+              3U);
+}
+
 TEST(Options, WorkloadIsLeftAlone) {
     const auto dump = parsed_as<DumpOptions>(
         {"dump", "--sort", "time", "--", "sh", "-c", "x", "--sort", "no such", "--help", "--", ""});
@@ -189,6 +248,11 @@ TEST(Options, OtherCommands) {
     EXPECT_EQ(reasons.reason, "0x30");
     EXPECT_EQ(reasons.isa, Isa::vmx);
     EXPECT_EQ(reasons.format, Format::csv);
+    EXPECT_EQ(reasons.targets_of, "");
+    const auto targets =
+        parsed_as<ReasonsOptions>({"reasons", "--targets", "MSR_WRITE", "--format=json"});
+    EXPECT_EQ(targets.targets_of, "MSR_WRITE");
+    EXPECT_EQ(targets.format, Format::json);
     EXPECT_EQ(parsed_as<CompareOptions>({"compare", "a", "[b]", "--", "-c"}).runs,
               (std::vector<std::string>{"a", "[b]", "-c"}));
 }
@@ -301,12 +365,32 @@ TEST(Options, MistakesAreOneLine) {
         {{"export", "--textfile", "-", "x"}, "export: unexpected 'x'"},
         {{"export", "--textfile", "-", "--histograms", "--detail", "count"},
          "export: --histograms needs more than --detail count"},
+        {{"dump", "--targets"}, "--targets needs a value"},
+        {{"dump", "--targets", ""}, "--targets '' is no exit reason: all, rip, or reasons that"},
+        {{"dump", "--targets", "npf,"}, "--targets '' is no exit reason"},
+        {{"-b", "--targets", "msr_write,x\x1b[2J"}, "--targets 'x\\x1b[2J' is no exit reason"},
+        {{"dump", "--targets", "all,rip"}, "--targets 'all' is no exit reason"},
+        {{"dump", "--targets", "0x"}, "--targets '0x' is no exit reason"},
+        {{"record", "-o", "a", "--targets", "99999999999"}, "is no exit reason"},
+        {{"check", "--targets", "all"}, "check: unexpected '--targets'"},
+        {{"leaves", "--vm", "*", "--targets", "all"}, "leaves: unexpected '--targets'"},
+        {{"dump", "--target-memory", "1G"}, "dump: --target-memory requires --targets; see"},
+        {{"record", "-o", "a", "--target-memory", "1G"}, "--target-memory requires --targets"},
+        {{"export", "--textfile", "-", "--target-memory", "1G"}, "requires --targets"},
+        {{"export", "--textfile", "-", "--top-targets", "5"}, "--top-targets requires --targets"},
+        {{"--target-memory", "64MB"}, "--target-memory '64MB' is not a size: 64MiB, 128M, 1G"},
+        {{"--target-memory", "-1M"}, "--target-memory '-1M' is negative"},
+        {{"--target-memory", "2000G"}, "--target-memory '2000G' is too large: 1024GiB"},
+        {{"export", "--textfile", "-", "--targets", "all", "--top-targets", "-1"},
+         "--top-targets '-1' is not a whole number from 1 to 1000"},
         {{"check", "x"}, "check: unexpected 'x'"},
         {{"reasons", "--debug"}, "reasons: unexpected '--debug'"},
         {{"check", "--"}, "check: unexpected '--'"},
         {{"reasons", "a", "b"}, "reasons: unexpected 'b'"},
+        {{"reasons", "a", "--targets", "b"}, "either a reason or --targets REASON, not both"},
+        {{"reasons", "--targets", ""}, "--targets needs the name of a reason"},
         {{"reasons", "--isa", "arm"}, "--isa 'arm' is none of vmx, svm"},
-        {{"reasons", "--format", "json"}, "is none of table, csv"},
+        {{"reasons", "--format", "xml"}, "is none of table, json, csv"},
         {{"compare"}, "compare: no run given"},
         {{"compare", "a", "--normalize", "x"}, "none of none, time, count, guest-time"},
         {{"compare", "a", "--format", "html"}, "none of table, markdown, csv, json"},
@@ -379,7 +463,7 @@ TEST(Options, ExamplesInHelpAreTrue) {
             ++examples;
         }
     }
-    EXPECT_EQ(examples, 17);
+    EXPECT_EQ(examples, 18);
 }
 
 TEST(Options, Color) {

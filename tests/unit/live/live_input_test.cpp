@@ -93,8 +93,10 @@ TEST(LiveState, going_down_and_back_keeps_the_selection) {
     EXPECT_EQ(state.vm, db);
     state = next_second(std::move(state), 4);
     state = press(press(std::move(state), KeyCode::down), KeyCode::enter);
-    EXPECT_EQ(state.screen, Screen::histogram);
+    EXPECT_EQ(state.screen, Screen::targets);
     EXPECT_EQ(state.reason, "1.120");
+    state = press(std::move(state), KeyCode::tab);
+    EXPECT_EQ(state.screen, Screen::histogram);
     EXPECT_THAT(rows(state), ElementsAre("all", "0", "1", "2", "3"));
     state = press(std::move(state), KeyCode::escape);
     EXPECT_EQ(state.screen, Screen::reasons);
@@ -328,7 +330,7 @@ TEST(LiveState, sums_of_an_opened_vm_have_their_own_times) {
 
 TEST(LiveState, the_histogram_says_of_which_time_it_is) {
     const auto text = [](const State& state) { return plain_text(draw(state, Glyphs::ascii)); };
-    State state = press(just_opened(), KeyCode::enter);
+    State state = press(press(just_opened(), KeyCode::enter), KeyCode::tab);
     ASSERT_EQ(state.screen, Screen::histogram);
     EXPECT_NE(text(state).find("all vCPUs: time per exit, since the start"), std::string::npos);
     state = press(next_second(std::move(state), 30), KeyCode::down);

@@ -40,7 +40,25 @@ TEST(LiveView, vcpus) {
     expect_golden("live_vcpus.txt", frame(press(opened_state(), KeyCode::tab)));
 }
 TEST(LiveView, histogram) {
-    expect_golden("live_histogram.txt", frame(press(opened_state(30), KeyCode::enter)));
+    const State state = press(press(opened_state(30), KeyCode::tab), KeyCode::enter);
+    expect_golden("live_histogram.txt", frame(press(state, KeyCode::up)));
+}
+TEST(LiveView, targets) { expect_golden("live_targets.txt", frame(targets_state(30, 100))); }
+TEST(LiveView, targets_small) {
+    const std::string text = frame(targets_state(24, 80), Glyphs::ascii);
+    for (const char c : text) EXPECT_TRUE(c == '\n' || (c >= 0x20 && c < 0x7f));
+    expect_golden("live_targets_small.txt", text);
+}
+TEST(LiveView, targets_sums) {
+    expect_golden("live_targets_sums.txt", frame(type(targets_state(24, 100), "cr")));
+}
+TEST(LiveView, targets_none) {
+    State state = press(opened_state(), KeyCode::enter);
+    state =
+        apply(std::move(state),
+              TargetsSwitched{.error = "targets are not available on this kernel: it has no "
+                                       "kvm_exit with a vCPU, which is where they are read\x1b"});
+    expect_golden("live_targets_none.txt", frame(apply(state, Resize{24, 80})));
 }
 TEST(LiveView, sums) { expect_golden("live_sums.txt", frame(type(opened_state(), "c"))); }
 TEST(LiveView, help) { expect_golden("live_help.txt", frame(type(made_state(34), "?"))); }
@@ -177,6 +195,10 @@ TEST(LiveView, every_screen_fits_every_size) {
         opened_state(),
         press(opened_state(), KeyCode::tab),
         press(opened_state(), KeyCode::enter),
+        press(press(opened_state(), KeyCode::enter), KeyCode::tab),
+        targets_state(24, 100),
+        type(targets_state(24, 100), "c/port"),
+        type(targets_state(24, 100), "s"),
         type(made_state(), "?"),
         type(made_state(), "s"),
         type(made_state(), "/we"),
