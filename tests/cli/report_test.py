@@ -20,10 +20,14 @@ CODES = {"CPUID": 10, "HLT": 12, "INVLPG": 14, "EPT_VIOLATION": 48}
 HOSTILE = "</script></td><img src=x onerror=pwned=1><script>pwned=1</script>\"'`{runs}\u202e"
 
 
-def exits(reason: str, count: int) -> dict:
+def exits(reason: str, count: int, text: str = "") -> dict:
+    known, unknown = count - count // 4, count // 4
     return {"reason": reason, "code": CODES[reason], "level": 1, "count": count,
             "time_ns": 3_000 * count, "max_ns": 50_000, "vmm_ns": 700 * count, "halted_ns": 0,
-            "histogram": [[2_048, count // 2], [4_096, count - count // 2]]}
+            "histogram": [[2_048, count // 2], [4_096, count - count // 2]],
+            "targets": [{"target": f"0x6e0 {text}", "count": known, "time_ns": 3_000 * known}],
+            "targets_unknown": {"count": unknown, "time_ns": 3_000 * unknown,
+                                "why": text or "not read"}}
 
 
 def run_file(folder: str, name: str, which: int, text: str = "") -> Path:
@@ -31,7 +35,7 @@ def run_file(folder: str, name: str, which: int, text: str = "") -> Path:
     snapshot = copy.deepcopy(json.loads(RUN.read_text()))
     snapshot["vms"] = snapshot["vms"][:1]
     [vm] = snapshot["vms"]
-    vm["vcpus"] = [{"id": 0, "tid": 1, "exits": [exits(reason, both[which])
+    vm["vcpus"] = [{"id": 0, "tid": 1, "exits": [exits(reason, both[which], text)
                                                  for reason, both in COUNTS.items()]}]
     if text:
         vm["name"] = vm["vmm"] = vm["uuid"] = text

@@ -13,6 +13,7 @@ from command_line import (EXITTOP, FAILED, LACKING, SOURCE, USAGE, CommandLineTe
 
 PUBLISHED = SOURCE / "docs/published-runs"
 GOLDEN_RUN = SOURCE / "tests/golden/dump.json"
+RUN_WITH_TARGETS = SOURCE / "tests/golden/dump_targets.json"
 FORMATS = ("table", "markdown", "csv", "json")
 
 
@@ -119,6 +120,34 @@ class RunsTest(CommandLineTest):
         done = run("compare", GOLDEN_RUN, other)
         self.assertRegex(done.stdout, "WARNING other-kernel: .*6.1.0-18.*5.10.0")
         self.assert_error(run("compare", "--strict", GOLDEN_RUN, other), FAILED, "other-kernel")
+
+    def test_targets_are_compared_where_they_are_asked_for(self):
+        plain, counted = self.folder / "plain", self.folder / "counted"
+        for folder, golden in ((plain, GOLDEN_RUN), (counted, RUN_WITH_TARGETS)):
+            folder.mkdir()
+            (folder / "run.json").write_text(golden.read_text())
+        for form in FORMATS:
+            for number in (1, 2):
+                with self.subTest(form=form, number=number):
+                    known, unknown = ([folder / "run.json"] * number for folder in (counted, plain))
+                    arguments = ("compare", "--format", form)
+                    self.assertEqual(run(*arguments, *known).stdout,
+                                     run(*arguments, *unknown).stdout)
+                    done = run(*arguments, "--targets", *known)
+                    self.assertEqual((done.returncode, done.stderr), (0, ""))
+                    self.assertRegex(done.stdout, "port 0x608 .*in 4")
+                    done = run(*arguments, "--targets", *unknown)
+                    self.assertEqual((done.returncode, done.stdout),
+                                     (0, run(*arguments, *unknown).stdout))
+                    self.assertRegex(done.stderr, "^exittop: no run has targets: [^\n]*\n$")
+
+    def test_targets_of_csv_are_not_imported_twice(self):
+        done = run("import", "-o", self.folder / "out.json", RUN_WITH_TARGETS.with_suffix(".csv"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        vms = json.loads((self.folder / "out.json").read_text())["vms"]
+        counts = {exits["reason"]: exits["count"] for exits in vms[0]["vcpus"][0]["exits"]}
+        self.assertEqual(counts["IO_INSTRUCTION"], 132_003)
+        self.assertIn("port 0x608 in 4", (self.folder / "out.json").read_text())
 
     def test_bad_runs_are_refused_in_one_line(self):
         good = GOLDEN_RUN.read_text()

@@ -22,6 +22,12 @@ struct IsaReasonKey {
     auto operator<=>(const IsaReasonKey&) const = default;
 };
 
+// Targets of different reasons have nothing to do with each other.
+void add_without_targets(ExitStats& sum, const ExitStats& stats) {
+    sum.add_numbers(stats);
+    sum.histogram += stats.histogram;
+}
+
 // One repetition with all its VMs together.
 struct Sums {
     std::map<IsaReasonKey, ExitStats> by_reason;
@@ -40,7 +46,7 @@ Sums sums_of(const Snapshot& snapshot) {
             const auto [place, is_new] =
                 sums.by_reason.try_emplace({vm.isa, stats.level, stats.code}, stats);
             if (!is_new) place->second += stats;
-            sums.total += stats;
+            add_without_targets(sums.total, stats);
         }
     }
     sums.guest_s = static_cast<double>(guest_ns) * 1e-9;
@@ -67,16 +73,20 @@ const ExitStats* find_stats(const Sums& sums, const IsaReasonKey* key) {
     return found == sums.by_reason.end() ? nullptr : &found->second;
 }
 
-Cell make_cell(const RunSums& repeats, const IsaReasonKey* key, Basis basis) {
+// What each repetition has of a cell; nullptr: no exits.
+using Found = std::vector<const ExitStats*>;
+
+Cell make_cell(const RunSums& repeats, const Found& found, Basis basis) {
+    const ExitStats nothing;
     Cell cell;
     ExitStats all;
     std::vector<double> counts;
     std::vector<double> times;
     double seconds = 0.0;
-    for (const Sums& sums : repeats) {
-        const ExitStats* found = find_stats(sums, key);
-        const ExitStats stats = found != nullptr ? *found : ExitStats{};
-        all += stats;
+    for (std::size_t i = 0; i < repeats.size(); ++i) {
+        const Sums& sums = repeats[i];
+        const ExitStats& stats = found[i] != nullptr ? *found[i] : nothing;
+        add_without_targets(all, stats);
         seconds += sums.duration_s;
         counts.push_back(static_cast<double>(stats.count));
         times.push_back(static_cast<double>(stats.time_ns));
@@ -114,10 +124,124 @@ Versus against(const Cell& first, const Cell& other) {
 
 void add_cells(ReasonRow& row, const std::vector<RunSums>& runs, const IsaReasonKey* key,
                Basis basis) {
-    for (const RunSums& repeats : runs) row.cells.push_back(make_cell(repeats, key, basis));
+    for (const RunSums& repeats : runs) {
+        Found found;
+        for (const Sums& sums : repeats) found.push_back(find_stats(sums, key));
+        row.cells.push_back(make_cell(repeats, found, basis));
+    }
     for (std::size_t i = 1; i < row.cells.size(); ++i) {
         row.cells[i].versus = against(row.cells.front(), row.cells[i]);
     }
+}
+
+// ---- Targets
+
+using RowKind = TargetRow::Kind;
+
+// Of a repetition's exits of a reason, those of a row. Nothing where they may be there unseen.
+std::optional<TargetSum> find_target(const ExitStats* stats, const TargetRow& row) {
+    if (stats == nullptr) return TargetSum{};
+    if (!stats->targets) return stats->count == 0 ? std::optional(TargetSum{}) : std::nullopt;
+    const Targets& targets = *stats->targets;
+    if (row.kind == RowKind::other) return targets.other;
+    if (row.kind == RowKind::unknown) return targets.unknown;
+    const auto place =
+        std::ranges::lower_bound(targets.known, row.target, {}, &TargetStats::target);
+    if (place != targets.known.end() && place->target == row.target) return *place;
+    if (targets.other.count > 0 || targets.unknown.count > 0) return std::nullopt;
+    return TargetSum{};
+}
+
+std::optional<Cell> make_target_cell(const RunSums& repeats, const IsaReasonKey& key,
+                                     const TargetRow& row, Basis basis) {
+    std::vector<ExitStats> all(repeats.size());
+    Found found;
+    for (std::size_t i = 0; i < repeats.size(); ++i) {
+        const auto sum = find_target(find_stats(repeats[i], &key), row);
+        if (!sum) return std::nullopt;
+        all[i].count = sum->count;
+        all[i].time_ns = sum->time_ns;
+        found.push_back(&all[i]);
+    }
+    return make_cell(repeats, found, basis);
+}
+
+// Others are not the same ones in each run where there are more than are known.
+void compare_with_first(TargetRow& row) {
+    if (row.has_more) return;
+    const auto& first = row.cells.front();
+    for (std::size_t i = 1; first && i < row.cells.size(); ++i) {
+        if (!row.cells[i]) continue;
+        row.cells[i]->versus = against(*first, *row.cells[i]);
+        row.cells[i]->versus->p_value.reset();
+    }
+}
+
+// All that any repetition has, without cells: by text, then other and unknown ones.
+std::vector<TargetRow> target_rows_without_cells(const std::vector<RunSums>& runs,
+                                                 const IsaReasonKey& key) {
+    std::set<std::string> texts;
+    bool has_other = false, has_unknown = false;
+    std::string why;
+    for (const RunSums& repeats : runs) {
+        for (const Sums& sums : repeats) {
+            const ExitStats* stats = find_stats(sums, &key);
+            if (stats == nullptr || !stats->targets) continue;
+            for (const TargetStats& known : stats->targets->known) texts.insert(known.target);
+            has_other = has_other || stats->targets->other.count > 0;
+            has_unknown = has_unknown || stats->targets->unknown.count > 0;
+            if (why.empty()) why = stats->targets->why;
+        }
+    }
+    std::vector<TargetRow> rows;
+    for (const std::string& text : texts) rows.push_back({.target = text});
+    if (has_other) rows.push_back({.kind = RowKind::other, .has_more = true});
+    if (has_unknown) rows.push_back({.kind = RowKind::unknown, .why = why});
+    return rows;
+}
+
+double largest_value(const TargetRow& row) {
+    double largest = 0.0;
+    for (const auto& cell : row.cells) largest = std::max(largest, cell ? cell->value : 0.0);
+    return largest;
+}
+
+std::vector<TargetRow> make_target_rows(const std::vector<RunSums>& runs, const IsaReasonKey& key,
+                                        Basis basis) {
+    std::vector<TargetRow> rows = target_rows_without_cells(runs, key);
+    for (TargetRow& row : rows) {
+        for (const RunSums& repeats : runs) {
+            row.cells.push_back(make_target_cell(repeats, key, row, basis));
+        }
+        compare_with_first(row);
+    }
+    std::ranges::stable_sort(rows, {}, [](const TargetRow& row) {
+        return std::tuple(row.kind, row.kind == RowKind::known ? -largest_value(row) : 0.0);
+    });
+    return rows;
+}
+
+template <typename Number>
+void add_known(std::optional<Number>& sum, const std::optional<Number>& more) {
+    if (more) sum = sum.value_or(0) + *more;
+}
+
+// Of the same run, so with as many repetitions.
+void add_cell(std::optional<Cell>& sum, const std::optional<Cell>& more) {
+    if (!more) return;
+    if (!sum) {
+        sum = more;
+        sum->versus.reset();  // That of a sum is another one.
+        return;
+    }
+    sum->count += more->count;
+    sum->value += more->value;
+    for (std::size_t i = 0; i < sum->values.size(); ++i) sum->values[i] += more->values[i];
+    if (sum->spread) sum->spread = standard_deviation(sum->values);
+    add_known(sum->rate, more->rate);
+    add_known(sum->time_ns, more->time_ns);
+    sum->mean_ns.reset();
+    if (sum->time_ns && sum->count > 0.0) sum->mean_ns = *sum->time_ns / sum->count;
 }
 
 ReasonRow make_row(const std::vector<RunSums>& runs, const IsaReasonKey& key, Basis basis) {
@@ -130,6 +254,7 @@ ReasonRow make_row(const std::vector<RunSums>& runs, const IsaReasonKey& key, Ba
         row.explanation = reason->meaning;
     }
     add_cells(row, runs, &key, basis);
+    row.targets = make_target_rows(runs, key, basis);
     return row;
 }
 
@@ -230,6 +355,45 @@ Comparison compare_runs(std::span<const Run> runs, Basis basis) {
     for (std::size_t run = 1; run < runs.size(); ++run) adjust_p_values(comparison, run);
     comparison.warnings = comparability_warnings(runs, basis);
     return comparison;
+}
+
+bool has_targets(const Comparison& comparison) {
+    return std::ranges::any_of(comparison.rows,
+                               [](const ReasonRow& row) { return !row.targets.empty(); });
+}
+
+Comparison without_targets(Comparison comparison) {
+    for (ReasonRow& row : comparison.rows) row.targets.clear();
+    return comparison;
+}
+
+std::vector<TargetRow> first_targets(const ReasonRow& reason, std::size_t most) {
+    const auto is_known = [](const TargetRow& row) { return row.kind == RowKind::known; };
+    const auto is_other = [](const TargetRow& row) { return row.kind == RowKind::other; };
+    const auto known = static_cast<std::size_t>(std::ranges::count_if(reason.targets, is_known));
+    const auto other = std::ranges::find_if(reason.targets, is_other);
+    const bool has_other = other != reason.targets.end();
+    if (known == 0 && !has_other) return {};
+    if (known <= (has_other ? most : most + 1)) return reason.targets;
+
+    std::vector<TargetRow> rows(reason.targets.begin(),
+                                reason.targets.begin() + static_cast<std::ptrdiff_t>(most));
+    TargetRow rest{.kind = RowKind::other};
+    if (has_other) rest = *other;  // Which are not compared.
+    rest.cells.resize(reason.cells.size());
+    bool all_known = true;
+    for (std::size_t i = most; i < known; ++i) {
+        for (std::size_t run = 0; run < rest.cells.size(); ++run) {
+            const auto& cell = reason.targets[i].cells[run];
+            add_cell(rest.cells[run], cell);
+            all_known = all_known && cell;
+        }
+    }
+    rest.folded = known - most;
+    if (all_known) compare_with_first(rest);
+    rows.push_back(std::move(rest));
+    if (reason.targets.back().kind == RowKind::unknown) rows.push_back(reason.targets.back());
+    return rows;
 }
 
 std::array<CellField, 5> costs_of(const Cell& cell) {

@@ -61,6 +61,22 @@ struct Cell {
     bool operator==(const Cell&) const = default;
 };
 
+/// What exits of a reason were about, in all runs: a target, those that were not kept apart
+/// ("other"), or those of which it is not known.
+struct TargetRow {
+    enum class Kind { known, other, unknown } kind = Kind::known;
+    std::string target{};  ///< Of a known one: its text, raw.
+    std::string why{};     ///< Of unknown ones: why, raw.
+    /// In `other`: how many known ones were folded into it, and whether there are more.
+    std::size_t folded = 0;
+    bool has_more = false;
+    /// One for each run; nothing where it did not count by target, or where the target may be among
+    /// its other or unknown ones. Without tests for noise: there are too many rows for them. Other
+    /// ones are compared with the first run only where all of them are known, and so the same.
+    std::vector<std::optional<Cell>> cells{};
+    bool operator==(const TargetRow&) const = default;
+};
+
 struct ReasonRow {
     Isa isa = Isa::unknown;
     GuestLevel level = GuestLevel::l1;
@@ -68,6 +84,9 @@ struct ReasonRow {
     std::string label;        ///< "CR_ACCESS", "L2 CPUID".
     std::string explanation;  ///< What causes it, a sentence; empty for an unknown code.
     std::vector<Cell> cells;  ///< One for each run.
+    /// The largest value of any run first, then other and unknown ones; empty where no run counted
+    /// by target.
+    std::vector<TargetRow> targets{};
     bool operator==(const ReasonRow&) const = default;
 };
 
@@ -115,6 +134,13 @@ struct Comparison {
 
 /// At least one run. All VMs of a run are taken together.
 Comparison compare_runs(std::span<const Run> runs, Basis basis);
+
+bool has_targets(const Comparison& comparison);
+/// As if no run had counted by target.
+Comparison without_targets(Comparison comparison);
+/// The first `most` targets of a reason; what is left of the known ones is folded into `other`,
+/// unless that would be a single one. Nothing where all are unknown.
+std::vector<TargetRow> first_targets(const ReasonRow& reason, std::size_t most);
 
 /// What is known of a cell's exits by one of the fields.
 struct CellField {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -75,16 +76,77 @@ void choose_reasons(const std::vector<ExitStats>& exits, std::size_t most, VmMem
     }
 }
 
+void keep_from_shrinking(std::uint64_t& now, std::uint64_t& before) {
+    now = before = std::max(now, before);
+}
+
+// ---- Which targets of a reason have one
+
+using TargetMemory = SeriesMemory::TargetMemory;
+
+// As with reasons. Whatever is new when all places are taken stays without a series.
+void choose_targets(const Targets& targets, std::size_t most, TargetMemory& memory) {
+    std::vector<TargetStats> fresh;
+    for (const TargetStats& stats : targets.known) {
+        if (!memory.own_series.contains(stats.target)) fresh.push_back(stats);
+    }
+    std::ranges::stable_sort(fresh, std::ranges::greater{}, &TargetStats::count);
+    for (const TargetStats& stats : fresh) {
+        if (memory.own_series.size() >= most) break;
+        memory.own_series[stats.target];
+    }
+}
+
+// Notes what became of the targets with a series, and returns how many exits the others had.
+std::uint64_t note_targets(const Targets& targets, TargetMemory& memory) {
+    std::map<std::string_view, std::uint64_t> seen;
+    std::uint64_t others = targets.other.count;
+    for (const TargetStats& stats : targets.known) {
+        if (memory.own_series.contains(stats.target)) {
+            seen[stats.target] = stats.count;
+        } else {
+            others = saturating_add(others, stats.count);
+        }
+    }
+    for (auto& [target, counts] : memory.own_series) {
+        const std::uint64_t now = seen[target];
+        counts.gone = saturating_add(counts.gone, saturating_subtract(counts.now, now));
+        counts.now = now;
+        others = saturating_subtract(others, counts.gone);
+    }
+    return others;
+}
+
+std::vector<TargetSeries> target_series(const Targets& targets, std::size_t most,
+                                        TargetMemory& memory) {
+    choose_targets(targets, most, memory);
+    std::uint64_t others = note_targets(targets, memory);
+    std::uint64_t unknown = targets.unknown.count;
+    keep_from_shrinking(others, memory.other);
+    keep_from_shrinking(unknown, memory.unknown);
+    std::vector<TargetSeries> series;
+    for (const auto& [target, counts] : memory.own_series) {
+        series.push_back(
+            {sanitise(target, label_columns), saturating_add(counts.gone, counts.now)});
+    }
+    if (others > 0) series.push_back({"other", others});
+    if (unknown > 0) series.push_back({"unknown", unknown});
+    return series;
+}
+
 std::vector<ReasonSeries> reason_series(std::vector<ExitStats> exits, Isa isa,
-                                        const VmMemory& memory) {
+                                        std::uint32_t top_targets, VmMemory& memory) {
     std::vector<ReasonSeries> series;
     ReasonSeries other{"other", {}};
     bool has_other = false;
     for (ExitStats& stats : exits) {
         if (memory.own_series.contains(key_of(stats))) {
-            std::string label = reason_label(isa, stats);
-            series.push_back({std::move(label), std::move(stats)});
+            ReasonSeries& own = series.emplace_back(reason_label(isa, stats), std::move(stats));
+            if (top_targets == 0 || !own.exits.targets) continue;
+            own.targets =
+                target_series(*own.exits.targets, top_targets, memory.targets[key_of(own.exits)]);
         } else {
+            stats.targets.reset();  // Of different reasons they are not added up.
             other.exits += stats;
             has_other = true;
         }
@@ -95,17 +157,14 @@ std::vector<ReasonSeries> reason_series(std::vector<ExitStats> exits, Isa isa,
 
 // ---- What they hold
 
-void keep_from_shrinking(std::uint64_t& now, std::uint64_t& before) {
-    now = before = std::max(now, before);
-}
-
 std::vector<VcpuSeries> vcpu_series(const Vm& vm, VmMemory& memory) {
     std::map<std::uint32_t, Vcpu> by_id;  // A number may have been used again.
     for (const Vcpu& vcpu : vm.vcpus) by_id[vcpu.id] += vcpu;
     std::vector<VcpuSeries> series;
     for (auto& [id, vcpu] : by_id) {
         keep_from_shrinking(vcpu.guest_ns, memory.vcpu_guest_ns[id]);
-        series.push_back({id, vcpu.guest_ns, reason_series(std::move(vcpu.exits), vm.isa, memory)});
+        series.push_back(
+            {id, vcpu.guest_ns, reason_series(std::move(vcpu.exits), vm.isa, 0, memory)});
     }
     return series;
 }
@@ -145,7 +204,7 @@ VmSeries series_of(const std::string& label, const AnyVm& vm, const SeriesOption
     if constexpr (std::is_same_v<AnyVm, Vm>) {
         if (options.per_vcpu) series.by_vcpu = vcpu_series(vm, memory);
     }
-    series.reasons = reason_series(std::move(exits), vm.isa, memory);
+    series.reasons = reason_series(std::move(exits), vm.isa, options.top_targets, memory);
     return series;
 }
 

@@ -20,9 +20,18 @@ namespace exittop {
 /// Longest label of a VM in columns; what is longer ends in an ellipsis.
 inline constexpr std::size_t label_columns = 200;
 
+struct TargetSeries {
+    std::string label;  ///< "0x6e0 write", "other", "unknown"; harmless.
+    std::uint64_t count = 0;
+    bool operator==(const TargetSeries&) const = default;
+};
+
 struct ReasonSeries {
     std::string label;  ///< "npf", "L2 CPUID", "other".
     ExitStats exits;
+    /// By target; at the end "other" and "unknown", where there are some. Empty unless asked for
+    /// and counted, for the reason "other", and by vCPU.
+    std::vector<TargetSeries> targets{};
 };
 
 struct VcpuSeries {
@@ -49,17 +58,29 @@ struct VmSeries {
 struct SeriesOptions {
     std::uint32_t top_reasons = 20;  ///< Of each VM; the others are in "other".
     bool per_vcpu = false;
+    std::uint32_t top_targets = 0;  ///< Of each reason; 0: no series by target.
 };
 
 /// What is remembered of the VMs from one set of series to the next. If a counter is lower than
 /// before, Prometheus assumes a restart and counts all of it again, so no counter may decrease:
 /// - A VM keeps its label until it has ended, and no other VM has that label meanwhile.
 /// - A reason that has its own series keeps it; a reason that is part of "other" stays there.
+/// - So does a target of a reason. One that made room for others in the kernel took its counts to
+///   those that are not kept apart: its series keeps them, and they are taken off "other".
 /// - Times never shrink, although they are read while the program runs and may be an exit off.
 struct SeriesMemory {
+    struct TargetMemory {
+        struct Counts {
+            std::uint64_t now = 0;   ///< When it was last seen,
+            std::uint64_t gone = 0;  ///< and what it lost until then.
+        };
+        std::map<std::string, Counts> own_series;  ///< By target.
+        std::uint64_t other = 0, unknown = 0;
+    };
     struct VmMemory {
         std::string label;
         std::set<ReasonKey> own_series, folded;
+        std::map<ReasonKey, TargetMemory> targets;
         ExitStats exits;
         std::uint64_t guest_ns = 0, untraced = 0;
         std::map<std::uint32_t, std::uint64_t> vcpu_guest_ns;

@@ -197,6 +197,8 @@ private:
 
     void add_command(CompareOptions& compare, bool&) {
         add_comparison(compare.comparison);
+        app_.add_flag("--targets", compare.comparison.targets,
+                      "Add the targets of each reason, where runs have them.");
         app_.add_flag("--strict", compare.strict, "Fail if runs are hard to compare.");
     }
 

@@ -293,15 +293,21 @@ CommandResult Runner::operator()(const CompareOptions& options) const {
         if (!run) return std::unexpected(run.error());
         runs.push_back(std::move(*run));
     }
-    const Comparison comparison = compare_runs(runs, how.normalize);
+    Comparison comparison = compare_runs(runs, how.normalize);
     if (options.strict && !comparison.warnings.empty()) {
         return std::unexpected(strict_error(comparison.warnings));
+    }
+    if (how.targets && !has_targets(comparison)) {
+        report("no run has targets: record them with --targets all");
     }
     if (auto done = write_html(comparison, how); !done) return std::unexpected(done.error());
     const bool is_one_snapshot = runs.size() == 1 && runs.front().repeats.size() == 1;
     if (is_one_snapshot && how.format == ReportFormat::table && !how.explain) {
-        return finish(dump_table(runs.front().repeats.front(), table_options(color_)));
+        TableOptions table = table_options(color_);
+        table.targets = how.targets;
+        return finish(dump_table(runs.front().repeats.front(), table));
     }
+    if (!how.targets) comparison = without_targets(std::move(comparison));
     return finish(print(comparison, how, color_));
 }
 
@@ -328,8 +334,9 @@ CommandResult Runner::operator()(const ExperimentOptions& options) const {
             return std::unexpected(kept.error());
         }
     }
-    const Comparison comparison = compare_runs(*runs, how.normalize);
+    Comparison comparison = compare_runs(*runs, how.normalize);
     if (auto done = write_html(comparison, how); !done) return std::unexpected(done.error());
+    if (!how.targets) comparison = without_targets(std::move(comparison));
     return finish(print(comparison, how, color_));
 }
 

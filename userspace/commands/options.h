@@ -64,6 +64,7 @@ struct ComparisonOptions {
     ReportFormat format = ReportFormat::table;
     Basis normalize = Basis::count;  ///< What counts are divided by.
     bool explain = false;            ///< Add the cause of each reason.
+    bool targets = false;            ///< Add what exits of each reason were about.
     std::string html;                ///< Page to write; empty: none.
     bool force = false;              ///< Replace an existing page.
 };

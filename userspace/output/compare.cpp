@@ -3,6 +3,7 @@
 #include "output/compare.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <utility>
 #include <vector>
@@ -10,9 +11,11 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "model/target_name.h"
 #include "output/comparison_text.h"
 #include "output/csv.h"
 #include "output/grid.h"
+#include "output/target_text.h"
 
 namespace exittop {
 
@@ -24,6 +27,7 @@ constexpr std::size_t narrowest_explanation = 24;
 struct Table {
     std::vector<GridColumn> columns;
     std::vector<GridRow> rows;
+    std::vector<const ReasonRow*> reasons{};  ///< Of each row; nullptr: it is no reason's own.
 };
 
 // ---- Tables
@@ -47,7 +51,26 @@ GridRow count_row(const ReasonRow& reason, Basis basis, bool noise) {
     return row;
 }
 
-Table count_table(const Comparison& comparison) {
+// "-" where it is not known. Targets are not tested for noise.
+GridRow target_row(const std::string& label, const TargetRow& target, Basis basis, bool noise) {
+    GridRow row{{label}, false};
+    for (std::size_t run = 0; run < target.cells.size(); ++run) {
+        const auto& cell = target.cells[run];
+        row.cells.push_back(cell ? print_value_of(*cell, basis) : "-");
+        if (run == 0) continue;
+        const bool is_compared = cell && cell->versus;
+        row.cells.push_back(is_compared ? print_delta(cell->versus->delta, basis) : "-");
+        row.cells.push_back(is_compared ? print_ratio(*cell->versus) : "-");
+        if (noise) row.cells.emplace_back();
+    }
+    return row;
+}
+
+// What a target's name stands behind: blanks would be lost in Markdown.
+constexpr std::string_view grid_indent = "  ";
+constexpr std::string_view markdown_indent = "↳ ";
+
+Table count_table(const Comparison& comparison, std::string_view indent) {
     const bool noise = has_repeats(comparison);
     Table table{{{"REASON", Align::left}}, {}};
     for (const RunSummary& run : comparison.runs) {
@@ -59,10 +82,27 @@ Table count_table(const Comparison& comparison) {
     }
     for (const ReasonRow& reason : comparison.rows) {
         table.rows.push_back(count_row(reason, comparison.basis, noise));
+        table.reasons.push_back(&reason);
+        for (const TargetRow& target : first_targets(reason, most_targets)) {
+            const std::string label = fmt::format("{}{}", indent, target_label(reason, target));
+            table.rows.push_back(target_row(label, target, comparison.basis, noise));
+            table.reasons.push_back(nullptr);
+        }
     }
     table.rows.push_back(count_row(comparison.total, comparison.basis, noise));
     table.rows.back().strong = true;
+    table.reasons.push_back(nullptr);
     return table;
+}
+
+std::vector<std::string> unknown_targets(const Comparison& comparison) {
+    std::vector<UnknownTargets> unknown;
+    for (const ReasonRow& reason : comparison.rows) {
+        if (reason.targets.empty()) continue;
+        const TargetRow& last = reason.targets.back();
+        if (last.kind == TargetRow::Kind::unknown) unknown.push_back({reason.label, last.why});
+    }
+    return unknown_lines(unknown);
 }
 
 void add_cost_rows(Table& table, const Comparison& comparison, const ReasonRow& reason) {
@@ -91,7 +131,7 @@ Table cost_table(const Comparison& comparison) {
 }
 
 // Appends explanations, wrapped into the columns that the table leaves of `width`.
-void add_explanations(Table& table, const Comparison& comparison, std::size_t width) {
+void add_explanations(Table& table, std::size_t width) {
     std::size_t used = 0;
     const std::string drawn = draw_grid(table.columns, table.rows, {width, 0, Color::off});
     for (std::size_t begin = 0; begin < drawn.size();) {
@@ -103,12 +143,12 @@ void add_explanations(Table& table, const Comparison& comparison, std::size_t wi
     std::vector<GridRow> rows;
     for (std::size_t i = 0; i < table.rows.size(); ++i) {
         GridRow& row = rows.emplace_back(std::move(table.rows[i]));
-        if (i >= comparison.rows.size()) {
+        if (table.reasons[i] == nullptr) {
             row.cells.emplace_back();
             continue;
         }
         const auto lines =
-            wrap(comparison.rows[i].explanation, std::max(left, narrowest_explanation));
+            wrap(table.reasons[i]->explanation, std::max(left, narrowest_explanation));
         row.cells.push_back(lines.front());
         for (std::size_t line = 1; line < lines.size(); ++line) {
             GridRow more{std::vector<std::string>(table.columns.size()), false};
@@ -207,16 +247,18 @@ std::string draw_markdown(const Table& table) {
 
 // ---- CSV
 
-std::vector<std::string> csv_heading() {
+std::vector<std::string> csv_heading(bool explain, bool targets) {
     std::vector<std::string> names = {"reason",  "isa",   "level", "code",  "run",
                                       "repeats", "count", "value", "spread"};
     for (const CellField& cost : costs_of({})) names.emplace_back(cost.field->data_name);
     names.insert(names.end(), {"delta", "ratio", "change", "p_value"});
+    if (explain) names.emplace_back("explanation");
+    if (targets) names.insert(names.end(), {"target", "target_name"});
     return names;
 }
 
-std::string csv_row(const RunSummary& run, const ReasonRow& reason, const Cell& cell,
-                    bool explain) {
+std::vector<std::string> csv_cells(const RunSummary& run, const ReasonRow& reason, const Cell& cell,
+                                   bool explain) {
     const bool total = reason.cells.empty() || reason.isa == Isa::unknown;
     std::vector<std::string> cells = {reason.label,
                                       total ? "" : isa_name(reason.isa),
@@ -234,7 +276,32 @@ std::string csv_row(const RunSummary& run, const ReasonRow& reason, const Cell& 
                                plain_value(value_of(versus.ratio)), change_name(versus.change),
                                plain_value(value_of(versus.p_value))});
     if (explain) cells.push_back(reason.explanation);
-    return csv_line(cells);
+    return cells;
+}
+
+// The same words as in the CSV of a run; see csv.h.
+std::array<std::string, 2> csv_target(const ReasonRow& reason, const TargetRow& target) {
+    switch (target.kind) {
+        case TargetRow::Kind::known: break;
+        case TargetRow::Kind::other: return {std::string(csv_other_targets), ""};
+        case TargetRow::Kind::unknown:
+            return {std::string(csv_unknown_targets), csv_foreign(target.why)};
+    }
+    return {csv_foreign(target.target),
+            csv_foreign(target_name(reason.isa, reason.code, target.target))};
+}
+
+// Of the runs that know it.
+std::string csv_target_lines(const Comparison& comparison, const ReasonRow& reason,
+                             const TargetRow& target, bool explain) {
+    std::string out;
+    for (std::size_t i = 0; i < target.cells.size(); ++i) {
+        if (!target.cells[i]) continue;
+        auto cells = csv_cells(comparison.runs[i], reason, *target.cells[i], explain);
+        for (std::string& cell : csv_target(reason, target)) cells.push_back(std::move(cell));
+        out += csv_line(cells);
+    }
+    return out;
 }
 
 }  // namespace
@@ -251,11 +318,14 @@ std::string compare_table(const Comparison& comparison, bool explain, const Tabl
         out += alarming("WARNING " + warning.name, options.color) + ": " + sanitise(warning.text) +
                "\n";
     }
-    Table counts = count_table(comparison);
-    if (explain) add_explanations(counts, comparison, options.width);
+    Table counts = count_table(comparison, grid_indent);
+    if (explain) add_explanations(counts, options.width);
     out += "\n";
     if (comparison.basis != Basis::count) out += basis_name(comparison.basis) + ":\n";
     out += draw_grid(counts.columns, counts.rows, {options.width, 0, options.color});
+    for (const std::string& line : unknown_targets(comparison)) {
+        out += fit(line, options.width) + "\n";
+    }
     if (const std::string noise = noise_line(comparison); !noise.empty()) out += noise + "\n";
     if (const Table costs = cost_table(comparison); !costs.rows.empty()) {
         out += "\n" + draw_grid(costs.columns, costs.rows, {options.width, 0, options.color});
@@ -275,16 +345,19 @@ std::string compare_markdown(const Comparison& comparison, bool explain) {
     for (const Warning& warning : comparison.warnings) {
         out += fmt::format("- **Warning, {}**: {}\n", warning.name, markdown_text(warning.text));
     }
-    Table counts = count_table(comparison);
+    Table counts = count_table(comparison, markdown_indent);
     if (explain) {
         counts.columns.push_back({"WHAT CAUSES IT", Align::left});
         for (std::size_t i = 0; i < counts.rows.size(); ++i) {
             counts.rows[i].cells.push_back(
-                i < comparison.rows.size() ? comparison.rows[i].explanation : "");
+                counts.reasons[i] != nullptr ? counts.reasons[i]->explanation : "");
         }
     }
     out +=
         fmt::format("\nPer reason, {}:\n\n{}", basis_name(comparison.basis), draw_markdown(counts));
+    for (const std::string& line : unknown_targets(comparison)) {
+        out += "\n" + markdown_text(line) + "\n";
+    }
     if (const std::string noise = noise_line(comparison); !noise.empty()) {
         out += "\n" + noise + "\n";
     }
@@ -295,12 +368,16 @@ std::string compare_markdown(const Comparison& comparison, bool explain) {
 }
 
 std::string compare_csv(const Comparison& comparison, bool explain) {
-    std::vector<std::string> heading = csv_heading();
-    if (explain) heading.emplace_back("explanation");
-    std::string out = csv_line(heading);
+    const bool targets = has_targets(comparison);
+    std::string out = csv_line(csv_heading(explain, targets));
     const auto add = [&](const ReasonRow& reason) {
         for (std::size_t i = 0; i < reason.cells.size(); ++i) {
-            out += csv_row(comparison.runs[i], reason, reason.cells[i], explain);
+            auto cells = csv_cells(comparison.runs[i], reason, reason.cells[i], explain);
+            if (targets) cells.insert(cells.end(), 2, "");
+            out += csv_line(cells);
+        }
+        for (const TargetRow& target : reason.targets) {
+            out += csv_target_lines(comparison, reason, target, explain);
         }
     };
     for (const ReasonRow& reason : comparison.rows) add(reason);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/text.h"
+#include "output/target_text.h"
 
 namespace exittop {
 
@@ -40,6 +41,15 @@ std::string print_noise(const Versus& versus) {
 
 std::string print_time(const std::optional<double>& ns) {
     return print_value(value_of(ns), Unit::nanoseconds);
+}
+
+std::string target_label(const ReasonRow& reason, const TargetRow& target) {
+    switch (target.kind) {
+        case TargetRow::Kind::known: break;
+        case TargetRow::Kind::other: return others_label(target.folded, target.has_more);
+        case TargetRow::Kind::unknown: return "unknown";
+    }
+    return fit(labelled_target(reason.isa, reason.code, target.target), target_columns);
 }
 
 std::string fact_of(const RunSummary& run, std::string_view name) {

@@ -23,6 +23,9 @@ std::string print_noise(const Versus& versus);
 /// "2.41us", "-".
 std::string print_time(const std::optional<double>& ns);
 
+/// "0x6e0 IA32_TSC_DEADLINE write", "others (13)", "unknown"; harmless to print.
+std::string target_label(const ReasonRow& reason, const TargetRow& target);
+
 /// A fact of a run, raw; empty where it is not known.
 std::string fact_of(const RunSummary& run, std::string_view name);
 

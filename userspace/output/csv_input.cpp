@@ -182,7 +182,8 @@ void read_numbers(ExitStats& stats, const Row& row) {
 Targets read_target(const Row& row) {
     const TargetSum sum = {row.needed<std::uint64_t>("count"),
                            row.number<std::uint64_t>("time_ns")};
-    const std::string target = row.foreign("target");
+    // Bytes that are no text would be one target in JSON, and two here.
+    const std::string target = sanitise(row.foreign("target"));
     Targets targets;
     if (target == csv_other_targets) {
         targets.other = sum;
@@ -279,6 +280,13 @@ std::optional<CsvRecord> next_record(CsvReader& reader) {
     return std::move(*record);
 }
 
+bool has_time_parts(const Row& row) {
+    return std::ranges::all_of(fields(), [&row](const Field& field) {
+        const bool is_read = field.is_time_part() && field.stored != nullptr;
+        return !is_read || !row.at(field.data_name).empty();
+    });
+}
+
 Snapshot read_snapshot(std::string_view text) {
     CsvReader reader(text);
     reader.skip_comments(true);
@@ -301,12 +309,9 @@ Snapshot read_snapshot(std::string_view text) {
             add_lost(snapshot.lost, row);
             continue;
         }
-        if (!row.at("time_ns").empty() && row.at("target").empty()) {
+        if (!row.at("time_ns").empty()) {
             snapshot.detail = CountDetail::time;
-            snapshot.split = std::ranges::all_of(fields(), [&row](const Field& field) {
-                const bool is_read = field.is_time_part() && field.stored != nullptr;
-                return !is_read || !row.at(field.data_name).empty();
-            });
+            if (row.at("target").empty()) snapshot.split = has_time_parts(row);
         }
         vms.add(row);
     }

@@ -59,10 +59,9 @@ Json sum_json(const TargetSum& sum, const Snapshot& snapshot) {
 void add_targets(Json& object, const ExitStats& stats, Isa isa, const Snapshot& snapshot) {
     if (!stats.targets) return;
     Json known = Json::array();
-    for (const TargetStats& stats_of : dearest_first(*stats.targets)) {
-        Json target = {{"target", stats_of.target},
-                       {"name", target_name(isa, stats.code, stats_of.target)}};
-        target.update(sum_json(stats_of, snapshot));
+    for (const TargetStats& one : dearest_first(*stats.targets)) {
+        Json target = {{"target", one.target}, {"name", target_name(isa, stats.code, one.target)}};
+        target.update(sum_json(one, snapshot));
         known.push_back(std::move(target));
     }
     object["targets"] = std::move(known);
@@ -197,6 +196,38 @@ Json cells_json(const Comparison& comparison, const ReasonRow& row) {
         cells.push_back(cell_json(comparison.runs[i].label, row.cells[i]));
     }
     return cells;
+}
+
+// In the order of the runs; null where it is not known.
+Json cells_json(const Comparison& comparison, const TargetRow& row) {
+    Json cells = Json::array();
+    for (std::size_t i = 0; i < row.cells.size(); ++i) {
+        cells.push_back(row.cells[i] ? cell_json(comparison.runs[i].label, *row.cells[i])
+                                     : Json(nullptr));
+    }
+    return cells;
+}
+
+void add_targets(Json& object, const Comparison& comparison, const ReasonRow& row) {
+    if (row.targets.empty()) return;
+    object["targets"] = Json::array();
+    for (const TargetRow& target : row.targets) {
+        Json cells = cells_json(comparison, target);
+        switch (target.kind) {
+            case TargetRow::Kind::known:
+                object["targets"].push_back(
+                    {{"target", target.target},
+                     {"name", target_name(row.isa, row.code, target.target)},
+                     {"runs", std::move(cells)}});
+                break;
+            case TargetRow::Kind::other:
+                object["targets_other"] = {{"runs", std::move(cells)}};
+                break;
+            case TargetRow::Kind::unknown:
+                object["targets_unknown"] = {{"why", target.why}, {"runs", std::move(cells)}};
+                break;
+        }
+    }
 }
 
 Json summary_json(const RunSummary& run) {
@@ -380,8 +411,8 @@ Targets read_targets(const Node& exit, std::uint64_t exits, CountDetail detail) 
         targets.known.push_back(std::move(stats));
     }
     order_unique(targets.known, &TargetStats::target, known, "target");
-    if (exit.has("targets_other")) targets.other = read_sum(exit.at("targets_other"), detail);
-    if (exit.has("targets_unknown")) {
+    if (exit.has_value("targets_other")) targets.other = read_sum(exit.at("targets_other"), detail);
+    if (exit.has_value("targets_unknown")) {
         const Node unknown = exit.at("targets_unknown");
         targets.unknown = read_sum(unknown, detail);
         if (targets.unknown.count > 0) targets.why = unknown.text_or_none("why");
@@ -413,7 +444,7 @@ ExitStats read_exit(const Node& node, Snapshot& snapshot) {
     }
     if (snapshot.detail >= CountDetail::histogram)
         stats.histogram = read_histogram(node.at("histogram"));
-    if (node.has("targets")) stats.targets = read_targets(node, stats.count, snapshot.detail);
+    if (node.has_value("targets")) stats.targets = read_targets(node, stats.count, snapshot.detail);
     return stats;
 }
 
@@ -595,12 +626,14 @@ std::string to_json(const Comparison& comparison) {
     for (const RunSummary& run : comparison.runs) object["runs"].push_back(summary_json(run));
     object["reasons"] = Json::array();
     for (const ReasonRow& row : comparison.rows) {
-        object["reasons"].push_back({{"reason", exit_reason_name(row.isa, row.code)},
-                                     {"isa", isa_json(row.isa)},
-                                     {"level", static_cast<int>(row.level)},
-                                     {"code", row.code},
-                                     {"explanation", row.explanation},
-                                     {"runs", cells_json(comparison, row)}});
+        Json reason = {{"reason", exit_reason_name(row.isa, row.code)},
+                       {"isa", isa_json(row.isa)},
+                       {"level", static_cast<int>(row.level)},
+                       {"code", row.code},
+                       {"explanation", row.explanation},
+                       {"runs", cells_json(comparison, row)}};
+        add_targets(reason, comparison, row);
+        object["reasons"].push_back(std::move(reason));
     }
     object["total"] = cells_json(comparison, comparison.total);
     object["warnings"] = Json::array();

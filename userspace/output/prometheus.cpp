@@ -30,6 +30,9 @@ constexpr std::array families = {
                  "VMM, halted or preempted."},
     MetricFamily{"exittop_vm_exit_duration_seconds", "histogram",
                  "Distribution of the time from VM exit to the vCPU's next VM entry by reason."},
+    MetricFamily{"exittop_vm_target_exits_total", "counter",
+                 "Completed VM exits by reason and target: which MSR, port, address, leaf, since "
+                 "exittop started."},
     MetricFamily{"exittop_vm_vmm_seconds_total", "counter",
                  "The part of the exits' time that was spent in the VMM (user space)."},
     MetricFamily{"exittop_vm_halted_seconds_total", "counter",
@@ -257,6 +260,20 @@ void write_reasons(Writer& writer, Vms vms, CountDetail detail) {
     });
 }
 
+void write_targets(Writer& writer, Vms vms) {
+    bool has_begun = false;
+    for (const LabelledVm& labelled : vms) {
+        for (std::size_t i = 0; i < labelled.reasons.size(); ++i) {
+            for (const TargetSeries& target : labelled.vm->reasons[i].targets) {
+                if (!std::exchange(has_begun, true)) writer.begin("exittop_vm_target_exits_total");
+                writer.count(
+                    fmt::format("{},target=\"{}\"", labelled.reasons[i], escaped(target.label)),
+                    target.count);
+            }
+        }
+    }
+}
+
 std::string info_labels(const LabelledVm& labelled) {
     const VmInfo& vm = labelled.vm->identity;
     return fmt::format(
@@ -388,6 +405,7 @@ std::string prometheus_text(const SnapshotInfo& snapshot, std::span<const VmSeri
         std::ranges::any_of(vms, [](const VmSeries& vm) { return !vm.by_vcpu.empty(); });
     Writer writer;
     write_reasons(writer, labelled, snapshot.detail);
+    write_targets(writer, labelled);
     if (snapshot.detail >= CountDetail::time) write_times(writer, labelled, snapshot.split);
     write_untraced(writer, labelled);
     write_uncounted(writer, labelled);

@@ -143,7 +143,7 @@ std::string draw_reasons(std::vector<ExitStats> exits, Isa isa, const Snapshot& 
     }
     std::string out = draw_grid(grid.columns, grid.rows, {options.width, indent, options.color});
     if (options.targets) {
-        for (const std::string& line : unknown_targets(exits, isa)) {
+        for (const std::string& line : unknown_lines(exits, isa)) {
             out += fmt::format("{:{}}{}\n", "", indent,
                                fit(line, std::max(options.width, 2 * indent) - indent));
         }

@@ -66,12 +66,10 @@ std::vector<TargetLine> target_lines(const Targets& targets, Isa isa, std::uint3
     return lines;
 }
 
-std::vector<std::string> unknown_targets(const std::vector<ExitStats>& exits, Isa isa) {
+std::vector<std::string> unknown_lines(const std::vector<UnknownTargets>& unknown) {
     std::map<std::string, std::vector<std::string>> reasons_by_cause;
-    for (const ExitStats& stats : exits) {
-        if (!stats.targets || stats.targets->unknown.count == 0) continue;
-        reasons_by_cause[sanitise(stats.targets->why, why_columns)].push_back(
-            reason_label(isa, stats));
+    for (const auto& [reason, why] : unknown) {
+        reasons_by_cause[sanitise(why, why_columns)].push_back(reason);
     }
     std::vector<std::string> lines;
     for (const auto& [why, reasons] : reasons_by_cause) {
@@ -80,6 +78,15 @@ std::vector<std::string> unknown_targets(const std::vector<ExitStats>& exits, Is
                                     fmt::join(reasons, ", ")));
     }
     return lines;
+}
+
+std::vector<std::string> unknown_lines(const std::vector<ExitStats>& exits, Isa isa) {
+    std::vector<UnknownTargets> unknown;
+    for (const ExitStats& stats : exits) {
+        if (!stats.targets || stats.targets->unknown.count == 0) continue;
+        unknown.push_back({reason_label(isa, stats), stats.targets->why});
+    }
+    return unknown_lines(unknown);
 }
 
 bool counts_targets(const Snapshot& snapshot) {

@@ -32,11 +32,17 @@ struct TargetLine {
     TargetSum sum;
 };
 /// The dearest targets of a reason, then all others in one, then "unknown". No lines where nothing
-/// of it is known: why, unknown_targets() says.
+/// of it is known: why, unknown_lines() says.
 std::vector<TargetLine> target_lines(const Targets& targets, Isa isa, std::uint32_t code);
 
+/// A reason that has unknown targets.
+struct UnknownTargets {
+    std::string reason;  ///< Its label.
+    std::string why;     ///< Raw.
+};
 /// "unknown targets: they have none (HLT, INVLPG)", a line for each cause; harmless.
-std::vector<std::string> unknown_targets(const std::vector<ExitStats>& exits, Isa isa);
+std::vector<std::string> unknown_lines(const std::vector<UnknownTargets>& unknown);
+std::vector<std::string> unknown_lines(const std::vector<ExitStats>& exits, Isa isa);
 
 /// Whether exits were counted by target, be there exits or not.
 bool counts_targets(const Snapshot& snapshot);

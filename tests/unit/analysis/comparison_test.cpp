@@ -249,5 +249,118 @@ TEST(Comparability, CumulativeCounters) {
     EXPECT_EQ(warned(first, recorded), Names{});
 }
 
+// What a run has of a target: "424", "-" where it does not know, and how it stands to the first.
+std::string cells_of(const Comparison& comparison, std::string_view reason,
+                     std::string_view target) {
+    const std::vector<TargetRow>& rows = row(comparison, reason).targets;
+    const auto found = std::ranges::find(rows, target, &TargetRow::target);
+    if (found == rows.end()) return "no such row";
+    std::string text;
+    for (const auto& cell : found->cells) {
+        text += cell ? std::to_string(std::llround(cell->count)) : "-";
+        if (cell && cell->versus && cell->versus->ratio) text += "*";
+        if (cell && cell->versus && cell->versus->change == Change::appeared) text += "new";
+        if (cell && cell->versus && cell->versus->change == Change::gone) text += "gone";
+        text += " ";
+    }
+    return text;
+}
+
+TEST(Comparison, OfTargets) {
+    const std::vector runs = {test::make_ept_run_with_targets(),
+                              test::make_shadow_run_with_targets()};
+    const Comparison comparison = compare_runs(runs, Basis::count);
+    EXPECT_EQ(cells_of(comparison, "EXCEPTION_NMI", "#PF write user"), "0 50000new ");
+    EXPECT_EQ(cells_of(comparison, "EPT_VIOLATION", "page 0x1000 write"), "40 0*gone ");
+    EXPECT_EQ(cells_of(comparison, "CPUID", "leaf 0x1"), "300 310* ");
+    EXPECT_EQ(cells_of(comparison, "CPUID", "leaf 0x4.0"), "100 0*gone ");
+    EXPECT_EQ(cells_of(comparison, "CPUID", "leaf 0xd.1"), "- 114 ")
+        << "it may be among the other ones of the first run";
+    EXPECT_EQ(row(comparison, "CPUID").targets.back().kind, TargetRow::Kind::other);
+    EXPECT_EQ(row(comparison, "CPUID").targets.back().cells[0]->count, 24);
+    EXPECT_EQ(row(comparison, "HLT").targets.back().why, "it has none");
+    EXPECT_EQ(row(comparison, "EXCEPTION_NMI").targets.front().target, "#PF write user");
+    EXPECT_TRUE(comparison.total.targets.empty());
+}
+
+TEST(Comparison, WhoDidNotCountByTargetDoesNotKnow) {
+    const std::vector runs = {test::make_ept_run(), test::make_shadow_run_with_targets()};
+    const Comparison comparison = compare_runs(runs, Basis::count);
+    EXPECT_EQ(cells_of(comparison, "CPUID", "leaf 0x1"), "- 310 ");
+    EXPECT_EQ(cells_of(comparison, "CR_ACCESS", "cr3 write"), "0 29000new ")
+        << "there was no such exit, whatever it might have been about";
+    EXPECT_TRUE(row(comparison, "EPT_VIOLATION").targets.empty());
+    const std::vector none = {test::make_ept_run(), test::make_shadow_run()};
+    EXPECT_FALSE(has_targets(compare_runs(none, Basis::count)));
+}
+
+TEST(Comparison, TargetsOfRepetitionsAreMeansAndAreNotTested) {
+    std::vector runs = {test::make_ept_run_with_targets(), test::make_ept_run_with_targets()};
+    for (exittop::Run& run : runs) run.repeats.resize(5, run.repeats.front());
+    const auto value = [&](std::size_t run) {
+        return row(compare_runs(runs, Basis::count), "EPT_VIOLATION").targets[0].cells[run];
+    };
+    EXPECT_EQ(value(1)->count, 40);
+    EXPECT_EQ(value(1)->spread, 0.0);
+    EXPECT_EQ(value(1)->versus->p_value, std::nullopt);
+    runs[1].repeats[2].vms[0].vcpus[0].exits[2].targets->known.clear();
+    EXPECT_EQ(value(1)->count, 32);
+    runs[1].repeats[2].vms[0].vcpus[0].exits[2].targets.reset();
+    EXPECT_EQ(value(1), std::nullopt);
+    EXPECT_EQ(value(0)->count, 40);
+}
+
+TEST(Comparison, OthersThatMayBeMoreAreNotCompared) {
+    std::vector runs = {test::make_ept_run(), test::make_ept_run()};
+    for (exittop::Run& run : runs) {
+        Targets& targets = run.repeats[0].vms[0].vcpus[0].exits[0].targets.emplace();
+        for (std::uint32_t leaf = 0; leaf < 12; ++leaf) targets.add(leaf_target(leaf), {2, 5});
+    }
+    const auto others = [&] {
+        return first_targets(row(compare_runs(runs, Basis::count), "CPUID"), 10).at(10);
+    };
+    EXPECT_EQ(others().folded, 2U);
+    EXPECT_EQ(others().cells[1]->versus->ratio, 1.0);
+    Targets& targets = *runs[1].repeats[0].vms[0].vcpus[0].exits[0].targets;
+    targets.known.pop_back();
+    targets.unknown.count = 1;
+    EXPECT_EQ(others().cells[1]->count, 2);
+    EXPECT_EQ(others().cells[1]->versus, std::nullopt);
+}
+
+// However many are shown, a run has as many exits in them.
+TEST(Comparison, FirstTargetsAddUp) {
+    EXPECT_TRUE(rc::check("sums", [] {
+        std::vector runs = {test::make_ept_run(), test::make_ept_run()};
+        std::vector<double> expected;
+        for (exittop::Run& run : runs) {
+            for (int i = 0; i < 2; ++i) run.repeats.push_back(run.repeats.front());
+            double sum = 0.0;
+            for (Snapshot& repeat : run.repeats) {
+                Targets& targets = repeat.vms[0].vcpus[0].exits[0].targets.emplace();
+                const auto counts = *rc::gen::container<std::vector<std::uint64_t>>(
+                    10, rc::gen::inRange<std::uint64_t>(0, 1000));
+                for (std::uint32_t leaf = 0; leaf < counts.size(); ++leaf) {
+                    targets.add(leaf_target(leaf), {counts[leaf], 3 * counts[leaf]});
+                }
+                targets.other.count = *rc::gen::inRange<std::uint64_t>(0, 2) * 5;
+                sum += static_cast<double>(sum_of(targets).count) / 3.0;
+            }
+            expected.push_back(sum);
+        }
+        const Comparison comparison = compare_runs(runs, Basis::count);
+        const auto most = *rc::gen::inRange<std::size_t>(1, 13);
+        const std::vector<TargetRow> rows = first_targets(row(comparison, "CPUID"), most);
+        RC_ASSERT(rows.size() <= most + 1);
+        for (std::size_t run = 0; run < 2; ++run) {
+            double sum = 0.0;
+            for (const TargetRow& target : rows) {
+                if (target.cells[run]) sum += target.cells[run]->count;
+            }
+            RC_ASSERT(std::abs(sum - expected[run]) < 1e-6);
+        }
+    }));
+}
+
 }  // namespace
 }  // namespace exittop

@@ -264,6 +264,95 @@ TEST(Series, OfAnOverviewAreTheSameWithoutHistograms) {
     }
 }
 
+Vm with_targets(Targets targets) {
+    Vm vm = make_vm("vm", "1.1", sum_of(targets).count);
+    vm.vcpus[0].exits[0].targets = std::move(targets);
+    return vm;
+}
+
+using TargetCounts = std::vector<TargetSeries>;
+
+TargetCounts targets_now(const Vm& vm, std::uint32_t top_targets, SeriesMemory& memory) {
+    const SeriesOptions options = {.top_targets = top_targets};
+    const auto series = make_series(make_host({vm}), options, memory);
+    return series.at(0).reasons.at(0).targets;
+}
+
+TEST(Series, TopTargetsAreTheMostFrequentAndStay) {
+    SeriesMemory memory;
+    EXPECT_EQ(targets_now(with_targets({{{{5, 0}, "a"}, {{7, 0}, "b"}, {{6, 0}, "c"}}, {4, 0}}), 2,
+                          memory),
+              (TargetCounts{{"b", 7}, {"c", 6}, {"other", 9}}));
+    EXPECT_EQ(
+        targets_now(
+            with_targets({{{{500, 0}, "a"}, {{7, 0}, "b"}, {{6, 0}, "c"}}, {4, 0}, {2, 0}, "why"}),
+            2, memory),
+        (TargetCounts{{"b", 7}, {"c", 6}, {"other", 504}, {"unknown", 2}}));
+    SeriesMemory none;
+    EXPECT_TRUE(targets_now(with_targets({{{{5, 0}, "a"}}}), 0, none).empty());
+}
+
+TEST(Series, ATargetThatMadeRoomForOthersKeepsItsSeries) {
+    SeriesMemory memory;
+    targets_now(with_targets({{{{70, 0}, "a"}, {{60, 0}, "b"}}}), 2, memory);
+    // Its counts are in `other` from now on, with the 5 that it had in between.
+    EXPECT_EQ(targets_now(with_targets({{{{61, 0}, "b"}, {{1, 0}, "c"}}, {75, 0}}), 2, memory),
+              (TargetCounts{{"a", 70}, {"b", 61}, {"other", 6}}));
+    // It comes back and begins anew.
+    EXPECT_EQ(targets_now(with_targets({{{{3, 0}, "a"}, {{62, 0}, "b"}}, {76, 0}}), 2, memory),
+              (TargetCounts{{"a", 73}, {"b", 62}, {"other", 6}}));
+}
+
+TEST(Series, TargetsAreThoseOfReasonsWithASeries) {
+    Vm vm = with_reasons({{0, 9}, {1, 5}, {10, 1}});
+    for (ExitStats& stats : vm.vcpus[0].exits) {
+        stats.targets.emplace().add("a", {stats.count, 1});
+    }
+    SeriesMemory memory;
+    const auto series = make_series(make_host({vm}), {.top_reasons = 1, .top_targets = 3}, memory);
+    ASSERT_EQ(series[0].reasons.size(), 2U);
+    EXPECT_EQ(series[0].reasons[0].targets, (TargetCounts{{"a", 9}}));
+    EXPECT_TRUE(series[0].reasons[1].targets.empty());
+    EXPECT_EQ(series[0].reasons[1].exits.targets, std::nullopt);
+}
+
+// What the kernel does: a few targets are kept, and one makes room for another now and then.
+TEST(Series, TargetsAddUpAndNeverGoBack) {
+    using Steps = std::vector<std::vector<std::pair<std::uint8_t, std::uint8_t>>>;
+    EXPECT_TRUE(rc::check("targets", [](const Steps& steps) {
+        const auto most = *rc::gen::inRange<std::uint32_t>(1, 6);
+        const auto places = *rc::gen::inRange<std::size_t>(1, 8);
+        SeriesMemory memory;
+        std::map<std::string, std::uint64_t> kept, before;
+        Targets targets;
+        for (const auto& step : steps) {
+            for (const auto& [number, count] : step) {
+                const std::string target = msr_target(number % 12, TargetAccess::read);
+                if (!kept.contains(target) && kept.size() == places) {
+                    const auto least = std::ranges::min_element(
+                        kept, {}, &std::pair<const std::string, std::uint64_t>::second);
+                    targets.other.count += least->second;
+                    kept.erase(least);
+                }
+                kept[target] += count;
+                targets.unknown.count += number % 3;
+            }
+            targets.known.clear();
+            for (const auto& [target, count] : kept) targets.add(target, {count, 0});
+            std::uint64_t sum = 0;
+            std::map<std::string, std::uint64_t> now;
+            for (const auto& [label, count] : targets_now(with_targets(targets), most, memory)) {
+                RC_ASSERT(now.emplace(label, count).second);
+                sum += count;
+            }
+            RC_ASSERT(now.size() <= most + 2);
+            RC_ASSERT(sum == sum_of(targets).count);
+            for (const auto& [label, count] : before) RC_ASSERT(now.at(label) >= count);
+            before = now;
+        }
+    }));
+}
+
 // Whatever happens in a VM: all exits are in some series, and no series goes back.
 TEST(Series, SumsAreExactAndNothingGoesBack) {
     using Steps = std::vector<std::vector<std::pair<std::uint8_t, std::uint8_t>>>;

@@ -276,6 +276,8 @@ TEST(Options, CompareImportAndExperiment) {
                                    "--explain", "--strict", "a", "b"});
     EXPECT_EQ(compare.comparison.normalize, Basis::guest_time);
     EXPECT_EQ(compare.comparison.format, ReportFormat::markdown);
+    EXPECT_FALSE(compare.comparison.targets);
+    EXPECT_TRUE(parsed_as<CompareOptions>({"compare", "a", "--targets"}).comparison.targets);
     EXPECT_TRUE(compare.comparison.explain && compare.strict);
     const auto import = parsed_as<ImportOptions>(
         {"import", "--isa", "svm", "--column", "b", "-o", "x", "--", "-log"});

@@ -92,8 +92,41 @@ TEST(Compare, Json) {
         std::ranges::all_of(json, [](char c) { return (c >= 0x20 && c < 0x7f) || c == '\n'; }));
 }
 
+std::vector<Run> runs_with_targets() {
+    return {test::make_ept_run_with_targets(), test::make_shadow_run_with_targets()};
+}
+
+TEST(Compare, Targets) {
+    const Comparison comparison = compare_runs(runs_with_targets(), Basis::count);
+    test::expect_golden("compare_targets.txt", compare_table(comparison, false, {.width = 80}));
+    test::expect_golden("compare_targets_explain.txt",
+                        compare_table(comparison, true, {.width = 120}));
+    test::expect_golden("compare_targets.md", compare_markdown(comparison, true));
+    test::expect_golden("compare_targets.csv", compare_csv(comparison, false));
+    test::expect_golden("compare_targets.json", to_json(comparison));
+}
+
+TEST(Compare, WithoutTargetsThereIsNoTraceOfThem) {
+    const auto texts = [](const Comparison& comparison) {
+        return std::vector{compare_table(comparison, true, {}), compare_markdown(comparison, true),
+                           compare_csv(comparison, true), to_json(comparison)};
+    };
+    auto plain = runs_with_targets();
+    for (exittop::Run& run : plain) {
+        for (ExitStats& stats : run.repeats[0].vms[0].vcpus[0].exits) stats.targets.reset();
+    }
+    const Comparison comparison = compare_runs(runs_with_targets(), Basis::count);
+    EXPECT_TRUE(has_targets(comparison));
+    EXPECT_EQ(texts(without_targets(comparison)), texts(compare_runs(plain, Basis::count)));
+}
+
 TEST(Compare, NothingDrivesTheTerminal) {
-    const Comparison comparison = compare_runs(hostile_runs(), Basis::count);
+    auto runs = hostile_runs();
+    runs.back().repeats.push_back(test::make_snapshot_with_targets());
+    runs.push_back(runs.back());
+    runs.back().repeats.front() = runs.back().repeats.back();
+    const Comparison comparison = compare_runs(runs, Basis::count);
+    EXPECT_TRUE(has_targets(comparison));
     for (const std::string& text :
          {compare_table(comparison, true, {}), compare_markdown(comparison, true),
           compare_csv(comparison, true), to_json(comparison)}) {

@@ -124,6 +124,17 @@ TEST(CsvInput, TargetsThatContradictAreRefused) {
     const auto read = from_csv(heading + "a,vmx,1,HLT,12,5,\na,vmx,1,HLT,12,9,x\n");
     ASSERT_TRUE(read) << read.error();
     EXPECT_EQ(read->vms[0].vcpus[0].exits[0].count, 8U);
+    const auto bytes = from_csv(heading + "a,vmx,1,HLT,12,9,\na,vmx,1,HLT,12,4,\xff\n"
+                                          "a,vmx,1,HLT,12,5,\xfe\n");
+    ASSERT_TRUE(bytes) << bytes.error();
+    EXPECT_EQ(bytes->vms[0].vcpus[0].exits[0].targets->known,
+              (std::vector<TargetStats>{{{9, 0}, "\ufffd"}}));
+    // Times are those of all lines, or of none.
+    const auto timed = from_csv("vm,isa,level,reason,code,count,time_ns,target\n"
+                                "a,vmx,1,HLT,12,5,,\na,vmx,1,HLT,12,5,70,x\n");
+    ASSERT_TRUE(timed) << timed.error();
+    EXPECT_EQ(timed->detail, CountDetail::time);
+    EXPECT_EQ(timed->vms[0].vcpus[0].exits[0].targets->known[0].time_ns, 70U);
     EXPECT_EQ(failure(heading + "a,vmx,1,HLT,12,,x\n"),
               "line 2: '' in the column count is not a whole number");
 }

@@ -56,6 +56,18 @@ TEST(Prometheus, Golden) {
                         text_of(sample(), {.top_reasons = 2}, CountDetail::histogram));
 }
 
+TEST(Prometheus, Targets) {
+    Snapshot snapshot = test::make_snapshot_with_targets();
+    snapshot.vms[1].ended = false;
+    const std::string text = text_of(snapshot, {.top_targets = 3});
+    test::expect_golden("export_targets.prom", text);
+    // Without the option there is no trace of them.
+    Snapshot plain = test::make_snapshot();
+    plain.vms[1].ended = false;
+    EXPECT_EQ(text_of(snapshot), text_of(plain));
+    EXPECT_EQ(text_of(plain, {.top_targets = 3}), text_of(plain));
+}
+
 TEST(Prometheus, WhereTheTimeWentIsThereWhereItIsKnown) {
     Snapshot snapshot = sample();
     snapshot.split = false;

@@ -49,11 +49,11 @@ TEST(TargetText, TheRestIsOneLine) {
 
 TEST(TargetText, SaysOnceWhyTargetsAreUnknown) {
     const Snapshot snapshot = test::make_snapshot_with_targets();
-    EXPECT_EQ(unknown_targets(exits_by_reason(snapshot.vms[0]), Isa::vmx),
+    EXPECT_EQ(unknown_lines(exits_by_reason(snapshot.vms[0]), Isa::vmx),
               (std::vector<std::string>{
                   "unknown targets: KVM does not tell which interrupt it was (EXTERNAL_INTERRUPT)",
                   "unknown targets: it ended before it was read (CPUID)"}));
-    EXPECT_EQ(unknown_targets(exits_by_reason(snapshot.vms[1]), Isa::vmx),
+    EXPECT_EQ(unknown_lines(exits_by_reason(snapshot.vms[1]), Isa::vmx),
               (std::vector<std::string>{"unknown targets: it's \\x1b[2J<i> (CPUID)"}));
 }
 

@@ -80,9 +80,9 @@ std::string run_card(const Comparison& comparison, std::size_t run) {
     const std::string made = joined_known(
         {fact_of(summary, "paging"), fact_of(summary, "kernel"), fact_of(summary, "CPU")});
     return fmt::format(
-        "<li class=\"run-{}\"><h2>{} <span class=\"name\">{}</span></h2><p class=\"big\">{}</p>"
+        "<li class=\"{}\"><h2>{} <span class=\"name\">{}</span></h2><p class=\"big\">{}</p>"
         "<p>{}</p><p>{}</p></li>\n",
-        run % run_colors, letter_mark(run), html_text(summary.label), big, measured, made);
+        run_class(run), letter_mark(run), html_text(summary.label), big, measured, made);
 }
 
 std::string cards_html(const Comparison& comparison) {
@@ -105,6 +105,21 @@ std::string meanings_html(const Comparison& comparison) {
         out += "</dd>\n";
     }
     return out;
+}
+
+// The section as a whole: a page without targets is as if there was none.
+std::string targets_section(const Comparison& comparison) {
+    const std::string targets = targets_html(comparison);
+    if (targets.empty()) return {};
+    return fmt::format(
+        "\n\n<section id=\"targets\">\n<h2>What the exits were about</h2>\n<p class=\"hint\">Of "
+        "each "
+        "reason, its most frequent targets: registers, ports, addresses, kinds of fault. A bar is "
+        "a "
+        "target's part of its reason's exits in that run; - where the run did not tell it "
+        "apart.</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Exits by "
+        "target\">\n{}\n</div>\n</section>",
+        targets);
 }
 
 std::string table_hint(const Comparison& comparison) {
@@ -133,9 +148,10 @@ std::string run_letter(std::size_t run) {
     return run < 26 ? std::string(1, static_cast<char>('A' + run)) : fmt::format("{}", run + 1);
 }
 
+std::string run_class(std::size_t run) { return fmt::format("run-{}", run % run_colors); }
+
 std::string letter_mark(std::size_t run) {
-    return fmt::format("<span class=\"letter run-{}\">{}</span>", run % run_colors,
-                       run_letter(run));
+    return fmt::format("<span class=\"letter {}\">{}</span>", run_class(run), run_letter(run));
 }
 
 std::string reason_anchor(const ReasonRow& row) {
@@ -152,7 +168,8 @@ std::string report_page(const Comparison& comparison) {
         fmt::arg("warnings", warnings_html(comparison)), fmt::arg("runs", cards_html(comparison)),
         fmt::arg("time", times), fmt::arg("time_hidden", times.empty() ? "hidden" : ""),
         fmt::arg("table_hint", table_hint(comparison)),
-        fmt::arg("reasons", reasons_html(comparison)), fmt::arg("meanings", meanings),
+        fmt::arg("reasons", reasons_html(comparison)),
+        fmt::arg("targets", targets_section(comparison)), fmt::arg("meanings", meanings),
         fmt::arg("meanings_hidden", meanings.empty() ? "hidden" : ""),
         fmt::arg("facts", facts_html(comparison)));
 }

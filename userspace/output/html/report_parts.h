@@ -17,6 +17,8 @@ std::string html_text(std::string_view bytes);
 
 /// A run is called by a letter in tables and charts: "A", "B", ..., then by its number.
 std::string run_letter(std::size_t run);
+/// The class that gives an element the run's colour: "run-0".
+std::string run_class(std::size_t run);
 /// The letter in the run's colour.
 std::string letter_mark(std::size_t run);
 
@@ -25,6 +27,9 @@ std::string reason_anchor(const ReasonRow& row);
 
 /// A table with a row for each reason; its cells carry their exact values for sorting and charts.
 std::string reasons_html(const Comparison& comparison);
+
+/// A table of what the exits of each reason were about, side by side; empty where no run knows.
+std::string targets_html(const Comparison& comparison);
 
 /// Tables of the runs: where their time went, and under which conditions they were made.
 std::string times_html(const Comparison& comparison);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The report's table of reasons: groups of columns, one column in each for every run.
+// The report's tables of reasons and of targets: groups of columns, one column in each for every
+// run.
 #include <algorithm>
 #include <functional>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "model/fields.h"
 #include "output/comparison_text.h"
 #include "output/html/report_parts.h"
+#include "output/target_text.h"
 
 namespace exittop {
 
@@ -60,7 +62,8 @@ std::vector<Measure> measures_of(Basis basis) {
 }
 
 // The first measure is what is compared.
-std::vector<Column> columns_of(const std::vector<Measure>& measures, const Comparison& comparison) {
+std::vector<Column> columns_of(const std::vector<Measure>& measures, const Comparison& comparison,
+                               bool noise) {
     std::vector<Column> columns;
     for (const Measure& measure : measures) {
         for (std::size_t run = 0; run < comparison.runs.size(); ++run) {
@@ -70,7 +73,7 @@ std::vector<Column> columns_of(const std::vector<Measure>& measures, const Compa
             if (!compared || run == 0) continue;
             columns.push_back({Column::Kind::delta, &measure, run});
             columns.push_back({Column::Kind::ratio, &measure, run});
-            if (has_repeats(comparison)) columns.push_back({Column::Kind::noise, &measure, run});
+            if (noise) columns.push_back({Column::Kind::noise, &measure, run});
         }
     }
     return columns;
@@ -114,8 +117,12 @@ std::string noise_cell(const Versus& versus) {
                        print_noise(versus));
 }
 
-std::string cell_html(const Column& column, const ReasonRow& row, Basis basis) {
-    const Cell& cell = row.cells[column.run];
+// Nothing is known without a cell, nor how it stands to the first run without a first one.
+std::string cell_html(const Column& column, const Cell* known, Basis basis) {
+    if (known == nullptr) return plain_cell();
+    const Cell& cell = *known;
+    const bool is_own = column.kind == Column::Kind::compared || column.kind == Column::Kind::own;
+    if (!is_own && !cell.versus) return plain_cell();
     switch (column.kind) {
         case Column::Kind::compared:
         case Column::Kind::own: return own_cell(cell, column);
@@ -185,25 +192,63 @@ std::string histograms_json(const ReasonRow& row) {
 std::string row_html(const std::vector<Column>& columns, const ReasonRow& row, Basis basis,
                      const std::string& heading, const std::string& data) {
     std::string out = fmt::format("<tr{}><th scope=\"row\">{}</th>", data, heading);
-    for (const Column& column : columns) out += cell_html(column, row, basis);
+    for (const Column& column : columns) out += cell_html(column, &row.cells[column.run], basis);
     return out + "</tr>\n";
 }
 
+// The reason's name, which leads to what it means.
+std::string reason_link(const ReasonRow& row) {
+    std::string label = html_text(row.label);
+    if (row.explanation.empty()) return label;
+    return fmt::format("<a href=\"#{}\">{}</a>", reason_anchor(row), label);
+}
+
 std::string reason_row_html(const std::vector<Column>& columns, const ReasonRow& row, Basis basis) {
-    const std::string label = html_text(row.label);
     const std::string histograms = histograms_json(row);
-    return row_html(columns, row, basis,
-                    row.explanation.empty()
-                        ? label
-                        : fmt::format("<a href=\"#{}\">{}</a>", reason_anchor(row), label),
+    return row_html(columns, row, basis, reason_link(row),
                     histograms.empty() ? "" : " data-histograms=\"" + histograms + "\"");
+}
+
+// ---- Targets
+
+// How many there were, how long they took in all, and each.
+std::vector<Measure> target_measures(Basis basis) {
+    std::vector<Measure> measures = measures_of(basis);
+    std::erase_if(measures, [](const Measure& measure) {
+        return measure.key == "rate" || measure.key == "p50" || measure.key == "p99";
+    });
+    return measures;
+}
+
+// The part that a target is of its reason in that run, as a bar behind the number.
+std::string with_bar(std::string cell_html, std::size_t run, const Cell& cell, const Cell& reason) {
+    if (!(reason.count > 0.0) || !(cell.count > 0.0)) return cell_html;
+    const double percent = 100.0 * std::min(1.0, cell.count / reason.count);
+    constexpr std::string_view begin = "<td";
+    return cell_html.insert(begin.size(), fmt::format(" class=\"bar {}\" style=\"--part: {:.1f}%\"",
+                                                      run_class(run), percent));
+}
+
+std::string target_row_html(const std::vector<Column>& columns, const ReasonRow& reason,
+                            const TargetRow& target, Basis basis) {
+    std::string label = html_text(target_label(reason, target));
+    if (!target.why.empty()) label += fmt::format(" <small>{}</small>", html_text(target.why));
+    std::string out = fmt::format("<tr><th scope=\"row\">{}</th>", label);
+    for (const Column& column : columns) {
+        const auto& cell = target.cells[column.run];
+        std::string html = cell_html(column, cell ? &*cell : nullptr, basis);
+        const bool has_bar = cell && column.kind == Column::Kind::compared;
+        if (has_bar) html = with_bar(std::move(html), column.run, *cell, reason.cells[column.run]);
+        out += html;
+    }
+    return out + "</tr>\n";
 }
 
 }  // namespace
 
 std::string reasons_html(const Comparison& comparison) {
     const std::vector<Measure> measures = measures_of(comparison.basis);
-    const std::vector<Column> columns = columns_of(measures, comparison);
+    const std::vector<Column> columns = columns_of(measures, comparison, has_repeats(comparison));
     // On paper the style makes room for all columns.
     std::string out =
         fmt::format("<table id=\"reason-table\" class=\"wide{}\" style=\"--columns: {}\">\n",
@@ -216,6 +261,26 @@ std::string reasons_html(const Comparison& comparison) {
     out += row_html(columns, comparison.total, comparison.basis, html_text(comparison.total.label),
                     "");
     return out + "</tfoot>\n</table>";
+}
+
+std::string targets_html(const Comparison& comparison) {
+    const std::vector<Measure> measures = target_measures(comparison.basis);
+    const std::vector<Column> columns = columns_of(measures, comparison, false);
+    std::string bodies;
+    for (const ReasonRow& row : comparison.rows) {
+        if (row.targets.empty()) continue;
+        bodies += "<tbody>\n" +
+                  row_html(columns, row, comparison.basis, reason_link(row), " class=\"reason\"");
+        const std::vector<TargetRow> first = first_targets(row, most_targets);
+        for (const TargetRow& target : first.empty() ? row.targets : first) {
+            bodies += target_row_html(columns, row, target, comparison.basis);
+        }
+        bodies += "</tbody>\n";
+    }
+    if (bodies.empty()) return {};
+    return fmt::format("<table id=\"target-table\" class=\"wide{}\" style=\"--columns: {}\">\n",
+                       comparison.runs.size() > 2 ? " landscape" : "", columns.size()) +
+           head_html(measures, columns) + bodies + "</table>";
 }
 
 }  // namespace exittop

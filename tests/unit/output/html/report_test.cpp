@@ -10,6 +10,7 @@
 
 #include "golden.h"
 #include "output/html/report_parts.h"
+#include "run_samples.h"
 #include "samples.h"
 
 namespace exittop {
@@ -74,6 +75,22 @@ TEST(Report, TwoRuns) {
          {">new<", ">gone<", ">1.00x<", ">120,674<", "data-value=\"Infinity\""}) {
         EXPECT_NE(page.find(cell), page.npos) << cell;
     }
+}
+
+Runs runs_with_targets() {
+    return {test::make_ept_run_with_targets(), test::make_shadow_run_with_targets()};
+}
+
+TEST(Report, Targets) {
+    const std::string page = without_code(page_of(runs_with_targets()));
+    test::expect_golden("report_targets.html", page);
+    EXPECT_EQ(number_of(page, "<tr class=\"reason\">"), 5U);
+    for (const char* text :
+         {"cr3 write", "#PF write kernel protection", "others (2)", "<small>it has none</small>"}) {
+        EXPECT_NE(page.find(text), page.npos) << text;
+    }
+    const std::string plain = page_of(make_runs());
+    EXPECT_EQ(without_code(plain).find("target"), plain.npos);
 }
 
 TEST(Report, HoldsItsLibrariesAndAsksForNothing) {
@@ -179,6 +196,11 @@ TEST(Report, ForeignTextIsNeverMarkup) {
             run.repeats[0].host.parameters["kvm." + text] = text;
             run.repeats[0].vms[0].name = text;
             run.repeats[0].vms[0].vmm = text;
+            Targets targets;
+            targets.add("a " + text, {20, 20});
+            targets.unknown = {1, 1};
+            targets.why = text;
+            run.repeats[0].vms[0].vcpus[0].exits[1].targets = targets;
         }
         runs[1].repeats[0].host.kernel += "2";  // For a warning that quotes both.
         return page_of(runs);
