@@ -3,30 +3,27 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "base/text.h"
 #include "model/target_name.h"
 
 namespace exittop {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-// Where the first word that is a number ends; the end of the text where none is one.
-std::size_t end_of_number(std::string_view text) {
-    for (std::size_t begin = 0; begin < text.size();) {
-        const std::size_t end = std::min(text.find(' ', begin), text.size());
-        if (is_digit(text[begin])) return end;
-        begin = end + 1;
-    }
-    return text.size();
+// Where the name goes: the end of the first word with a digit ("cr3", "0x6e0"), else of the first
+// word.
+std::size_t end_of_number(std::string_view target) {
+    const std::size_t digit = target.find_first_of("0123456789");
+    return std::min(target.find(' ', digit == target.npos ? 0 : digit), target.size());
 }
 
 }  // namespace
 
 std::string labelled_target(std::string_view target, std::string_view name) {
-    std::string label(target);
-    if (!name.empty()) label.insert(end_of_number(target), " " + std::string(name));
-    return label;
+    if (name.empty()) return std::string(target);
+    const std::size_t end = end_of_number(target);
+    return fmt::format("{} {}{}", target.substr(0, end), name, target.substr(end));
 }
 
 std::string labelled_target(Isa isa, std::uint32_t exit_code, std::string_view target) {

@@ -9,7 +9,6 @@
 
 #include "base/text.h"
 #include "model/fields.h"
-#include "model/target_name.h"
 
 namespace exittop {
 
@@ -17,24 +16,7 @@ namespace {
 
 constexpr std::size_t why_columns = 120;
 
-// Where the name goes: the end of the first word with a digit ("cr3", "0x6e0"), else of the first
-// word.
-std::size_t end_of_number(std::string_view target) {
-    const std::size_t digit = target.find_first_of("0123456789");
-    return std::min(target.find(' ', digit == target.npos ? 0 : digit), target.size());
-}
-
 }  // namespace
-
-std::string with_name(std::string_view target, std::string_view name) {
-    if (name.empty()) return std::string(target);
-    const std::size_t end = end_of_number(target);
-    return fmt::format("{} {}{}", target.substr(0, end), name, target.substr(end));
-}
-
-std::string labelled_target(Isa isa, std::uint32_t code, std::string_view target) {
-    return sanitise(with_name(target, target_name(isa, code, target)));
-}
 
 std::string others_label(std::size_t number, bool has_more) {
     if (number == 0) return "others";

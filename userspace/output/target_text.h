@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/snapshot.h"
+#include "model/target_label.h"
 
 namespace exittop {
 
@@ -16,12 +17,6 @@ namespace exittop {
 inline constexpr std::size_t target_columns = 44;
 /// Targets of a reason that tables and pages show, where there are more.
 inline constexpr std::size_t most_targets = 10;
-
-/// A target with a name behind its number: "0x6e0 IA32_TSC_DEADLINE write",
-/// "port 0x608 ACPI PM timer in 4". Without a number it is behind the first word. Raw, as given.
-std::string with_name(std::string_view target, std::string_view name);
-/// The same with the name that it has, harmless to print.
-std::string labelled_target(Isa isa, std::uint32_t code, std::string_view target);
 
 /// "others (13)", "others (13 or more)", "others": what is left of a list of targets, of which
 /// `number` are known. Targets beyond those that are kept were not told apart.

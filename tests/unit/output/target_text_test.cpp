@@ -9,23 +9,6 @@
 namespace exittop {
 namespace {
 
-TEST(TargetText, TheNameIsBehindTheNumber) {
-    EXPECT_EQ(with_name("0x6e0 write", "IA32_TSC_DEADLINE"), "0x6e0 IA32_TSC_DEADLINE write");
-    EXPECT_EQ(with_name("port 0x608 in 4", "ACPI PM timer"), "port 0x608 ACPI PM timer in 4");
-    EXPECT_EQ(with_name("port 0x3f8 out 1", "serial"), "port 0x3f8 serial out 1");
-    EXPECT_EQ(with_name("0xfee00000", "local APIC"), "0xfee00000 local APIC");
-    EXPECT_EQ(with_name("leaf 0x40000000", "hypervisor"), "leaf 0x40000000 hypervisor");
-    EXPECT_EQ(with_name("hypercall kvm 5", "KICK_CPU"), "hypercall kvm 5 KICK_CPU");
-    EXPECT_EQ(with_name("cr3 write", "page table"), "cr3 page table write");
-    EXPECT_EQ(with_name("#PF write user", "page fault"), "#PF page fault write user");
-    EXPECT_EQ(with_name("#UD", ""), "#UD");
-    EXPECT_EQ(with_name("", ""), "");
-}
-
-TEST(TargetText, ItIsHarmless) {
-    EXPECT_EQ(labelled_target(Isa::vmx, 10, "\x1b[2J\xff\u202e"), "\\x1b[2J\ufffd<U+202E>");
-}
-
 std::vector<std::string> labels_of(const Targets& targets) {
     std::vector<std::string> labels;
     for (const TargetLine& line : target_lines(targets, Isa::vmx, 32)) labels.push_back(line.label);
