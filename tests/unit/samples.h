@@ -105,7 +105,7 @@ inline Snapshot make_snapshot() {
                      "kvm03"};
     snapshot.vms = {make_web_vm(), make_ended_vm()};
     for (Vm& vm : snapshot.vms) add_kvm_counts(vm);
-    snapshot.cost = {31'000'000, 0, 0, 38'000'000, 0, 3, 4096};
+    snapshot.cost = {31'000'000, 0, 0, 38'000'000, 3, 4096};
     return snapshot;
 }
 

@@ -463,7 +463,7 @@ TEST(Options, ExamplesInHelpAreTrue) {
             ++examples;
         }
     }
-    EXPECT_EQ(examples, 18);
+    EXPECT_EQ(examples, 19);
 }
 
 TEST(Options, Color) {

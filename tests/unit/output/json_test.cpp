@@ -35,7 +35,7 @@ TEST(Json, IsReadBack) {
     Snapshot snapshot = plain_snapshot();
     snapshot.lost.table_full = 7;
     snapshot.lost.unknown["of a later version"] = 8;
-    snapshot.cost = {250'000'000, 68'000, 1'000, 40 << 20, 1 << 20, 2, 4096};
+    snapshot.cost = {250'000'000, 68'000, 1'000, 40 << 20, 2, 4096, 1 << 20};
     snapshot.vms[0].isa = static_cast<Isa>(9);
     snapshot.vms[0].vcpus[1].kvm_exits.reset();
     snapshot.vms[0].vcpus[1].uncounted = 41'148;

@@ -85,8 +85,8 @@ TEST(Report, Targets) {
     const std::string page = without_code(page_of(runs_with_targets()));
     test::expect_golden("report_targets.html", page);
     EXPECT_EQ(number_of(page, "<tr class=\"reason\">"), 5U);
-    for (const char* text :
-         {"cr3 write", "#PF write kernel protection", "others (2)", "<small>it has none</small>"}) {
+    for (const char* text : {"cr3 page table base write", "write kernel protection", "others (2)",
+                             "<small>it has none</small>"}) {
         EXPECT_NE(page.find(text), page.npos) << text;
     }
     const std::string plain = page_of(make_runs());
