@@ -151,6 +151,9 @@ OWN = (
     _exittop("count", "exittop --detail count"),
     _exittop("time", "exittop --detail time"),
     _exittop("histogram", "exittop, as shipped (--detail histogram)"),
+    Tool("exittop-targets", "exittop --targets all",
+         "exittop dump --targets all --format json -- /bin/loop >$OUT", _read_exittop,
+         rival=False),
     Tool("exittop-full", "exittop, of a vCPU beyond --max-vcpus", _FULL, _read_uncounted,
          rival=False, without="none-beside"),
 )

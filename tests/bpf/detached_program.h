@@ -24,8 +24,8 @@ class DetachedProgram : public testing::Test {
 protected:
     /// Loads the program, or skips the test if the kernel does not allow it. Root may: for it a
     /// refusal is a failure.
-    void load(std::uint32_t max_vcpus) {
-        auto loaded = BpfProgram::load_detached(max_vcpus);
+    void load(std::uint32_t max_vcpus, const std::optional<TargetRequest>& targets = {}) {
+        auto loaded = BpfProgram::load_detached(max_vcpus, targets);
         if (!loaded && loaded.error().status == ExitStatus::lacking && geteuid() != 0) {
             GTEST_SKIP() << loaded.error().text;
         }
@@ -51,7 +51,7 @@ protected:
     std::uint32_t number_of(std::uint64_t vcpu) {
         const auto slots = program_->slots();
         for (std::uint32_t number = 1; number < slots.size(); ++number) {
-            if (slots[number].header.vcpu == vcpu) return number;
+            if (EXITTOP_VCPU_OF(slots[number].header.vcpu) == vcpu) return number;
         }
         return 0;
     }

@@ -45,9 +45,19 @@ _RECORDS = {
     "kvm_vcpu_arch": ("vmlinux", ""),
     "kvm_vcpu": ("vmlinux", ""),
     "kvm_vcpu_stat": ("vmlinux", ""),
+    "kvm_vcpu_arch___bitmap": ("vmlinux", ""),
+    "kvm_vcpu___bitmap": ("vmlinux", ""),
+    "kvm": ("vmlinux", ""),
+    "kvm___config": ("vmlinux", ""),
+    "kvm_arch": ("vmlinux", ""),
+    "kvm_arch___config": ("vmlinux", ""),
+    "kvm_hv": ("vmlinux", ""),
+    "kvm_xen___config": ("vmlinux", "6.1+"),
+    "kvm_xen_hvm_config": ("vmlinux", ""),
     "pt_regs": ("vmlinux", ""),
     "vmcb_control_area": ("kvm_amd", "6.1+"),
     "vmcb": ("kvm_amd", "6.1+"),
+    "vmcb_save_area": ("kvm_amd", "6.1+"),
     "kvm_vmcb_info": ("kvm_amd", "6.1+"),
     "vcpu_svm": ("kvm_amd", "6.1+"),
     "vmx_exit_reason": ("kvm_intel", "6.1+"),
@@ -60,6 +70,18 @@ _RECORDS = {
 # Fields that only some of the kernels with the record have.
 _FIELDS = {
     "vcpu_vmx.exit_reason": "6.1-6.12",
+    "vcpu_vmx.exit_qualification": "6.1-6.12",
+    "vcpu_vmx.exit_intr_info": "6.1-6.12",
+    "kvm_vcpu_arch.regs_avail": "-6.12",
+    "kvm_vcpu_arch.regs_dirty": "-6.12",
+    "kvm_vcpu_arch.hyperv_enabled": "6.1+",
+    "kvm_vcpu_arch.guest_state_protected": "6.1+",
+    "kvm_vcpu_arch___bitmap.regs_avail": "7.2+",
+    "kvm_vcpu_arch___bitmap.regs_dirty": "7.2+",
+    "kvm_vcpu_arch___bitmap.rip": "7.2+",
+    "kvm_arch.xen_hvm_config": "-6.12",
+    "kvm_arch___config.xen": "6.1+",
+    "kvm_xen___config.hvm_config": "7.2+",
     "vcpu_vmx___vt.vt": "7.2+",
     "kvm_x86_ops.is_vnmi_pending": "6.12+",
 }
@@ -84,6 +106,9 @@ _TRACEPOINTS = [
     ("kvm_entry", "6.1+", 2),
     ("kvm_fpu", "6.1+", 1),
     ("kvm_vcpu_wakeup", "6.1+", 3),
+    ("kvm_page_fault", "6.1+", 3),
+    ("kvm_fast_mmio", "6.1+", 1),
+    ("kvm_mmio", "6.1+", 4),
 ]
 
 # Fields that are a pointer to something else on kernels where nothing reads them.

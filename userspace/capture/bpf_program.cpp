@@ -534,12 +534,14 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
     return std::unexpected(attach_error(failed));
 }
 
-std::expected<BpfProgram, Error> BpfProgram::load_detached(std::uint32_t max_vcpus) {
+std::expected<BpfProgram, Error> BpfProgram::load_detached(
+    std::uint32_t max_vcpus, const std::optional<TargetRequest>& targets) {
     keep_complaints();
     auto state = std::make_unique<State>();
     state->variant = AttachVariant::raw_reason;
     state->extras.ends = VcpuEnds::kprobe;
     state->max_vcpus = max_vcpus;
+    state->targets = targets;
     if (auto done = state->open(KernelFacts{}); !done) {
         return std::unexpected(done.error());
     }
@@ -668,10 +670,14 @@ void BpfProgram::close_targets() {
 
 void BpfProgram::count_by_target(std::uint32_t slot_index) {
     if (!state_->target_areas) return;
-    std::atomic_ref<u64> word(slots()[slot_index].header.vcpu);
+    vcpu_header& header = slots()[slot_index].header;
+    std::atomic_ref<u64> word(header.vcpu);
     u64 vcpu = word.load();
+    if (vcpu == 0 || (vcpu & EXITTOP_BY_TARGET) != 0) return;
+    // What was noted of an exit under way when they were switched off is of no later one.
+    std::atomic_ref(header.target_kind).store(EXITTOP_TARGET_NONE);
     // Where the vCPU goes meanwhile, the word becomes 0.
-    if (vcpu != 0) word.compare_exchange_strong(vcpu, vcpu | EXITTOP_BY_TARGET);
+    word.compare_exchange_strong(vcpu, vcpu | EXITTOP_BY_TARGET);
 }
 
 std::function<TargetSource(std::uint32_t)> BpfProgram::target_sources() const {

@@ -50,7 +50,8 @@ public:
                                                   const std::optional<LeafMeanings>& leaves = {},
                                                   const std::optional<TargetRequest>& targets = {});
     /// Loads raw_reason, which any kernel takes, and attaches nothing: test_run() feeds it.
-    static std::expected<BpfProgram, Error> load_detached(std::uint32_t max_vcpus);
+    static std::expected<BpfProgram, Error> load_detached(
+        std::uint32_t max_vcpus, const std::optional<TargetRequest>& targets = {});
 
     BpfProgram(BpfProgram&&) noexcept;
     BpfProgram& operator=(BpfProgram&&) noexcept;

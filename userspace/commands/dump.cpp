@@ -174,6 +174,14 @@ std::vector<CheckLine> check_counting(const Host& host, const CheckOptions& opti
                      fmt::format("{} for up to {} vCPUs (--max-vcpus)",
                                  print_bytes(collector->program().memory_bytes()),
                                  collector->program().max_vcpus())});
+    const std::uint32_t max_vcpus = collector->program().max_vcpus();
+    if (const auto room = target_room(max_vcpus, options.counting.target_memory)) {
+        lines.push_back({Finding::ok, "targets",
+                         fmt::format("{} more while --targets is on: {} targets of each vCPU",
+                                     print_bytes(room->bytes), room->entries - 1)});
+    } else {
+        lines.push_back({Finding::note, "targets", room.error().text});
+    }
     const auto measured = collector->measure_cost(true);
     std::this_thread::sleep_for(options.duration.value_or(1s));
     const Snapshot snapshot = with_silent_vms(*collector);

@@ -165,15 +165,17 @@ private:
             nothing.host = host_.facts();
             return text_of(std::move(nothing));
         }
-        const bool in_full =
-            options_.counting.detail >= CountDetail::histogram || options_.per_vcpu;
+        // An overview has neither histograms nor vCPUs nor targets.
+        const bool in_full = options_.counting.detail >= CountDetail::histogram ||
+                             options_.per_vcpu || options_.counting.targets;
         return in_full ? text_of(collector->snapshot()) : text_of(collector->overview(""));
     }
 
     /// Of a snapshot or an overview.
     std::string text_of(auto taken) {
         keep_wanted(taken, options_.vms);
-        const SeriesOptions wanted = {options_.top_reasons, options_.per_vcpu};
+        const SeriesOptions wanted = {options_.top_reasons, options_.per_vcpu,
+                                      options_.counting.targets ? options_.top_targets : 0};
         const std::vector<VmSeries> vms = make_series(taken, wanted, memory_);
         vms_ = vms.size();
         return prometheus_text(taken, vms,
