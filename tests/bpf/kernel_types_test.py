@@ -67,6 +67,9 @@ _RECORDS = {
     "kvm_x86_ops": ("vmlinux", "6.1+"),
 }
 
+# Kernels whose vmlinux has a record that nothing there reads.
+_UNUSED = {"vmcb_save_area": "-5.10"}
+
 # Fields that only some of the kernels with the record have.
 _FIELDS = {
     "vcpu_vmx.exit_reason": "6.1-6.12",
@@ -220,7 +223,7 @@ class Btf:
 class HeaderField:
     record: str
     name: str
-    type: str  # "u32", "struct kvm *"
+    type: str  # "u32", "struct kvm *", "unsigned long[17]"
 
     @property
     def path(self) -> str:
@@ -228,7 +231,7 @@ class HeaderField:
 
 
 _SCALARS = {"u8": 1, "u16": 2, "u32": 4, "s32": 4, "int": 4, "u64": 8, "s64": 8,
-            "unsigned long": 8}
+            "unsigned long": 8, "bool": 1}
 
 
 def header_records(text: str) -> dict[str, tuple[str, list[HeaderField]]]:
@@ -239,8 +242,8 @@ def header_records(text: str) -> dict[str, tuple[str, list[HeaderField]]]:
     for kind, name, fields in re.findall(r"\b(struct|union)\s+(\w+)\s*\{(.*?)\}\s*;", body,
                                          re.DOTALL):
         records[name] = (kind, [
-            HeaderField(name, found[1], re.sub(r"\s+", " ", found[0]).strip())
-            for found in re.findall(r"([\w\s]+?[\s*]+)(\w+)\s*;", fields)])
+            HeaderField(name, found[1], re.sub(r"\s+", " ", found[0]).strip() + found[2])
+            for found in re.findall(r"([\w\s]+?[\s*]+)(\w+)\s*(\[\d+\])?;", fields)])
         if len(records[name][1]) != fields.count(";"):
             raise ValueError(f"cannot read the fields of {kind} {name} in {_HEADER.name}")
     return records
@@ -317,6 +320,8 @@ class Check:
         real = _without_flavour(name)
         homes = {}
         for kernel in self._kernels:
+            if name in _UNUSED and _applies(_UNUSED[name], kernel.series):
+                continue
             found = kernel.record(real)
             wanted = f"in {part}" if _applies(kernel_range, kernel.series) else "nothing"
             self._hold(f"{kind} {name}", kernel, f"in {found[0]}" if found else "nothing", wanted)
@@ -332,6 +337,9 @@ class Check:
         seen = {}
         for kernel in self._kernels:
             member = kernel.member(part, one.path)
+            # To CO-RE an array where a number is expected is no such field, and the reverse.
+            if member and (member.kind == "ARRAY") != one.type.endswith("]"):
+                member = None
             self._hold(one.path, kernel, member is not None,
                        _applies(kernel_range, kernel.series))
             if member:
@@ -353,7 +361,11 @@ class Check:
                          if _applies(kernel_range, kernel.series)), _SCALARS[one.type])
             self._hold(f"{one.path} is a", kernel, (text, member.size), ("integer", size))
             return f"{text} of {member.size}"
-        self._hold(f"{one.path} is a", kernel, f"{text} {member.type_name}", one.type)
+        if one.type.endswith("]"):
+            self._hold(f"{one.path} is a", kernel, text, "array")
+            return text
+        self._hold(f"{one.path} is a", kernel, f"{text} {member.type_name}",
+                   _without_flavour(one.type))
         return f"{text} {member.type_name}"
 
     def _show(self, what: str, details: list[str], versions: dict[str, str]) -> None:
