@@ -3,6 +3,7 @@
 
 import re
 import sys
+from collections import Counter
 from typing import NamedTuple
 
 from lab_error import LabError
@@ -45,6 +46,20 @@ def parse(text: str) -> dict[ExitKey, int]:
     if sum(counts.values()) != hits:
         raise LabError(f"the kernel counted {hits} exits but lists {sum(counts.values())}")
     return counts
+
+
+def histograms(text: str) -> list[tuple[dict[str, int], int]]:
+    """The rows of several histograms: a row's keys and their values, and how often it was hit."""
+    totals = Counter()
+    for name, number in _TOTAL.findall(text):
+        totals[name] += int(number)
+    if totals["Dropped"]:
+        raise LabError(f"the kernel's own count lost {totals['Dropped']} events")
+    rows = [({name: int(value, 0) for name, value in re.findall(r"(\w+):\s*(-?\w+)", keys)},
+             int(number)) for keys, number in _ROW.findall(text)]
+    if not rows or totals["Hits"] != sum(number for _, number in rows):
+        raise LabError(f"the kernel counted {totals['Hits']} events but lists {len(rows)} rows")
+    return rows
 
 
 def parse_waits(text: str) -> dict[int, int]:

@@ -83,3 +83,21 @@ kernel_waits_stop() {
         END { printf "Dropped: %d\n", dropped }' >>"$1"
     rmdir "$WAITS_BUFFER"
 }
+
+# Histograms of events of kvm by any keys, on kernels that have them. Each line of LIST names one:
+#   EVENT KEY,KEY... [if FILTER]
+# kernel_histograms_start LIST; kernel_histograms_stop LIST writes them all to standard output.
+kernel_histograms_start() {
+    while read -r event keys filter; do
+        echo "hist:keys=$keys:size=8192 $filter" >>"$KVM_EVENTS/$event/trigger" || return 1
+    done <"$1"
+}
+
+kernel_histograms_stop() {
+    cut -d' ' -f1 "$1" | sort -u | while read -r event; do
+        cat "$KVM_EVENTS/$event/hist"
+    done
+    while read -r event keys filter; do
+        echo "!hist:keys=$keys:size=8192 $filter" >>"$KVM_EVENTS/$event/trigger"
+    done <"$1"
+}

@@ -10,6 +10,7 @@
 // earlier.
 #define _GNU_SOURCE
 #define PROGRAM_NAME "micro_vm"
+#include "command_line.h"
 #include "halted.h"
 #include "kvm_api.h"
 
@@ -19,12 +20,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-
-#define OPTIONS_VARIABLE "MICRO_VM_OPTIONS"
 
 // Ports the guest writes to; each is one exit to this program.
 enum { PORT_ROUND = 0x10, PORT_SLOW = 0x11, PORT_HALTING = 0x12, PORT_DONE = 0x13 };
@@ -544,48 +542,17 @@ static void parse_options(int argc, char **argv)
         fail("--vcpus takes 1 to %d", MAX_VCPUS);
 }
 
-// Starts this program again under the command line given, its options in the environment.
-static void become(int argc, char **argv)
-{
-    char text[4096] = "";
-
-    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++) {
-        strncat(text, argv[i], sizeof(text) - strlen(text) - 2);
-        strcat(text, " ");
-    }
-    setenv(OPTIONS_VARIABLE, text, 1);
-    execv("/proc/self/exe", argv + optind);
-    fail("exec: %s", strerror(errno));
-}
-
-// The options of a program started by become(), as an argument vector; NULL for any other.
-static char **handed_over(int *argc)
-{
-    static char *words[256] = {"micro_vm"};
-    char *text = getenv(OPTIONS_VARIABLE);
-
-    if (!text)
-        return NULL;
-    *argc = 1;
-    for (char *word = strtok(text, " "); word && *argc < 255; word = strtok(NULL, " "))
-        words[(*argc)++] = word;
-    return words;
-}
-
 int main(int argc, char **argv)
 {
     int words_count;
-    char **words = handed_over(&words_count);
+    char **words = handed_over(&words_count, argv);
 
     if (words) {
-        const char *slash = strrchr(argv[0], '/');
-
-        prctl(PR_SET_NAME, slash ? slash + 1 : argv[0]); // exec named it after /proc/self/exe
         parse_options(words_count, words);
     } else {
         parse_options(argc, argv);
         if (optind < argc)
-            become(argc, argv);
+            become(argc, argv, argv + optind);
     }
     sigaction(SIGUSR1, &(struct sigaction){.sa_handler = ignore_signal, .sa_flags = SA_RESTART},
               NULL);

@@ -120,6 +120,14 @@ std::size_t VmTable::make_entry(const vcpu_identity& who, std::string line, bool
     return newest_by_kvm_[who.kvm] = place;
 }
 
+void VmTable::learn_line(std::size_t place, std::string line) {
+    if (line.empty()) return;
+    const auto newcomer = std::ranges::find(newcomers_, place, &Newcomer::place);
+    if (newcomer != newcomers_.end() && newcomer->process.line.empty()) {
+        newcomer->process.line = std::move(line);
+    }
+}
+
 void VmTable::identify_newcomers() {
     std::map<Process, VmIdentity> known;
     for (const Newcomer& newcomer : std::exchange(newcomers_, {})) {
@@ -220,6 +228,7 @@ void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint
             Entry& entry = entries_[owner_[slot_index]];
             entry.live.push_back(slot_index);
             entry.vm.ended = false;
+            if (known != no_entry) learn_line(known, line_of_(slot_index));
         }
         if (load(states[slot_index]) == EXITTOP_SLOT_ENDED) {
             take_over(slots[slot_index], slot_index);

@@ -132,6 +132,8 @@ private:
     [[nodiscard]] std::size_t known_entry(const vcpu_identity& who,
                                           std::span<const vcpu_slot> slots) const;
     std::size_t make_entry(const vcpu_identity& who, std::string line, bool hides_paging);
+    /// The arguments are told with vCPU 0, which need not be the first one of a new VM.
+    void learn_line(std::size_t place, std::string line);
     /// Notes who the VMs are that came with this update.
     void identify_newcomers();
     void introduce(const Newcomer& newcomer, const VmIdentity& identity);

@@ -134,6 +134,20 @@ TEST_F(Tables, SlotsComeBackBeforeAnybodyIsAskedAndAProcessIsAskedOnce) {
               (std::vector<std::string>{"8.1 db", "7.1 web", "7.2 web", "7.3 web", "7.4 web x"}));
 }
 
+TEST_F(Tables, AVmHasItsNameFromItsArgumentsWhicheverVcpuBroughtThem) {
+    FakeSlots slots{2};
+    VmTable table{[](const VmTable::Process& process) { return VmIdentity{process.line, "", ""}; },
+                  [](const vcpu_identity&) { return 0U; },
+                  [](std::uint32_t slot) { return slot == 1 ? "-name web" : ""; }};
+    slots.begin(1, {.kvm = kvm_a, .first_ns = 20, .id = 0, .pid = 7}).end(30);
+    slots.begin(2, {.kvm = kvm_a, .first_ns = 10, .id = 1, .pid = 7}).end(30);
+    table.update(slots.all(), slots.states(), [](std::uint32_t) {});
+    const auto contents = table.contents(slots.all());
+    ASSERT_EQ(contents.vms.size(), 1U);
+    EXPECT_EQ(contents.vms[0].name, "-name web");
+    EXPECT_EQ(contents.vms[0].vcpus.size(), 2U);
+}
+
 TEST_F(Tables, StartEmpty) {
     update();
     EXPECT_TRUE(vms().empty());
