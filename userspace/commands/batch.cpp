@@ -54,14 +54,14 @@ private:
 
     std::expected<void, Error> print(Collector& collector) {
         Snapshot now = collector.snapshot();
-        Delta delta = now - before_;
+        Snapshot interval = snapshot_since(now, before_);
         before_ = std::move(now);
-        keep_wanted(delta.interval, options_.vms);
+        keep_wanted(interval, options_.vms);
         const bool is_first = printed_++ == 0;
         *next_ += options_.delay;
         // After a suspend, one long interval rather than many empty ones.
         if (*next_ <= Clock::now()) next_ = Clock::now() + options_.delay;
-        return write_stdout(batch_text(delta.interval, options_.format, table_, is_first));
+        return write_stdout(batch_text(interval, options_.format, table_, is_first));
     }
 
     const LiveOptions& options_;
