@@ -30,9 +30,8 @@ public:
             if (auto polled = waiting_.poll(); !polled) return std::unexpected(polled.error());
             if (waiting_.collector() && !next_) next_ = Clock::now() + options_.delay;
             if (next_ && Clock::now() >= *next_) {
-                if (auto printed = print(*waiting_.collector()); !printed) {
-                    return std::unexpected(printed.error());
-                }
+                const auto printed = print(*waiting_.collector());
+                if (!printed) return std::unexpected(printed.error());
                 continue;
             }
             if (auto open = check_stdout(); !open) return std::unexpected(open.error());

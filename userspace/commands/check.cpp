@@ -84,8 +84,7 @@ std::vector<CheckLine> check_host(const Host& host) {
 std::expected<void, Error> require_host(const Host& host) {
     for (const CheckLine& line : check_host(host)) {
         if (line.finding != Finding::missing) continue;
-        return std::unexpected(
-            Error{ExitStatus::lacking, fmt::format("{}: {}", line.subject, line.text)});
+        return lacking("{}: {}", line.subject, line.text);
     }
     return {};
 }

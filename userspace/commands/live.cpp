@@ -223,8 +223,7 @@ std::expected<State, Error> first_state(const LiveOptions& options) {
 std::expected<int, Error> run_live(const Host& host, const LiveOptions& options, ColorMode mode) {
     if (auto able = require_host(host); !able) return std::unexpected(able.error());
     if (isatty(STDIN_FILENO) != 1) {
-        return std::unexpected(Error{ExitStatus::failed,
-                                     "stdin is not a terminal, so there are no keys: use --batch"});
+        return failed("stdin is not a terminal, so there are no keys: use --batch");
     }
     auto state = first_state(options);
     if (!state) return std::unexpected(state.error());

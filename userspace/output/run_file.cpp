@@ -14,9 +14,7 @@ std::expected<Run, Error> read_run(const std::filesystem::path& path) {
     if (!text) return std::unexpected(text.error());
     auto run = from_json(*text);
     if (!run) {
-        return std::unexpected(
-            Error{ExitStatus::failed,
-                  fmt::format("'{}': {}", sanitise(path.string(), 200), run.error())});
+        return failed("'{}': {}", sanitise(path.string(), 200), run.error());
     }
     if (run->label.empty()) run->label = path.stem();
     return std::move(*run);

@@ -72,9 +72,7 @@ std::expected<Workload, Error> Workload::start(std::span<const std::string> argu
         posix_spawnp(&pid, pointers[0], nullptr, &attributes, pointers.data(), environ);
     posix_spawnattr_destroy(&attributes);
     if (code != 0) {
-        return std::unexpected(
-            Error{ExitStatus::failed,
-                  fmt::format("cannot run '{}': {}", arguments[0], std::strerror(code))});
+        return failed("cannot run '{}': {}", arguments[0], std::strerror(code));
     }
     return Workload(pid, grace);
 }
