@@ -83,59 +83,36 @@ std::expected<Host, Error> host_to_count(const Selection& vms) {
     return host;
 }
 
-/// Runs one command; a member function for each.
-class Runner {
-public:
-    explicit Runner(const Options& options) : color_(options.color), debug_(options.debug) {}
-
-    /// The live view on a terminal, else the batch.
-    CommandResult operator()(const LiveOptions& options) const;
-    CommandResult operator()(const DumpOptions& options) const;
-    CommandResult operator()(const LeavesOptions& options) const;
-    CommandResult operator()(const RecordOptions& options) const;
-    CommandResult operator()(const CompareOptions& options) const;
-    CommandResult operator()(const ImportOptions& options) const;
-    CommandResult operator()(const ExperimentOptions& options) const;
-    CommandResult operator()(const ExportOptions& options) const;
-    CommandResult operator()(const CheckOptions& options) const;
-    CommandResult operator()(const ReasonsOptions& options) const;
-    /// The lab is written in Python: this process executes it.
-    CommandResult operator()(const LabOptions& options) const;
-
-private:
-    ColorMode color_;
-    bool debug_;
-};
-
-CommandResult Runner::operator()(const LiveOptions& options) const {
+/// The live view on a terminal, else the batch.
+CommandResult run_command(const LiveOptions& options, const Options& all) {
     const auto host = host_to_count(options.vms);
     if (!host) return std::unexpected(host.error());
     if (!options.batch && isatty(STDOUT_FILENO) == 1) {
-        if (debug_ && isatty(STDERR_FILENO) == 1) {
+        if (all.debug && isatty(STDERR_FILENO) == 1) {
             return std::unexpected(Error{ExitStatus::usage,
                                          "--debug would write into the live view: send its log "
                                          "elsewhere (2>FILE), or use --batch"});
         }
-        return run_live(*host, options, color_);
+        return run_live(*host, options, all.color);
     }
     if (!options.baseline.empty()) {
         return std::unexpected(Error{
             ExitStatus::usage, "--baseline is for the live view, and stdout is not a terminal"});
     }
-    return run_batch(*host, options, table_options(color_, options.sort));
+    return run_batch(*host, options, table_options(all.color, options.sort));
 }
 
-CommandResult Runner::operator()(const DumpOptions& options) const {
+CommandResult run_command(const DumpOptions& options, const Options& all) {
     const auto host = host_to_count(options.vms);
     if (!host) return std::unexpected(host.error());
     auto counted = count_exits(*host, options.counting, options.work);
     if (!counted) return std::unexpected(counted.error());
     const auto kept = require_wanted(counted->snapshot, options.vms);
     if (!kept) return std::unexpected(kept.error());
-    return finish(print(counted->snapshot, options, color_), counted->workload_status);
+    return finish(print(counted->snapshot, options, all.color), counted->workload_status);
 }
 
-CommandResult Runner::operator()(const LeavesOptions& options) const {
+CommandResult run_command(const LeavesOptions& options, const Options& all) {
     const DumpOptions& dump = options.dump;
     const auto host = host_to_count(dump.vms);
     if (!host) return std::unexpected(host.error());
@@ -145,16 +122,16 @@ CommandResult Runner::operator()(const LeavesOptions& options) const {
     if (!counted) return std::unexpected(counted.error());
     // It is not an error if no VM came that may read its counts.
     keep_wanted(counted->snapshot, dump.vms);
-    return finish(print(counted->snapshot, dump, color_), counted->workload_status);
+    return finish(print(counted->snapshot, dump, all.color), counted->workload_status);
 }
 
-CommandResult Runner::operator()(const ExportOptions& options) const {
+CommandResult run_command(const ExportOptions& options, const Options&) {
     const auto host = host_to_count(options.vms);
     if (!host) return std::unexpected(host.error());
     return run_export(*host, options);
 }
 
-CommandResult Runner::operator()(const CheckOptions& options) const {
+CommandResult run_command(const CheckOptions& options, const Options&) {
     const Host host;
     std::vector<CheckLine> lines = check_host(host);
     const bool able = require_host(host).has_value();
@@ -164,7 +141,7 @@ CommandResult Runner::operator()(const CheckOptions& options) const {
     return finish(check_text(lines), all ? 0 : static_cast<int>(ExitStatus::lacking));
 }
 
-CommandResult Runner::operator()(const ReasonsOptions& options) const {
+CommandResult run_command(const ReasonsOptions& options, const Options& all) {
     ReasonQuery query;
     if (options.isa != Isa::unknown) query.isa = options.isa;
     query.what = options.reason;
@@ -172,7 +149,7 @@ CommandResult Runner::operator()(const ReasonsOptions& options) const {
     if (!rows) return std::unexpected(rows.error());
     return finish(options.format == Format::csv
                       ? reasons_csv(*rows)
-                      : reasons_table(*rows, terminal_width(), color_of(color_)));
+                      : reasons_table(*rows, terminal_width(), color_of(all.color)));
 }
 
 /// The message to the user about a run that was written to a file.
@@ -198,7 +175,7 @@ CommandResult write_run(const RunFileOptions& file, const Run& run, int status =
     return status;
 }
 
-CommandResult Runner::operator()(const RecordOptions& options) const {
+CommandResult run_command(const RecordOptions& options, const Options&) {
     const auto able = check_writable(options.file.path, options.file.force);
     if (!able) return std::unexpected(able.error());
     const auto host = host_to_count(options.vms);
@@ -208,7 +185,7 @@ CommandResult Runner::operator()(const RecordOptions& options) const {
     return write_run(options.file, recorded->run, recorded->workload_status);
 }
 
-CommandResult Runner::operator()(const ImportOptions& options) const {
+CommandResult run_command(const ImportOptions& options, const Options&) {
     const std::string& path = options.input;
     const auto able = check_writable(options.file.path, options.file.force);
     if (!able) return std::unexpected(able.error());
@@ -252,7 +229,7 @@ std::expected<void, Error> write_html(const Comparison& comparison,
     return write_file(options.html, report_page(comparison), options.force);
 }
 
-CommandResult Runner::operator()(const CompareOptions& options) const {
+CommandResult run_command(const CompareOptions& options, const Options& all) {
     const ComparisonOptions& how = options.comparison;
     if (auto able = check_html(how); !able) return std::unexpected(able.error());
     std::vector<Run> runs;
@@ -266,9 +243,9 @@ CommandResult Runner::operator()(const CompareOptions& options) const {
     if (auto done = write_html(comparison, how); !done) return std::unexpected(done.error());
     const bool is_one_snapshot = runs.size() == 1 && runs.front().repeats.size() == 1;
     if (is_one_snapshot && how.format == ReportFormat::table && !how.explain) {
-        return finish(dump_table(runs.front().repeats.front(), table_options(color_)));
+        return finish(dump_table(runs.front().repeats.front(), table_options(all.color)));
     }
-    return finish(print(comparison, how, color_));
+    return finish(print(comparison, how, all.color));
 }
 
 /// Files of both runs in a folder, if one is given, which is created if it does not exist.
@@ -284,7 +261,7 @@ std::expected<void, Error> keep_runs(const std::filesystem::path& folder,
     return {};
 }
 
-CommandResult Runner::operator()(const ExperimentOptions& options) const {
+CommandResult run_command(const ExperimentOptions& options, const Options& all) {
     const ComparisonOptions& how = options.comparison;
     if (auto able = check_html(how); !able) return std::unexpected(able.error());
     const Host host;
@@ -293,10 +270,11 @@ CommandResult Runner::operator()(const ExperimentOptions& options) const {
     if (auto kept = keep_runs(options.keep, *runs); !kept) return std::unexpected(kept.error());
     const Comparison comparison = compare_runs(*runs, how.normalize);
     if (auto done = write_html(comparison, how); !done) return std::unexpected(done.error());
-    return finish(print(comparison, how, color_));
+    return finish(print(comparison, how, all.color));
 }
 
-CommandResult Runner::operator()(const LabOptions& options) const {
+/// The lab is written in Python: this process executes it.
+CommandResult run_command(const LabOptions& options, const Options&) {
     namespace fs = std::filesystem;
     std::error_code error;
     const fs::path self = fs::read_symlink("/proc/self/exe", error);
@@ -328,7 +306,8 @@ CommandResult Runner::operator()(const LabOptions& options) const {
 
 int run(const Options& options) {
     if (options.debug) show_libbpf_log();
-    const CommandResult done = std::visit(Runner(options), options.command);
+    const CommandResult done = std::visit(
+        [&options](const auto& command) { return run_command(command, options); }, options.command);
     if (done) return *done;
     report(done.error().text);
     return static_cast<int>(done.error().status);
