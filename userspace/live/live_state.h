@@ -210,6 +210,9 @@ using Event = std::variant<Key, Mouse, Resize, Sample, Detail, Note>;
 
 /// Key of a reason's row: "1.30" is code 30 of L1.
 std::string reason_key(const ExitStats& stats);
+/// What has that key, or nullptr.
+const ReasonTrack* find_reason(const VmTrack& track, const std::string& key);
+const ExitStats* find_reason(const std::vector<ExitStats>& exits, const std::string& key);
 
 inline ListState& list_of(State& state) {
     return state.lists[static_cast<std::size_t>(state.screen)];
