@@ -2,7 +2,6 @@
 #include "analysis/series.h"
 
 #include <algorithm>
-#include <iterator>
 #include <optional>
 #include <type_traits>
 #include <utility>

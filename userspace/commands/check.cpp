@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 #include <linux/capability.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <sstream>
 

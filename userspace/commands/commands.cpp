@@ -192,9 +192,7 @@ CommandResult run_command(const ImportOptions& options, const Options&) {
     const auto text = read_input(path);
     if (!text) return std::unexpected(text.error());
     auto run = import_counts(*text, {options.isa, options.column, options.file.label});
-    if (!run) {
-        return failed("'{}': {}", sanitise(path, name_columns), run.error());
-    }
+    if (!run) return failed("'{}': {}", sanitise(path, name_columns), run.error());
     run->note = options.file.note;
     return write_run(options.file, *run);
 }

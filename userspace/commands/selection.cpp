@@ -5,7 +5,6 @@
 #include <fnmatch.h>
 
 #include <string>
-#include <utility>
 
 namespace exittop {
 

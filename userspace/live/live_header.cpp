@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The live view's first lines (host, totals, own cost, losses, what is on), its last line (keys),
 // and the text instead of an empty list.
-#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "base/number.h"
 #include "live/live_draw.h"
 #include "output/reasons_report.h"
 #include "output/table.h"

@@ -9,7 +9,6 @@
 #include "base/text.h"
 #include "live/live_state.h"
 #include "model/delta.h"
-#include "model/fields.h"
 #include "output/table.h"
 
 namespace exittop {

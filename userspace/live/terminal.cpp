@@ -3,7 +3,6 @@
 
 #include <langinfo.h>
 #include <ncurses.h>
-#include <unistd.h>
 
 #include <array>
 #include <clocale>

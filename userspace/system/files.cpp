@@ -159,9 +159,7 @@ std::expected<std::string, Error> read_input(const fs::path& path) {
     if (!file.eof() && text.size() <= most) {
         return failed_to("read", path, std::strerror(errno ? errno : EIO));
     }
-    if (text.size() > most) {
-        return failed_to("read", path, "it is larger than 256 MiB");
-    }
+    if (text.size() > most) return failed_to("read", path, "it is larger than 256 MiB");
     return text;
 }
 

@@ -77,9 +77,7 @@ std::expected<VendorModule, Error> VendorModule::find(const Host& host, ModuleTo
                        "'exittop lab' shows the same in an emulated host");
     }
     const auto users = host.module_users(*name);
-    if (!users) {
-        return lacking("{} is built into this kernel and cannot be reloaded", *name);
-    }
+    if (!users) return lacking("{} is built into this kernel and cannot be reloaded", *name);
     if (host.forbids_modules()) {
         return lacking("this kernel loads no modules any more (kernel.modules_disabled is 1)");
     }

@@ -71,9 +71,7 @@ std::expected<Workload, Error> Workload::start(std::span<const std::string> argu
     const int code =
         posix_spawnp(&pid, pointers[0], nullptr, &attributes, pointers.data(), environ);
     posix_spawnattr_destroy(&attributes);
-    if (code != 0) {
-        return failed("cannot run '{}': {}", arguments[0], std::strerror(code));
-    }
+    if (code != 0) return failed("cannot run '{}': {}", arguments[0], std::strerror(code));
     return Workload(pid, grace);
 }
 
