@@ -34,6 +34,7 @@
 #include "output/run_file.h"
 #include "output/table.h"
 #include "system/files.h"
+#include "system/workload.h"
 
 namespace exittop {
 namespace {
@@ -293,10 +294,7 @@ CommandResult run_command(const LabOptions& options, const Options&) {
         "python3", "-B",       lab / "lab.py", "--exittop",
         self,      "--guests", guests};  // -B: leaves no compiled files behind
     arguments.insert(arguments.end(), options.arguments.begin(), options.arguments.end());
-    std::vector<char*> pointers;
-    for (std::string& argument : arguments) pointers.push_back(argument.data());
-    pointers.push_back(nullptr);
-    execvp("python3", pointers.data());
+    execvp("python3", argument_pointers(arguments).data());
     return lacking("cannot run python3, which the lab needs: {}", std::strerror(errno));
 }
 

@@ -32,8 +32,17 @@ constexpr int deepest = 16;  // The schema itself has nine levels.
 
 constexpr std::initializer_list<Paging> pagings = {Paging::unknown, Paging::ept, Paging::npt,
                                                    Paging::shadow};
+constexpr std::initializer_list<CountDetail> details = {CountDetail::count, CountDetail::time,
+                                                        CountDetail::histogram};
 
 // ---- Writing
+
+// An array of what `make` makes of each value.
+Json array_of(const auto& values, auto make) {
+    Json array = Json::array();
+    for (const auto& value : values) array.push_back(make(value));
+    return array;
+}
 
 Json isa_json(Isa isa) {
     if (const IsaFacts* facts = find_isa(isa)) return facts->name;
@@ -63,13 +72,12 @@ Json exit_json(const ExitStats& stats, Isa isa, const Snapshot& snapshot) {
 }
 
 Json vcpu_json(const Vcpu& vcpu, Isa isa, const Snapshot& snapshot) {
-    Json exits = Json::array();
-    for (const ExitStats& stats : vcpu.exits) exits.push_back(exit_json(stats, isa, snapshot));
     Json object = {{"id", vcpu.id}, {"tid", vcpu.tid}};
     if (snapshot.detail >= CountDetail::time) object["guest_ns"] = vcpu.guest_ns;
     object["kvm_exits"] = vcpu.kvm_exits ? Json(*vcpu.kvm_exits) : Json(nullptr);
     if (vcpu.uncounted > 0) object["uncounted"] = vcpu.uncounted;
-    object["exits"] = std::move(exits);
+    object["exits"] =
+        array_of(vcpu.exits, [&](const auto& stats) { return exit_json(stats, isa, snapshot); });
     return object;
 }
 
@@ -79,8 +87,6 @@ void add_known(Json& object, const char* key, const std::string& value) {
 }
 
 Json vm_json(const Vm& vm, const Snapshot& snapshot) {
-    Json vcpus = Json::array();
-    for (const Vcpu& vcpu : vm.vcpus) vcpus.push_back(vcpu_json(vcpu, vm.isa, snapshot));
     Json object = {{"id", vm.id},
                    {"pid", vm.pid},
                    {"name", cut_bytes(vm.name, name_bytes)},
@@ -95,19 +101,18 @@ Json vm_json(const Vm& vm, const Snapshot& snapshot) {
     if (vm.memory_bytes > 0) object["memory_bytes"] = vm.memory_bytes;
     if (vm.uid) object["uid"] = *vm.uid;
     add_known(object, "executable", vm.executable);
-    object["vcpus"] = std::move(vcpus);
+    object["vcpus"] =
+        array_of(vm.vcpus, [&](const Vcpu& vcpu) { return vcpu_json(vcpu, vm.isa, snapshot); });
     return object;
 }
 
 Json host_json(const HostFacts& host) {
-    Json parameters = Json::object();
-    for (const auto& [name, value] : host.parameters) parameters[name] = value;
     return {{"name", cut_bytes(host.name, name_bytes)},
             {"kernel", host.kernel},
             {"cpu", host.cpu},
             {"isa", isa_json(host.isa)},
             {"paging", paging_name(host.paging)},
-            {"parameters", std::move(parameters)}};
+            {"parameters", host.parameters}};
 }
 
 Json lost_json(const Lost& lost) {
@@ -130,14 +135,12 @@ Json cost_json(const Cost& cost) {
 }
 
 void add_snapshot(Json& object, const Snapshot& snapshot) {
-    Json vms = Json::array();
-    for (const Vm& vm : snapshot.vms) vms.push_back(vm_json(vm, snapshot));
     object["taken_at"] = snapshot.taken_at;
     object["duration_s"] = snapshot.duration_s;
     if (snapshot.detail < CountDetail::histogram) object["detail"] = detail_name(snapshot.detail);
     add_known(object, "attach", snapshot.attach);
     object["host"] = host_json(snapshot.host);
-    object["vms"] = std::move(vms);
+    object["vms"] = array_of(snapshot.vms, [&](const Vm& vm) { return vm_json(vm, snapshot); });
     object["lost"] = lost_json(snapshot.lost);
     object["cost"] = cost_json(snapshot.cost);
 }
@@ -282,21 +285,20 @@ Isa read_isa(const Node& node) {
     node.fail("must be \"vmx\", \"svm\" or a number");
 }
 
+template <typename T>
+T read_name(const Node& node, std::initializer_list<T> values, auto name_of, const char* demand) {
+    const auto* found = std::ranges::find(values, node.text(), name_of);
+    if (found == values.end()) node.fail(demand);
+    return *found;
+}
+
 Paging read_paging(const Node& node) {
-    const std::string name = node.text();
-    for (const Paging paging : pagings) {
-        if (paging_name(paging) == name) return paging;
-    }
-    node.fail("must be \"ept\", \"npt\", \"shadow\" or \"unknown\"");
+    return read_name(node, pagings, paging_name,
+                     "must be \"ept\", \"npt\", \"shadow\" or \"unknown\"");
 }
 
 CountDetail read_detail(const Node& node) {
-    const std::string name = node.text();
-    for (const CountDetail detail :
-         {CountDetail::count, CountDetail::time, CountDetail::histogram}) {
-        if (detail_name(detail) == name) return detail;
-    }
-    node.fail("must be \"count\", \"time\" or \"histogram\"");
+    return read_name(node, details, detail_name, "must be \"count\", \"time\" or \"histogram\"");
 }
 
 GuestLevel read_level(const Node& node) {
@@ -527,22 +529,19 @@ std::string to_json(const Run& run) {
 
 std::string to_json(const Comparison& comparison) {
     Json object = {{"schema", comparison_schema}, {"basis", basis_name(comparison.basis)}};
-    object["runs"] = Json::array();
-    for (const RunSummary& run : comparison.runs) object["runs"].push_back(summary_json(run));
-    object["reasons"] = Json::array();
-    for (const ReasonRow& row : comparison.rows) {
-        object["reasons"].push_back({{"reason", exit_reason_name(row.isa, row.code)},
-                                     {"isa", isa_json(row.isa)},
-                                     {"level", static_cast<int>(row.level)},
-                                     {"code", row.code},
-                                     {"explanation", row.explanation},
-                                     {"runs", cells_json(comparison, row)}});
-    }
+    object["runs"] = array_of(comparison.runs, summary_json);
+    object["reasons"] = array_of(comparison.rows, [&](const ReasonRow& row) {
+        return Json{{"reason", exit_reason_name(row.isa, row.code)},
+                    {"isa", isa_json(row.isa)},
+                    {"level", static_cast<int>(row.level)},
+                    {"code", row.code},
+                    {"explanation", row.explanation},
+                    {"runs", cells_json(comparison, row)}};
+    });
     object["total"] = cells_json(comparison, comparison.total);
-    object["warnings"] = Json::array();
-    for (const Warning& warning : comparison.warnings) {
-        object["warnings"].push_back({{"name", warning.name}, {"text", warning.text}});
-    }
+    object["warnings"] = array_of(comparison.warnings, [](const Warning& warning) {
+        return Json{{"name", warning.name}, {"text", warning.text}};
+    });
     return print(object);
 }
 

@@ -22,6 +22,7 @@
 
 #include "model/snapshot.h"
 #include "system/files.h"
+#include "system/workload.h"
 
 namespace exittop {
 namespace {
@@ -34,12 +35,9 @@ constexpr auto longest_teardown = 10s;
 /// Runs modprobe to its end. Signals stay blocked in it as they are here: interrupting it half-way
 /// would leave the host without the module.
 int run_modprobe(const std::vector<std::string>& arguments) {
-    std::string name = "modprobe";
-    std::vector<char*> pointers = {name.data()};
-    for (const std::string& argument : arguments) {
-        pointers.push_back(const_cast<char*>(argument.c_str()));
-    }
-    pointers.push_back(nullptr);
+    std::vector<std::string> words = {"modprobe"};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    const std::vector<char*> pointers = argument_pointers(words);
     // modprobe is not in every user's PATH, and has several names.
     for (const char* program : {"/sbin/modprobe", "/usr/sbin/modprobe", "/bin/modprobe"}) {
         if (access(program, X_OK) != 0) continue;
