@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <set>
@@ -29,11 +28,6 @@ constexpr std::string_view schema = "exittop/1";
 constexpr std::string_view comparison_schema = "exittop-comparison/1";
 constexpr std::size_t largest_text = std::size_t{512} << 20;
 constexpr int deepest = 16;  // The schema itself has nine levels.
-
-constexpr std::initializer_list<Paging> pagings = {Paging::unknown, Paging::ept, Paging::npt,
-                                                   Paging::shadow};
-constexpr std::initializer_list<CountDetail> details = {CountDetail::count, CountDetail::time,
-                                                        CountDetail::histogram};
 
 // ---- Writing
 
@@ -285,20 +279,14 @@ Isa read_isa(const Node& node) {
     node.fail("must be \"vmx\", \"svm\" or a number");
 }
 
-template <typename T>
-T read_name(const Node& node, std::initializer_list<T> values, auto name_of, const char* demand) {
-    const auto* found = std::ranges::find(values, node.text(), name_of);
-    if (found == values.end()) node.fail(demand);
-    return *found;
-}
-
 Paging read_paging(const Node& node) {
-    return read_name(node, pagings, paging_name,
-                     "must be \"ept\", \"npt\", \"shadow\" or \"unknown\"");
+    if (const auto paging = find_paging(node.text())) return *paging;
+    node.fail("must be \"ept\", \"npt\", \"shadow\" or \"unknown\"");
 }
 
 CountDetail read_detail(const Node& node) {
-    return read_name(node, details, detail_name, "must be \"count\", \"time\" or \"histogram\"");
+    if (const auto detail = find_detail(node.text())) return *detail;
+    node.fail("must be \"count\", \"time\" or \"histogram\"");
 }
 
 GuestLevel read_level(const Node& node) {
@@ -409,9 +397,8 @@ HostFacts read_host(const Node& node) {
 Lost read_lost(const Node& node) {
     Lost lost;
     for (const auto& [name, value] : node.members()) {
-        const auto cause = std::ranges::find(lost_causes(), name, &LostCause::name);
         // A cause that this version does not know must not be ignored.
-        (cause != lost_causes().end() ? lost.*cause->value : lost.unknown[name]) = value.number();
+        lost_by(lost, name) = value.number();
     }
     return lost;
 }
