@@ -94,7 +94,7 @@ CommandResult run_command(const LiveOptions& options, const Options& all) {
                                          "--debug would write into the live view: send its log "
                                          "elsewhere (2>FILE), or use --batch"});
         }
-        return run_live(*host, options, all.color);
+        return run_live(*host, options, color_of(all.color));
     }
     if (!options.baseline.empty()) {
         return std::unexpected(Error{

@@ -183,8 +183,8 @@ std::vector<CheckLine> check_counting(const Host& host, const CheckOptions& opti
         lines.push_back({Finding::note, "names",
                          "are what each VMM's process says of itself; uid and executable are what "
                          "the kernel says of it"});
+        lines.push_back(kvm_count_check(snapshot.vms));
     }
-    if (!snapshot.vms.empty()) lines.push_back(kvm_count_check(snapshot.vms));
     return lines;
 }
 

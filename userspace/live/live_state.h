@@ -193,11 +193,8 @@ struct Resize {
 struct Sample {
     Overview overview;
 };
-/// The opened VM, in full, between samples.
-struct Detail {
-    Vm vm;
-    double taken_s = 0.0;  ///< In seconds of counting.
-};
+/// The opened VM between samples.
+using Detail = TakenVm;
 /// The loop's answer to requests; it ends them.
 struct Note {
     std::string text;
