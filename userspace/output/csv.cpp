@@ -88,18 +88,14 @@ std::string csv_foreign(std::string_view bytes) {
 std::string to_csv(const Snapshot& snapshot, bool per_vcpu) {
     std::string out = heading_line();
     for (const Vm& vm : snapshot.vms) {
+        const auto add = [&](const std::string& vcpu, const std::vector<ExitStats>& exits) {
+            for (const ExitStats& stats : exits) out += exit_line(vm, vcpu, stats, snapshot);
+        };
         if (!per_vcpu) {
-            for (const ExitStats& stats : exits_by_reason(vm)) {
-                out += exit_line(vm, "all", stats, snapshot);
-            }
+            add("all", exits_by_reason(vm));
             continue;
         }
-        for (const Vcpu& vcpu : vm.vcpus) {
-            const std::string id = fmt::format("{}", vcpu.id);
-            for (const ExitStats& stats : vcpu.exits) {
-                out += exit_line(vm, id, stats, snapshot);
-            }
-        }
+        for (const Vcpu& vcpu : vm.vcpus) add(fmt::format("{}", vcpu.id), vcpu.exits);
     }
     for (const Loss& loss : losses(snapshot.lost)) out += lost_line(loss);
     return out;
