@@ -3,8 +3,6 @@
 #include "analysis/comparability.h"
 
 #include <algorithm>
-#include <array>
-#include <optional>
 #include <set>
 
 #include <fmt/format.h>

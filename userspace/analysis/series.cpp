@@ -2,7 +2,6 @@
 #include "analysis/series.h"
 
 #include <algorithm>
-#include <iterator>
 #include <optional>
 #include <string_view>
 #include <type_traits>

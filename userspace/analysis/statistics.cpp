@@ -36,12 +36,16 @@ Ranks rank(std::span<const double> a, std::span<const double> b) {
     return ranks;
 }
 
+std::size_t sum_of_first(const std::vector<std::size_t>& ranks, std::size_t chosen) {
+    return std::accumulate(ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(chosen),
+                           std::size_t{0});
+}
+
 // Of all ways to choose the first sample's ranks, the share whose sum is at least as far from the
 // expected sum as the observed one.
 double exact_p(const std::vector<std::size_t>& ranks, std::size_t chosen) {
-    const std::size_t all = std::accumulate(ranks.begin(), ranks.end(), std::size_t{0});
-    const auto observed = static_cast<std::ptrdiff_t>(std::accumulate(
-        ranks.begin(), ranks.begin() + static_cast<std::ptrdiff_t>(chosen), std::size_t{0}));
+    const std::size_t all = sum_of_first(ranks, ranks.size());
+    const auto observed = static_cast<std::ptrdiff_t>(sum_of_first(ranks, chosen));
     // ways[k][sum]: subsets of k ranks with that sum. At most 40 over 20, exact in a double.
     std::vector<std::vector<double>> ways(chosen + 1, std::vector<double>(all + 1, 0.0));
     ways[0][0] = 1.0;
@@ -69,11 +73,7 @@ double approximate_p(const Ranks& ranks, std::size_t chosen) {
     const auto a = static_cast<double>(chosen);
     const auto n = static_cast<double>(ranks.doubled.size());
     const double b = n - a;
-    const double sum =
-        static_cast<double>(std::accumulate(
-            ranks.doubled.begin(), ranks.doubled.begin() + static_cast<std::ptrdiff_t>(chosen),
-            std::size_t{0})) /
-        2.0;
+    const double sum = static_cast<double>(sum_of_first(ranks.doubled, chosen)) / 2.0;
     const double variance = a * b / 12.0 * (n + 1.0 - ranks.ties / (n * (n - 1.0)));
     if (!(variance > 0.0)) return 1.0;  // All values are equal.
     const double distance = std::max(0.0, std::abs(sum - a * (n + 1.0) / 2.0) - 0.5);

@@ -298,10 +298,7 @@ std::vector<bpf_program*> BpfProgram::State::target_programs() const {
 }
 
 std::expected<void, Error> BpfProgram::State::open_targets() {
-    if (!targets) {
-        return std::unexpected(
-            Error{ExitStatus::failed, "targets need times: leave out --detail count"});
-    }
+    if (!targets) return failed("targets need times: leave out --detail count");
     if (target_areas) return {};
     LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE);
     const std::uint64_t size = EXITTOP_AREA_SIZE(target_room.entries);

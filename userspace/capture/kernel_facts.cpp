@@ -97,9 +97,8 @@ std::uint64_t kernel_symbol(std::string_view name) {
 std::expected<KernelFacts, Error> read_kernel_facts() {
     const BtfPointer types(btf__load_vmlinux_btf());
     if (!types) {
-        return std::unexpected(Error{ExitStatus::lacking,
-                                     "this kernel has no BTF (/sys/kernel/btf/vmlinux): use one "
-                                     "built with CONFIG_DEBUG_INFO_BTF"});
+        return lacking("this kernel has no BTF (/sys/kernel/btf/vmlinux): use one "
+                       "built with CONFIG_DEBUG_INFO_BTF");
     }
     btf* const vmlinux = types.get();
     KernelFacts facts;

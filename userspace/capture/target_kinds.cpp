@@ -109,10 +109,8 @@ std::expected<TargetKinds, Error> target_kinds(const TargetRequest& request, boo
         const auto code = exit_code_by_name(isa, reason);
         if (!code || !index_of(*code)) {
             const IsaFacts* facts = find_isa(isa);
-            return std::unexpected(
-                Error{ExitStatus::failed,
-                      fmt::format("--targets {}: not a reason of this host, which has {}", reason,
-                                  facts != nullptr ? facts->title : "no known ISA")});
+            return failed("--targets {}: not a reason of this host, which has {}", reason,
+                          facts != nullptr ? facts->title : "no known ISA");
         }
         add(*code, true);
     }
@@ -125,11 +123,9 @@ std::expected<TargetRoom, Error> target_room(std::uint32_t max_vcpus, std::uint6
     const std::uint64_t least = EXITTOP_AREA_SIZE(EXITTOP_LEAST_TARGETS + 1);
     if (area < least) {
         constexpr std::uint64_t mib = 1U << 20;
-        return std::unexpected(
-            Error{ExitStatus::failed,
-                  fmt::format("targets of {} vCPUs take at least {} MiB of kernel memory: set "
-                              "--target-memory to that, or lower --max-vcpus",
-                              max_vcpus, (least * slots + mib - 1) / mib)});
+        return failed("targets of {} vCPUs take at least {} MiB of kernel memory: set "
+                      "--target-memory to that, or lower --max-vcpus",
+                      max_vcpus, (least * slots + mib - 1) / mib);
     }
     TargetRoom room;
     room.entries = std::uint32_t(std::min<std::uint64_t>(

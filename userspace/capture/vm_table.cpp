@@ -44,6 +44,12 @@ void add_nth(std::vector<ExitStats>& sums, std::size_t nth, const ExitStats& sta
     sums[nth].add_numbers(stats);
 }
 
+// Of vCPUs in slots, and of those that wait for one.
+const vcpu_identity& who_is_in(const vcpu_slot& slot) { return slot.header.who; }
+const vcpu_identity& who_is_in(const waiting_vcpu& place) { return place.who; }
+bool hides_paging(const vcpu_slot& slot) { return slot.header.paging == EXITTOP_PAGING_UNKNOWN; }
+bool hides_paging(const waiting_vcpu&) { return true; }
+
 }  // namespace
 
 void describe_vm(VmInfo& vm, std::uint32_t pid, const VmIdentity& identity) {
@@ -104,7 +110,8 @@ std::size_t VmTable::known_entry(const vcpu_identity& who, std::span<const vcpu_
     return is_its ? newest->second : no_entry;
 }
 
-std::size_t VmTable::make_entry(const vcpu_identity& who, std::string line, bool hides_paging) {
+std::size_t VmTable::make_entry(const auto& vcpu, std::string line) {
+    const vcpu_identity& who = who_is_in(vcpu);
     Entry entry;
     entry.kernel_pid = who.pid;
     entry.vm.id = fmt::format("{}.{}", who.pid, next_number(who.pid));
@@ -116,7 +123,8 @@ std::size_t VmTable::make_entry(const vcpu_identity& who, std::string line, bool
         free_entries_.pop_back();
         entries_[place] = std::move(entry);
     }
-    newcomers_.push_back({place, {pid_of_(who), command_of(who), std::move(line)}, hides_paging});
+    newcomers_.push_back(
+        {place, {pid_of_(who), command_of(who), std::move(line)}, hides_paging(vcpu)});
     return newest_by_kvm_[who.kvm] = place;
 }
 
@@ -160,25 +168,26 @@ SlotContents VmTable::contents_of(const vcpu_slot& slot, std::uint32_t slot_inde
 }
 
 void VmTable::track_wraps(std::span<const vcpu_slot> slots) {
-    for (std::uint32_t slot_index = 0; slot_index < owner_.size(); ++slot_index) {
-        if (owner_[slot_index] != no_entry) {
+    for (std::uint32_t slot_index = 0; slot_index < slots_.owner.size(); ++slot_index) {
+        if (slots_.owner[slot_index] != no_entry) {
             exittop::track_wraps(slots[slot_index], seen_[slot_index]);
         }
     }
     std::erase_if(seen_, [](const auto& of_slot) { return of_slot.second.empty(); });
 }
 
-void VmTable::take_over(const vcpu_slot& slot, std::uint32_t slot_index) {
-    Entry& entry = entries_[owner_[slot_index]];
+void VmTable::take_over(Entry& entry, const vcpu_slot& slot, std::uint32_t slot_index) {
     complete(entry.vm, slot.header);
     SlotContents contents = contents_of(slot, slot_index, 0);
     seen_.erase(slot_index);
     ended_lost_ += contents.lost;
     keep_vcpu(entry, std::move(contents.vcpu),
               slot.header.evicted != 0 ? 0 : slot.header.who.ended_ns);
-    std::erase(entry.live, slot_index);
-    entry.vm.ended = entry.live.empty() && entry.waiting.empty();
-    owner_[slot_index] = no_entry;
+}
+
+void VmTable::take_over(Entry& entry, const waiting_vcpu& waiting, std::uint32_t) {
+    ended_lost_.table_full += waiting.exits;
+    keep_vcpu(entry, read_waiting(waiting), waiting.who.ended_ns);
 }
 
 void VmTable::keep_vcpu(Entry& entry, Vcpu vcpu, std::uint64_t ended_ns) {
@@ -193,79 +202,53 @@ void VmTable::keep_vcpu(Entry& entry, Vcpu vcpu, std::uint64_t ended_ns) {
     add_vcpu(entry.vm.vcpus, std::move(vcpu));
 }
 
-void VmTable::take_over_waiting(const waiting_vcpu& waiting, std::uint32_t place) {
-    Entry& entry = entries_[waiting_owner_[place]];
-    ended_lost_.table_full += waiting.exits;
-    keep_vcpu(entry, read_waiting(waiting), waiting.who.ended_ns);
-    std::erase(entry.waiting, place);
-    entry.vm.ended = entry.live.empty() && entry.waiting.empty();
-    waiting_owner_[place] = no_entry;
+void VmTable::update_homes(Homes& homes, auto vcpus, auto state_of,
+                           std::span<const vcpu_slot> slots, const Release& release) {
+    std::vector<std::size_t>& owner = homes.owner;
+    owner.resize(vcpus.size(), no_entry);
+    // In the order of their first event, so that a VM is seen before another takes its address.
+    std::vector<std::uint32_t> changed;
+    for (std::uint32_t home = 0; home < vcpus.size(); ++home) {
+        const auto state = state_of(home);
+        if (state == EXITTOP_SLOT_ENDED ||
+            (state == EXITTOP_SLOT_IN_USE && owner[home] == no_entry)) {
+            changed.push_back(home);
+        }
+    }
+    std::ranges::sort(changed, {}, [&](auto home) { return who_is_in(vcpus[home]).first_ns; });
+
+    for (const std::uint32_t home : changed) {
+        if (owner[home] == no_entry) {
+            owner[home] = known_entry(who_is_in(vcpus[home]), slots);
+            if (owner[home] == no_entry) {
+                owner[home] = make_entry(vcpus[home], homes.line_of(home));
+            } else {
+                learn_line(owner[home], homes.line_of(home));
+            }
+            (entries_[owner[home]].*homes.of_vm).push_back(home);
+        }
+        Entry& entry = entries_[owner[home]];
+        if (state_of(home) == EXITTOP_SLOT_ENDED) {
+            take_over(entry, vcpus[home], home);
+            std::erase(entry.*homes.of_vm, home);
+            owner[home] = no_entry;
+            release(home);
+        }
+        entry.vm.ended = entry.live.empty() && entry.waiting.empty();
+    }
+    identify_newcomers();
 }
 
 void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint8_t> states,
                      const Release& release) {
-    owner_.resize(slots.size(), no_entry);
-    // In the order of their first event, so that a VM is seen before another takes its address.
-    std::vector<std::uint32_t> slot_indices;
-    for (std::uint32_t slot_index = 0; slot_index < slots.size(); ++slot_index) {
-        const auto state = load(states[slot_index]);
-        if (state == EXITTOP_SLOT_ENDED ||
-            (state == EXITTOP_SLOT_IN_USE && owner_[slot_index] == no_entry)) {
-            slot_indices.push_back(slot_index);
-        }
-    }
-    std::ranges::sort(slot_indices, {},
-                      [&](auto slot_index) { return slots[slot_index].header.who.first_ns; });
-
-    for (const std::uint32_t slot_index : slot_indices) {
-        if (owner_[slot_index] == no_entry) {
-            const vcpu_header& header = slots[slot_index].header;
-            const std::size_t known = known_entry(header.who, slots);
-            owner_[slot_index] = known != no_entry
-                                     ? known
-                                     : make_entry(header.who, line_of_(slot_index),
-                                                  header.paging == EXITTOP_PAGING_UNKNOWN);
-            Entry& entry = entries_[owner_[slot_index]];
-            entry.live.push_back(slot_index);
-            entry.vm.ended = false;
-            if (known != no_entry) learn_line(known, line_of_(slot_index));
-        }
-        if (load(states[slot_index]) == EXITTOP_SLOT_ENDED) {
-            take_over(slots[slot_index], slot_index);
-            release(slot_index);
-        }
-    }
-    identify_newcomers();
+    const auto state_of = [states](std::uint32_t slot) { return load(states[slot]); };
+    update_homes(slots_, slots, state_of, slots, release);
 }
 
 void VmTable::update_waiting(std::span<const waiting_vcpu> waiting,
                              std::span<const vcpu_slot> slots, const Release& release) {
-    waiting_owner_.resize(waiting.size(), no_entry);
-    std::vector<std::uint32_t> places;
-    for (std::uint32_t place = 0; place < waiting.size(); ++place) {
-        const auto state = load(waiting[place].state);
-        if (state == EXITTOP_SLOT_ENDED ||
-            (state == EXITTOP_SLOT_IN_USE && waiting_owner_[place] == no_entry)) {
-            places.push_back(place);
-        }
-    }
-    std::ranges::sort(places, {}, [&](auto place) { return waiting[place].who.first_ns; });
-
-    for (const std::uint32_t place : places) {
-        if (waiting_owner_[place] == no_entry) {
-            const vcpu_identity& who = waiting[place].who;
-            const std::size_t known = known_entry(who, slots);
-            waiting_owner_[place] = known != no_entry ? known : make_entry(who, {}, true);
-            Entry& entry = entries_[waiting_owner_[place]];
-            entry.waiting.push_back(place);
-            entry.vm.ended = false;
-        }
-        if (load(waiting[place].state) == EXITTOP_SLOT_ENDED) {
-            take_over_waiting(waiting[place], place);
-            release(place);
-        }
-    }
-    identify_newcomers();
+    const auto state_of = [waiting](std::uint32_t place) { return load(waiting[place].state); };
+    update_homes(places_, waiting, state_of, slots, release);
 }
 
 void VmTable::add_present(const Entry& entry, auto& vm, auto vcpu) {
@@ -373,8 +356,8 @@ void VmTable::for_each_live(
 }
 
 std::uint32_t VmTable::slots_in_use() const {
-    return static_cast<std::uint32_t>(owner_.size()) -
-           static_cast<std::uint32_t>(std::ranges::count(owner_, no_entry));
+    return static_cast<std::uint32_t>(slots_.owner.size()) -
+           static_cast<std::uint32_t>(std::ranges::count(slots_.owner, no_entry));
 }
 
 void VmTable::forget_ended(std::uint64_t ns) {

@@ -48,8 +48,8 @@ public:
 
     explicit VmTable(Identify identify, PidOf pid_of = kernel_pid, LineOf line_of = no_line,
                      TargetsOf targets_of = no_targets)
-        : identify_(std::move(identify)), pid_of_(std::move(pid_of)), line_of_(std::move(line_of)),
-          targets_of_(std::move(targets_of)) {}
+        : identify_(std::move(identify)), pid_of_(std::move(pid_of)),
+          targets_of_(std::move(targets_of)), slots_{{}, &Entry::live, std::move(line_of)} {}
 
     /// Takes up vCPUs that came and takes over those that ended, by the state of each slot
     /// (enum exittop_slot_state); slots in which nothing changed are not touched. Who the new VMs
@@ -104,6 +104,13 @@ private:
         bool forgotten = false;
     };
 
+    /// Where vCPUs are: in slots, or in the places of those that wait.
+    struct Homes {
+        std::vector<std::size_t> owner;  ///< Of each slot or place: whose it is, in entries_.
+        std::vector<std::uint32_t> Entry::* of_vm;
+        LineOf line_of;
+    };
+
     /// A VM that came with this update.
     struct Newcomer {
         std::size_t place = 0;  ///< in entries_
@@ -131,7 +138,7 @@ private:
     /// no_entry: the VM is, too.
     [[nodiscard]] std::size_t known_entry(const vcpu_identity& who,
                                           std::span<const vcpu_slot> slots) const;
-    std::size_t make_entry(const vcpu_identity& who, std::string line, bool hides_paging);
+    std::size_t make_entry(const auto& vcpu, std::string line);
     /// The arguments are told with vCPU 0, which need not be the first one of a new VM.
     void learn_line(std::size_t place, std::string line);
     /// Notes who the VMs are that came with this update.
@@ -144,10 +151,13 @@ private:
     /// id. The end of that one was missed, or seen too late.
     static bool is_another(const Entry& entry, const vcpu_identity& who,
                            std::span<const vcpu_slot> slots);
+    /// update() of slots, or of the places of vCPUs that wait.
+    void update_homes(Homes& homes, auto vcpus, auto state_of, std::span<const vcpu_slot> slots,
+                      const Release& release);
     /// Takes the counts of an ended vCPU over into its VM.
-    void take_over(const vcpu_slot& slot, std::uint32_t slot_index);
+    void take_over(Entry& entry, const vcpu_slot& slot, std::uint32_t slot_index);
     /// Takes over what a vCPU lost that waits no longer.
-    void take_over_waiting(const waiting_vcpu& waiting, std::uint32_t place);
+    void take_over(Entry& entry, const waiting_vcpu& waiting, std::uint32_t place);
     /// Notes in a VM what is known of a vCPU so far, which ended at that time; 0: it did not.
     static void keep_vcpu(Entry& entry, Vcpu vcpu, std::uint64_t ended_ns);
 
@@ -157,7 +167,6 @@ private:
 
     Identify identify_;
     PidOf pid_of_;
-    LineOf line_of_;
     TargetsOf targets_of_;
     std::vector<Newcomer> newcomers_;
     std::vector<Entry> entries_;
@@ -170,9 +179,9 @@ private:
     static constexpr std::size_t least_pids = 4096;
     std::size_t most_pids_ = least_pids;
     static constexpr std::size_t no_entry = SIZE_MAX;
-    std::vector<std::size_t> owner_;             // by slot: place in entries_
-    std::vector<std::size_t> waiting_owner_;     // by place of one that waits: the same
-    std::map<std::uint32_t, SeenBuckets> seen_;  // by slot
+    Homes slots_;
+    Homes places_{{}, &Entry::waiting, no_line};  // of vCPUs that wait
+    std::map<std::uint32_t, SeenBuckets> seen_;   // by slot
     Lost ended_lost_;
 };
 

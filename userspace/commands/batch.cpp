@@ -30,9 +30,8 @@ public:
             if (auto polled = waiting_.poll(); !polled) return std::unexpected(polled.error());
             if (waiting_.collector() && !next_) next_ = Clock::now() + options_.delay;
             if (next_ && Clock::now() >= *next_) {
-                if (auto printed = print(*waiting_.collector()); !printed) {
-                    return std::unexpected(printed.error());
-                }
+                const auto printed = print(*waiting_.collector());
+                if (!printed) return std::unexpected(printed.error());
                 continue;
             }
             if (auto open = check_stdout(); !open) return std::unexpected(open.error());
@@ -54,14 +53,14 @@ private:
 
     std::expected<void, Error> print(Collector& collector) {
         Snapshot now = collector.snapshot();
-        Delta delta = now - before_;
+        Snapshot interval = snapshot_since(now, before_);
         before_ = std::move(now);
-        keep_wanted(delta.interval, options_.vms);
+        keep_wanted(interval, options_.vms);
         const bool is_first = printed_++ == 0;
         *next_ += options_.delay;
         // After a suspend, one long interval rather than many empty ones.
         if (*next_ <= Clock::now()) next_ = Clock::now() + options_.delay;
-        return write_stdout(batch_text(delta.interval, options_.format, table_, is_first));
+        return write_stdout(batch_text(interval, options_.format, table_, is_first));
     }
 
     const LiveOptions& options_;

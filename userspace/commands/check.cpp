@@ -5,7 +5,6 @@
 #include <fmt/ranges.h>
 #include <linux/capability.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <sstream>
 
@@ -15,51 +14,44 @@
 namespace exittop {
 namespace {
 
-CheckLine ok(std::string subject, std::string text) {
-    return {Finding::ok, std::move(subject), std::move(text)};
-}
-CheckLine note(std::string subject, std::string text) {
-    return {Finding::note, std::move(subject), std::move(text)};
-}
-CheckLine missing(std::string subject, std::string text) {
-    return {Finding::missing, std::move(subject), std::move(text)};
-}
-
 CheckLine check_privileges() {
-    if (may_load_bpf()) return ok("privileges", "may load BPF programs");
-    return missing("privileges", "not root; run it with sudo (or give it CAP_BPF and CAP_PERFMON)");
+    if (may_load_bpf()) return {Finding::ok, "privileges", "may load BPF programs"};
+    return {Finding::missing, "privileges",
+            "not root; run it with sudo (or give it CAP_BPF and CAP_PERFMON)"};
 }
 
 CheckLine check_btf(const Host& host) {
-    if (host.has_btf()) return ok("kernel BTF", "/sys/kernel/btf/vmlinux");
-    return missing("kernel BTF",
-                   "none; use a kernel built with CONFIG_DEBUG_INFO_BTF, as distributions' are");
+    if (host.has_btf()) return {Finding::ok, "kernel BTF", "/sys/kernel/btf/vmlinux"};
+    return {Finding::missing, "kernel BTF",
+            "none; use a kernel built with CONFIG_DEBUG_INFO_BTF, as distributions' are"};
 }
 
 CheckLine check_lockdown(const Host& host) {
     const std::string lockdown = host.lockdown();
     if (lockdown == "confidentiality") {
-        return missing("lockdown", "confidentiality forbids BPF to read kernel memory; boot with "
-                                   "lockdown=integrity or without lockdown");
+        return {Finding::missing, "lockdown",
+                "confidentiality forbids BPF to read kernel memory; boot with "
+                "lockdown=integrity or without lockdown"};
     }
-    return ok("lockdown", lockdown.empty() ? "none" : lockdown);
+    return {Finding::ok, "lockdown", lockdown.empty() ? "none" : lockdown};
 }
 
 CheckLine check_kvm(const Host& host) {
-    if (host.has_kvm()) return ok("KVM", "the module kvm is there");
-    return missing("KVM",
-                   "no kvm here; load kvm_intel or kvm_amd, or see it all with 'exittop lab'");
+    if (host.has_kvm()) return {Finding::ok, "KVM", "the module kvm is there"};
+    return {Finding::missing, "KVM",
+            "no kvm here; load kvm_intel or kvm_amd, or see it all with 'exittop lab'"};
 }
 
 CheckLine check_vendor(const Host& host) {
-    if (const auto vendor = host.vendor_module()) return ok("vendor module", *vendor);
+    if (const auto vendor = host.vendor_module()) return {Finding::ok, "vendor module", *vendor};
     if (const auto others = host.other_vendors(); !others.empty()) {
-        return note("vendor module",
-                    fmt::format("{} serves KVM here, whose exits kvm:kvm_exit does not show; "
-                                "waits for kvm_intel or kvm_amd, or try 'exittop lab'",
-                                fmt::join(others, ", ")));
+        return {Finding::note, "vendor module",
+                fmt::format("{} serves KVM here, whose exits kvm:kvm_exit does not show; "
+                            "waits for kvm_intel or kvm_amd, or try 'exittop lab'",
+                            fmt::join(others, ", "))};
     }
-    return note("vendor module", "none yet; waits for kvm_intel or kvm_amd ('modprobe' one)");
+    return {Finding::note, "vendor module",
+            "none yet; waits for kvm_intel or kvm_amd ('modprobe' one)"};
 }
 
 }  // namespace
@@ -84,8 +76,7 @@ std::vector<CheckLine> check_host(const Host& host) {
 std::expected<void, Error> require_host(const Host& host) {
     for (const CheckLine& line : check_host(host)) {
         if (line.finding != Finding::missing) continue;
-        return std::unexpected(
-            Error{ExitStatus::lacking, fmt::format("{}: {}", line.subject, line.text)});
+        return lacking("{}: {}", line.subject, line.text);
     }
     return {};
 }

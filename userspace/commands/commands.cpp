@@ -35,6 +35,7 @@
 #include "output/run_file.h"
 #include "output/table.h"
 #include "system/files.h"
+#include "system/workload.h"
 
 namespace exittop {
 namespace {
@@ -74,94 +75,65 @@ CommandResult finish(const std::string& text, int status = 0) {
     return status;
 }
 
-/// Whether exittop can count on this host as requested.
-std::expected<void, Error> require_counting(const Host& host, const Selection& vms) {
+/// This host, if exittop can count on it as requested.
+std::expected<Host, Error> host_to_count(const Selection& vms) {
+    Host host;
     if (vms.pid && !host.has_process(*vms.pid)) {
-        return std::unexpected(
-            Error{ExitStatus::failed, fmt::format("no process has the pid {}", *vms.pid)});
+        return failed("no process has the pid {}", *vms.pid);
     }
-    return require_host(host);
+    if (auto able = require_host(host); !able) return std::unexpected(able.error());
+    return host;
 }
 
-/// Runs one command; a member function for each.
-class Runner {
-public:
-    explicit Runner(const Options& options) : color_(options.color), debug_(options.debug) {}
-
-    /// The live view on a terminal, else the batch.
-    CommandResult operator()(const LiveOptions& options) const;
-    CommandResult operator()(const DumpOptions& options) const;
-    CommandResult operator()(const LeavesOptions& options) const;
-    CommandResult operator()(const RecordOptions& options) const;
-    CommandResult operator()(const CompareOptions& options) const;
-    CommandResult operator()(const ImportOptions& options) const;
-    CommandResult operator()(const ExperimentOptions& options) const;
-    CommandResult operator()(const ExportOptions& options) const;
-    CommandResult operator()(const CheckOptions& options) const;
-    CommandResult operator()(const ReasonsOptions& options) const;
-    /// The lab is written in Python: this process executes it.
-    CommandResult operator()(const LabOptions& options) const;
-
-private:
-    ColorMode color_;
-    bool debug_;
-};
-
-CommandResult Runner::operator()(const LiveOptions& options) const {
-    const Host host;
-    if (auto able = require_counting(host, options.vms); !able) {
-        return std::unexpected(able.error());
-    }
+/// The live view on a terminal, else the batch.
+CommandResult run_command(const LiveOptions& options, const Options& all) {
+    const auto host = host_to_count(options.vms);
+    if (!host) return std::unexpected(host.error());
     if (!options.batch && isatty(STDOUT_FILENO) == 1) {
-        if (debug_ && isatty(STDERR_FILENO) == 1) {
+        if (all.debug && isatty(STDERR_FILENO) == 1) {
             return std::unexpected(Error{ExitStatus::usage,
                                          "--debug would write into the live view: send its log "
                                          "elsewhere (2>FILE), or use --batch"});
         }
-        return run_live(host, options, color_);
+        return run_live(*host, options, color_of(all.color));
     }
     if (!options.baseline.empty()) {
         return std::unexpected(Error{
             ExitStatus::usage, "--baseline is for the live view, and stdout is not a terminal"});
     }
-    return run_batch(host, options, table_options(color_, options.sort));
+    return run_batch(*host, options, table_options(all.color, options.sort));
 }
 
-CommandResult Runner::operator()(const DumpOptions& options) const {
-    const Host host;
-    if (auto able = require_counting(host, options.vms); !able) {
-        return std::unexpected(able.error());
-    }
-    auto counted = count_exits(host, options.counting, options.work);
+CommandResult run_command(const DumpOptions& options, const Options& all) {
+    const auto host = host_to_count(options.vms);
+    if (!host) return std::unexpected(host.error());
+    auto counted = count_exits(*host, options.counting, options.work);
     if (!counted) return std::unexpected(counted.error());
-    if (auto kept = require_wanted(counted->snapshot, options.vms); !kept) {
-        return std::unexpected(kept.error());
-    }
-    return finish(print(counted->snapshot, options, color_), counted->workload_status);
+    const auto kept = require_wanted(counted->snapshot, options.vms);
+    if (!kept) return std::unexpected(kept.error());
+    return finish(print(counted->snapshot, options, all.color), counted->workload_status);
 }
 
-CommandResult Runner::operator()(const LeavesOptions& options) const {
-    const Host host;
+CommandResult run_command(const LeavesOptions& options, const Options& all) {
     const DumpOptions& dump = options.dump;
-    if (auto able = require_counting(host, dump.vms); !able) return std::unexpected(able.error());
+    const auto host = host_to_count(dump.vms);
+    if (!host) return std::unexpected(host.error());
     const auto may_read = [&dump](const VmInfo& vm) { return matches(vm, dump.vms); };
     auto counted =
-        count_exits(host, dump.counting, dump.work, LeafService{options.layout, may_read});
+        count_exits(*host, dump.counting, dump.work, LeafService{options.layout, may_read});
     if (!counted) return std::unexpected(counted.error());
     // It is not an error if no VM came that may read its counts.
     keep_wanted(counted->snapshot, dump.vms);
-    return finish(print(counted->snapshot, dump, color_), counted->workload_status);
+    return finish(print(counted->snapshot, dump, all.color), counted->workload_status);
 }
 
-CommandResult Runner::operator()(const ExportOptions& options) const {
-    const Host host;
-    if (auto able = require_counting(host, options.vms); !able) {
-        return std::unexpected(able.error());
-    }
-    return run_export(host, options);
+CommandResult run_command(const ExportOptions& options, const Options&) {
+    const auto host = host_to_count(options.vms);
+    if (!host) return std::unexpected(host.error());
+    return run_export(*host, options);
 }
 
-CommandResult Runner::operator()(const CheckOptions& options) const {
+CommandResult run_command(const CheckOptions& options, const Options&) {
     const Host host;
     std::vector<CheckLine> lines = check_host(host);
     const bool able = require_host(host).has_value();
@@ -189,15 +161,15 @@ std::string print_targets(const ReasonRows& rows, Format format, ColorMode mode)
     return reason_targets_table(rows, terminal_width(), color_of(mode));
 }
 
-CommandResult Runner::operator()(const ReasonsOptions& options) const {
+CommandResult run_command(const ReasonsOptions& options, const Options& all) {
     ReasonQuery query;
     if (options.isa != Isa::unknown) query.isa = options.isa;
     const bool targets = !options.targets_of.empty();
     query.what = targets ? options.targets_of : options.reason;
     const auto rows = select_reasons(query);
     if (!rows) return std::unexpected(rows.error());
-    return finish(targets ? print_targets(*rows, options.format, color_)
-                          : print_reasons(*rows, options.format, color_));
+    return finish(targets ? print_targets(*rows, options.format, all.color)
+                          : print_reasons(*rows, options.format, all.color));
 }
 
 /// The message to the user about a run that was written to a file.
@@ -217,39 +189,30 @@ std::string written_text(const std::string& path, const Run& run) {
 }
 
 CommandResult write_run(const RunFileOptions& file, const Run& run, int status = 0) {
-    if (auto written = write_file(file.path, to_json(run), file.force); !written) {
-        return std::unexpected(written.error());
-    }
+    const auto written = write_file(file.path, to_json(run), file.force);
+    if (!written) return std::unexpected(written.error());
     report(written_text(file.path, run));
     return status;
 }
 
-CommandResult Runner::operator()(const RecordOptions& options) const {
-    if (auto able = check_writable(options.file.path, options.file.force); !able) {
-        return std::unexpected(able.error());
-    }
-    const Host host;
-    if (auto able = require_counting(host, options.vms); !able) {
-        return std::unexpected(able.error());
-    }
-    const auto recorded = record_run(host, options);
+CommandResult run_command(const RecordOptions& options, const Options&) {
+    const auto able = check_writable(options.file.path, options.file.force);
+    if (!able) return std::unexpected(able.error());
+    const auto host = host_to_count(options.vms);
+    if (!host) return std::unexpected(host.error());
+    const auto recorded = record_run(*host, options);
     if (!recorded) return std::unexpected(recorded.error());
     return write_run(options.file, recorded->run, recorded->workload_status);
 }
 
-CommandResult Runner::operator()(const ImportOptions& options) const {
+CommandResult run_command(const ImportOptions& options, const Options&) {
     const std::string& path = options.input;
-    if (auto able = check_writable(options.file.path, options.file.force); !able) {
-        return std::unexpected(able.error());
-    }
+    const auto able = check_writable(options.file.path, options.file.force);
+    if (!able) return std::unexpected(able.error());
     const auto text = read_input(path);
     if (!text) return std::unexpected(text.error());
     auto run = import_counts(*text, {options.isa, options.column, options.file.label});
-    if (!run) {
-        return std::unexpected(
-            Error{ExitStatus::failed,
-                  fmt::format("'{}': {}", sanitise(path, name_columns), run.error())});
-    }
+    if (!run) return failed("'{}': {}", sanitise(path, name_columns), run.error());
     run->note = options.file.note;
     return write_run(options.file, *run);
 }
@@ -265,11 +228,11 @@ std::string print(const Comparison& comparison, const ComparisonOptions& options
 }
 
 /// Warnings as an error; if there are several, the error has the first one.
-Error strict_error(const std::vector<Warning>& warnings) {
+std::unexpected<Error> not_comparable(const std::vector<Warning>& warnings) {
     const std::string more =
         warnings.size() > 1 ? fmt::format(" (and {} more)", warnings.size() - 1) : "";
-    return {ExitStatus::failed, fmt::format("not comparable: {}: {}{}", warnings.front().name,
-                                            sanitise(warnings.front().text), more)};
+    return failed("not comparable: {}: {}{}", warnings.front().name,
+                  sanitise(warnings.front().text), more);
 }
 
 /// An error if the file of --html cannot be written, reported before the work.
@@ -284,7 +247,7 @@ std::expected<void, Error> write_html(const Comparison& comparison,
     return write_file(options.html, report_page(comparison), options.force);
 }
 
-CommandResult Runner::operator()(const CompareOptions& options) const {
+CommandResult run_command(const CompareOptions& options, const Options& all) {
     const ComparisonOptions& how = options.comparison;
     if (auto able = check_html(how); !able) return std::unexpected(able.error());
     std::vector<Run> runs;
@@ -294,26 +257,25 @@ CommandResult Runner::operator()(const CompareOptions& options) const {
         runs.push_back(std::move(*run));
     }
     Comparison comparison = compare_runs(runs, how.normalize);
-    if (options.strict && !comparison.warnings.empty()) {
-        return std::unexpected(strict_error(comparison.warnings));
-    }
+    if (options.strict && !comparison.warnings.empty()) return not_comparable(comparison.warnings);
     if (how.targets && !has_targets(comparison)) {
         report("no run has targets: record them with --targets all");
     }
     if (auto done = write_html(comparison, how); !done) return std::unexpected(done.error());
     const bool is_one_snapshot = runs.size() == 1 && runs.front().repeats.size() == 1;
     if (is_one_snapshot && how.format == ReportFormat::table && !how.explain) {
-        TableOptions table = table_options(color_);
+        TableOptions table = table_options(all.color);
         table.targets = how.targets;
         return finish(dump_table(runs.front().repeats.front(), table));
     }
     if (!how.targets) comparison = without_targets(std::move(comparison));
-    return finish(print(comparison, how, color_));
+    return finish(print(comparison, how, all.color));
 }
 
-/// Files of both runs in a folder, which is created if it does not exist.
+/// Files of both runs in a folder, if one is given, which is created if it does not exist.
 std::expected<void, Error> keep_runs(const std::filesystem::path& folder,
                                      const std::vector<Run>& runs) {
+    if (folder.empty()) return {};
     if (auto made = make_folder(folder); !made) return made;
     for (const Run& run : runs) {
         constexpr bool overwrite = true;
@@ -323,32 +285,26 @@ std::expected<void, Error> keep_runs(const std::filesystem::path& folder,
     return {};
 }
 
-CommandResult Runner::operator()(const ExperimentOptions& options) const {
+CommandResult run_command(const ExperimentOptions& options, const Options& all) {
     const ComparisonOptions& how = options.comparison;
     if (auto able = check_html(how); !able) return std::unexpected(able.error());
     const Host host;
     const auto runs = run_experiment(host, options);
     if (!runs) return std::unexpected(runs.error());
-    if (!options.keep.empty()) {
-        if (auto kept = keep_runs(options.keep, *runs); !kept) {
-            return std::unexpected(kept.error());
-        }
-    }
+    if (auto kept = keep_runs(options.keep, *runs); !kept) return std::unexpected(kept.error());
     Comparison comparison = compare_runs(*runs, how.normalize);
     if (auto done = write_html(comparison, how); !done) return std::unexpected(done.error());
     if (!how.targets) comparison = without_targets(std::move(comparison));
-    return finish(print(comparison, how, color_));
+    return finish(print(comparison, how, all.color));
 }
 
-CommandResult Runner::operator()(const LabOptions& options) const {
+/// The lab is written in Python: this process executes it.
+CommandResult run_command(const LabOptions& options, const Options&) {
     namespace fs = std::filesystem;
     std::error_code error;
     const fs::path self = fs::read_symlink("/proc/self/exe", error);
     if (error) {
-        return std::unexpected(
-            Error{ExitStatus::failed, fmt::format("cannot read /proc/self/exe, by which the lab is "
-                                                  "found: {}",
-                                                  error.message())});
+        return failed("cannot read /proc/self/exe, by which the lab is found: {}", error.message());
     }
     // From its build folder, exittop uses the lab it was built with; otherwise the installed one,
     // relative to its own path.
@@ -358,28 +314,22 @@ CommandResult Runner::operator()(const LabOptions& options) const {
     const fs::path guests =
         built ? fs::path(EXITTOP_BUILD_LAB) / "guests" : prefix / "libexec/exittop/guests";
     if (!fs::exists(lab / "lab.py", error)) {
-        return std::unexpected(
-            Error{ExitStatus::lacking,
-                  fmt::format("the lab is not installed: no {}", (lab / "lab.py").string())});
+        return lacking("the lab is not installed: no {}", (lab / "lab.py").string());
     }
     std::vector<std::string> arguments = {
         "python3", "-B",       lab / "lab.py", "--exittop",
         self,      "--guests", guests};  // -B: leaves no compiled files behind
     arguments.insert(arguments.end(), options.arguments.begin(), options.arguments.end());
-    std::vector<char*> pointers;
-    for (std::string& argument : arguments) pointers.push_back(argument.data());
-    pointers.push_back(nullptr);
-    execvp("python3", pointers.data());
-    return std::unexpected(
-        Error{ExitStatus::lacking,
-              fmt::format("cannot run python3, which the lab needs: {}", std::strerror(errno))});
+    execvp("python3", argument_pointers(arguments).data());
+    return lacking("cannot run python3, which the lab needs: {}", std::strerror(errno));
 }
 
 }  // namespace
 
 int run(const Options& options) {
     if (options.debug) show_libbpf_log();
-    const CommandResult done = std::visit(Runner(options), options.command);
+    const CommandResult done = std::visit(
+        [&options](const auto& command) { return run_command(command, options); }, options.command);
     if (done) return *done;
     report(done.error().text);
     return static_cast<int>(done.error().status);

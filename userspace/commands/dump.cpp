@@ -70,14 +70,8 @@ private:
     }
 
     std::expected<Counted, Error> result() {
-        auto& collector = waiting_.collector();
-        if (!collector) {
-            return std::unexpected(Error{ExitStatus::lacking,
-                                         "nothing was counted: neither kvm_intel nor kvm_amd was "
-                                         "loaded meanwhile"});
-        }
-        collector->stop();
-        return Counted{with_silent_vms(*collector), status_.value_or(0), interrupted_};
+        if (auto stopped = waiting_.stop(); !stopped) return std::unexpected(stopped.error());
+        return Counted{with_silent_vms(*waiting_.collector()), status_.value_or(0), interrupted_};
     }
 
     const Work& work_;
@@ -88,10 +82,6 @@ private:
     bool stopped_ = false;
     bool interrupted_ = false;
 };
-
-}  // namespace
-
-namespace {
 
 /// What counting costs on this host with its current load, as the kernel measured it.
 CheckLine cost_line(const Snapshot& snapshot) {
@@ -201,8 +191,8 @@ std::vector<CheckLine> check_counting(const Host& host, const CheckOptions& opti
         lines.push_back({Finding::note, "names",
                          "are what each VMM's process says of itself; uid and executable are what "
                          "the kernel says of it"});
+        lines.push_back(kvm_count_check(snapshot.vms));
     }
-    if (!snapshot.vms.empty()) lines.push_back(kvm_count_check(snapshot.vms));
     return lines;
 }
 

@@ -4,7 +4,6 @@
 
 #include <expected>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "base/error.h"

@@ -46,7 +46,7 @@ std::expected<Run, Error> record_mode(const Host& host, const VendorModule& modu
                                       const ExperimentOptions& options, Signals& signals) {
     const std::string label = fmt::format("{}={}", module.paging_parameter(), nested ? 1 : 0);
     while (const auto number = signals.wait(0ms)) {
-        if (*number != SIGCHLD) return std::unexpected(Error{ExitStatus::failed, "interrupted"});
+        if (*number != SIGCHLD) return failed("interrupted");
     }
     RecordOptions wanted;
     wanted.file.label = label;
@@ -63,8 +63,7 @@ std::expected<Run, Error> record_mode(const Host& host, const VendorModule& modu
     }
     if (recorded->interrupted) flaw = "interrupted";
     if (flaw.empty()) return std::move(recorded->run);
-    return std::unexpected(
-        Error{ExitStatus::failed, fmt::format("the run with {}: {}", label, flaw)});
+    return failed("the run with {}: {}", label, flaw);
 }
 
 }  // namespace
@@ -76,8 +75,7 @@ std::expected<std::vector<Run>, Error> run_experiment(const Host& host,
     if (!module) return std::unexpected(module.error());
     std::fputs(plan(*module, options).c_str(), stderr);
     if (!options.yes && !agrees()) {
-        return std::unexpected(
-            Error{ExitStatus::failed, "not started: you did not agree (--yes does not ask)"});
+        return failed("not started: you did not agree (--yes does not ask)");
     }
 
     Signals signals;  // From here on, no signal ends exittop half-way.

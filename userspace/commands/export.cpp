@@ -73,15 +73,9 @@ private:
             if (auto polled = poll(); !polled) return std::unexpected(polled.error());
             if (ended_by_signal(poll_interval)) break;
         }
-        if (!waiting_.collector()) {
-            return std::unexpected(Error{ExitStatus::lacking,
-                                         "nothing was counted: neither kvm_intel nor kvm_amd was "
-                                         "loaded meanwhile"});
-        }
-        waiting_.collector()->stop();
-        if (auto written = target_.write(text()); !written) {
-            return std::unexpected(written.error());
-        }
+        if (auto stopped = waiting_.stop(); !stopped) return std::unexpected(stopped.error());
+        const auto written = target_.write(text());
+        if (!written) return std::unexpected(written.error());
         return 0;
     }
 

@@ -9,14 +9,11 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <iterator>
 #include <utility>
 
 #include "capture/collector.h"
-#include "commands/check.h"
 #include "commands/selection.h"
 #include "commands/waiting.h"
 #include "live/live_state.h"
@@ -242,17 +239,13 @@ std::expected<State, Error> first_state(const LiveOptions& options) {
 
 }  // namespace
 
-std::expected<int, Error> run_live(const Host& host, const LiveOptions& options, ColorMode mode) {
-    if (auto able = require_host(host); !able) return std::unexpected(able.error());
+std::expected<int, Error> run_live(const Host& host, const LiveOptions& options, Color color) {
     if (isatty(STDIN_FILENO) != 1) {
-        return std::unexpected(Error{ExitStatus::failed,
-                                     "stdin is not a terminal, so there are no keys: use --batch"});
+        return failed("stdin is not a terminal, so there are no keys: use --batch");
     }
     auto state = first_state(options);
     if (!state) return std::unexpected(state.error());
-    const char* no_color = std::getenv("NO_COLOR");
-    const bool color = wants_color(mode, true, no_color != nullptr && *no_color != '\0');
-    auto terminal = Terminal::open({options.ascii, color ? Color::on : Color::off});
+    auto terminal = Terminal::open({options.ascii, color});
     if (!terminal) return std::unexpected(terminal.error());
     return Live(host, options, std::move(*terminal), std::move(*state)).run();
 }

@@ -92,8 +92,8 @@ struct DumpOptions {
 };
 
 struct LeavesOptions {
-    DumpOptions
-        dump;  ///< `dump.vms` are those that may read their counts; its pattern is not empty.
+    /// `dump.vms` are those that may read their counts; its pattern is not empty.
+    DumpOptions dump;
     LeafMeanings layout = leaf_layouts[1].meanings;
 };
 

@@ -37,13 +37,11 @@ std::expected<Recorded, Error> record_run(const Host& host, const RecordOptions&
         if (!counted) return std::unexpected(counted.error());
         const std::string flaw = options.repeats > 1 ? flaw_of(*counted) : "";
         if (!flaw.empty()) {
-            return std::unexpected(
-                Error{ExitStatus::failed, fmt::format("repetition {} of {} {}; nothing was written",
-                                                      number, options.repeats, flaw)});
+            return failed("repetition {} of {} {}; nothing was written", number, options.repeats,
+                          flaw);
         }
-        if (auto kept = require_wanted(counted->snapshot, options.vms); !kept) {
-            return std::unexpected(kept.error());
-        }
+        const auto kept = require_wanted(counted->snapshot, options.vms);
+        if (!kept) return std::unexpected(kept.error());
         run.repeats.push_back(std::move(counted->snapshot));
         recorded.workload_status = counted->workload_status;
         recorded.interrupted = counted->interrupted;

@@ -5,7 +5,6 @@
 #include <fnmatch.h>
 
 #include <string>
-#include <utility>
 
 namespace exittop {
 
@@ -34,7 +33,7 @@ std::expected<void, Error> require_wanted(Snapshot& snapshot, const Selection& w
     std::string text = fmt::format("no VM{} matches '{}'", whose, wanted.vm_glob);
     if (wanted.vm_glob.empty()) text = fmt::format("no VM{} was seen", whose);
     if (wanted.pid) text = fmt::format("no VM of process {}{} was seen", *wanted.pid, whose);
-    return std::unexpected(Error{ExitStatus::failed, std::move(text)});
+    return failed("{}", text);
 }
 
 }  // namespace exittop

@@ -16,14 +16,11 @@ std::expected<void, Error> require_leaves(const Host& host) {
     const auto parameters = host.facts().parameters;
     const auto found = parameters.find("kvm.cpuid_answer");
     if (found == parameters.end()) {
-        return std::unexpected(Error{ExitStatus::lacking,
-                                     "this kernel's KVM cannot answer CPUID leaves: load modules "
-                                     "with exittop's patch (see kernel/README.md)"});
+        return lacking("this kernel's KVM cannot answer CPUID leaves: load modules "
+                       "with exittop's patch (see kernel/README.md)");
     }
     if (found->second == "Y") return {};
-    return std::unexpected(Error{ExitStatus::lacking,
-                                 "KVM's parameter cpuid_answer is off: load kvm with "
-                                 "cpuid_answer=1"});
+    return lacking("KVM's parameter cpuid_answer is off: load kvm with cpuid_answer=1");
 }
 
 /// What to ask of the collector. Targets need times.
@@ -63,11 +60,17 @@ std::expected<void, Error> DeferredCollector::poll() {
     }
     if (host_.vendor_module()) return attach();
     if (options_.no_wait) {
-        return std::unexpected(Error{ExitStatus::lacking,
-                                     "neither kvm_intel nor kvm_amd is loaded: load one, or "
-                                     "leave out --no-wait"});
+        return lacking("neither kvm_intel nor kvm_amd is loaded: load one, or leave out --no-wait");
     }
     if (!std::exchange(said_waiting_, true)) listener_.waits();
+    return {};
+}
+
+std::expected<void, Error> DeferredCollector::stop() {
+    if (!collector_) {
+        return lacking("nothing was counted: neither kvm_intel nor kvm_amd was loaded meanwhile");
+    }
+    collector_->stop();
     return {};
 }
 

@@ -39,6 +39,9 @@ public:
     /// attached, handles new VMs. To be called every poll_interval.
     std::expected<void, Error> poll();
 
+    /// Ends the counting; an error if there was none.
+    std::expected<void, Error> stop();
+
     /// Empty while it waits.
     [[nodiscard]] std::optional<Collector>& collector() { return collector_; }
 

@@ -32,7 +32,8 @@ struct LiveTable {
     std::vector<LiveColumn> columns;
     /// Text of a cell; at most `width` columns of it are shown.
     std::function<std::string(std::size_t column, const std::string& key, std::size_t width)> cell;
-    std::function<Role(const std::string& key)> role;  ///< Of a row; normal: by column.
+    /// Of a row; normal: by column.
+    std::function<Role(const std::string& key)> role = [](const auto&) { return Role::normal; };
 };
 
 /// Widths of the columns, 0 for those that are left out.

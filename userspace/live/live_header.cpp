@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // The live view's first lines (host, totals, own cost, losses, what is on), its last line (keys),
 // and the text instead of an empty list.
-#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -80,17 +79,14 @@ std::string path_of(const State& state) {
                            : vm.silent               ? ", no exit seen"
                            : uncounted_exits(vm) > 0 ? ", not all counted"
                                                      : "";
-    std::string path = fmt::format("{} ({}, pid {}{}, {}{})", fit(track->label, 32),
-                                   sanitise(vm.vmm.empty() ? "VMM unknown" : vm.vmm, 16), vm.pid,
-                                   owner_of(state, vm), paging_name(vm.paging), state_of);
+    const std::string path =
+        fmt::format("{} ({}, pid {}{}, {}{})", fit(track->label, 32),
+                    sanitise(vm.vmm.empty() ? "VMM unknown" : vm.vmm, 16), vm.pid,
+                    owner_of(state, vm), paging_name(vm.paging), state_of);
     if (state.screen == Screen::reasons) return path + " › reasons";
     if (state.screen == Screen::vcpus) return path + " › vCPUs";
-    for (const ReasonTrack& reason : track->reasons) {
-        if (reason_key(reason.now) == state.reason) {
-            path += " › " + reason_label(vm.isa, reason.now);
-        }
-    }
-    return path;
+    const ReasonTrack* reason = find_reason(*track, state.reason);
+    return reason == nullptr ? path : path + " › " + reason_label(vm.isa, reason->now);
 }
 
 // For sums: the time over which the screen's values were summed.
@@ -110,9 +106,7 @@ std::vector<std::string> what_is_on(const State& state) {
     if (state.baseline && state.screen != Screen::targets) {
         on.push_back("ratio to " + sanitise(state.baseline->label, 32));
     }
-    if (state.cumulative) {
-        on.push_back("sum of " + print_seconds(summed_s(state)));
-    }
+    if (state.cumulative) on.push_back("sum of " + print_seconds(summed_s(state)));
     if (state.screen != Screen::histogram && !list_of(state).sort.empty()) {
         on.push_back(fmt::format("by {}{}", list_of(state).sort,
                                  list_of(state).reverse ? ", reversed" : ""));

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "base/number.h"
 #include "live/live_draw.h"
 #include "output/reasons_report.h"
 #include "output/table.h"
@@ -28,20 +27,6 @@ const char* time_of(Since since) {
         case Since::start: break;
     }
     return "since the start";
-}
-
-ExitStats stats_of(const State& state, const Shown& shown) {
-    const auto found = std::ranges::find(shown.exits, state.reason, reason_key);
-    return found == shown.exits.end() ? ExitStats{} : *found;
-}
-
-const ExitReason* reason_of(const State& state, const VmTrack& track) {
-    for (const ReasonTrack& reason : track.reasons) {
-        if (reason_key(reason.now) == state.reason) {
-            return find_exit_reason(track.vm.isa, reason.now.code);
-        }
-    }
-    return nullptr;
 }
 
 std::vector<Line> draw_bars(const Histogram& histogram, std::size_t width, std::size_t lines,
@@ -69,11 +54,11 @@ std::vector<Line> draw_histogram(const State& state, const VmTrack& track, std::
     const bool of_vcpu = state.screen == Screen::histogram && list.place < list.rows.size();
     const std::string key = of_vcpu ? list.rows[list.place] : "all";
     const Shown shown = shown_of(state, track, key);
-    const ExitStats stats = stats_of(state, shown);
-    const ExitReason* reason = reason_of(state, track);
+    const ExitStats* stats = find_reason(shown.exits, state.reason);
+    const ReasonTrack* known = find_reason(track, state.reason);
 
     std::vector<Line> explained;
-    if (reason != nullptr) {
+    if (const auto* reason = known ? find_exit_reason(track.vm.isa, known->now.code) : nullptr) {
         const std::size_t width = std::clamp<std::size_t>(state.width, 10, 102) - 2;
         for (std::string& line : reason_text(*reason, width)) {
             explained.push_back({{"  " + std::move(line), Role::normal}});
@@ -84,14 +69,14 @@ std::vector<Line> draw_histogram(const State& state, const VmTrack& track, std::
     drawn.push_back(
         {{fmt::format("  {}: time per exit, {}", vcpu_label(key), time_of(shown.distributions)),
           Role::strong}});
-    if (stats.histogram.empty()) {
+    if (stats == nullptr || stats->histogram.empty()) {
         drawn.push_back({{"  no completed exit", Role::dim}});
     } else {
         // The explanation is shortened first: the drawing matters more.
         const std::size_t room = lines > 3 ? lines - 3 : 1;
         const std::size_t text = lines > explained.size() + 9 ? explained.size() + 1 : 0;
         std::ranges::move(
-            draw_bars(stats.histogram, state.width, room - std::min(room - 1, text), glyphs),
+            draw_bars(stats->histogram, state.width, room - std::min(room - 1, text), glyphs),
             std::back_inserter(drawn));
     }
     drawn.push_back({});

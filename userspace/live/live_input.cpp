@@ -248,7 +248,7 @@ void press_in_help(State& state, const Key& key) {
     }
 }
 
-void press(State& state, const Key& key) {
+void take(State& state, const Key& key) {
     state.note.clear();
     if (key.code == KeyCode::quit) state.quit = true;
     switch (state.overlay) {
@@ -281,7 +281,7 @@ void press(State& state, const Key& key) {
     }
 }
 
-void point(State& state, const Mouse& mouse) {
+void take(State& state, const Mouse& mouse) {
     if (state.overlay != Overlay::none) return;
     if (mouse.kind != MouseKind::click) {
         move_selection(state, mouse.kind == MouseKind::wheel_up ? -3 : 3);
@@ -293,8 +293,6 @@ void point(State& state, const Mouse& mouse) {
     if (place < list_of(state).rows.size()) select(state, place);
 }
 
-void take(State& state, const Key& key) { press(state, key); }
-void take(State& state, const Mouse& mouse) { point(state, mouse); }
 void take(State& state, const Resize& size) {
     state.height = size.height;
     state.width = size.width;

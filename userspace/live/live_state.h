@@ -232,11 +232,8 @@ struct Resize {
 struct Sample {
     Overview overview;
 };
-/// The opened VM, in full, between samples.
-struct Detail {
-    Vm vm;
-    double taken_s = 0.0;  ///< In seconds of counting.
-};
+/// The opened VM between samples.
+using Detail = TakenVm;
 /// The loop's answer to requests; it ends them.
 struct Note {
     std::string text;
@@ -256,6 +253,9 @@ using Event = std::variant<Key, Mouse, Resize, Sample, Detail, Note, TargetsSwit
 
 /// Key of a reason's row: "1.30" is code 30 of L1.
 std::string reason_key(const ExitStats& stats);
+/// What has that key, or nullptr.
+const ReasonTrack* find_reason(const VmTrack& track, const std::string& key);
+const ExitStats* find_reason(const std::vector<ExitStats>& exits, const std::string& key);
 
 inline ListState& list_of(State& state) {
     return state.lists[static_cast<std::size_t>(state.screen)];

@@ -21,6 +21,16 @@ constexpr std::size_t marker_width = 1;  // ">" before the selected row
 
 double as_rate(double count, double seconds) { return seconds > 0.0 ? count / seconds : 0.0; }
 
+double cores_of(std::uint64_t ns, double seconds) {
+    return as_rate(static_cast<double>(ns) * 1e-9, seconds);
+}
+
+// A number of exits: the sum, or per second.
+std::string print_exits(const State& state, std::uint64_t count, double seconds) {
+    return state.cumulative ? group_digits(count)
+                            : print_rate(as_rate(static_cast<double>(count), seconds));
+}
+
 Line draw_row(const LiveTable& table, const std::vector<std::size_t>& widths,
               const std::function<std::string(std::size_t, std::size_t)>& cell, Role role,
               bool marked, std::size_t width) {
@@ -41,11 +51,6 @@ Line draw_row(const LiveTable& table, const std::vector<std::size_t>& widths,
         line.push_back({std::string(width - used, ' '), role});
     }
     return line;
-}
-
-const ExitStats* find_stats(const std::vector<ExitStats>& exits, const std::string& key) {
-    const auto found = std::ranges::find(exits, key, reason_key);
-    return found == exits.end() ? nullptr : &*found;
 }
 
 // A field of a reason; a sum per second of what was counted, so that intervals, sums and baselines
@@ -71,7 +76,7 @@ struct FieldCells {
         const Field& field = *fields[column];
         if (field.is_time_part() && !split) return "-";
         if (ratio) {
-            const ExitStats* base = find_stats(baseline, reason_key(stats));
+            const ExitStats* base = find_reason(baseline, reason_key(stats));
             const auto now = comparable(field, stats, context);
             const auto then =
                 base ? comparable(field, *base, baseline_context) : std::optional(0.0);
@@ -135,9 +140,8 @@ std::string top_reasons(const VmTrack& track, const State& state, std::size_t wi
     std::vector<const ReasonTrack*> reasons;
     for (const ReasonTrack& reason : track.reasons) reasons.push_back(&reason);
     const std::size_t shown = std::min<std::size_t>(reasons.size(), 3);
-    std::ranges::partial_sort(
-        reasons, reasons.begin() + static_cast<std::ptrdiff_t>(shown),
-        [](const ReasonTrack* a, const ReasonTrack* b) { return a->smooth_rate > b->smooth_rate; });
+    std::ranges::partial_sort(reasons, reasons.begin() + static_cast<std::ptrdiff_t>(shown),
+                              std::ranges::greater{}, &ReasonTrack::smooth_rate);
     const FieldCells cells = field_cells(state, track);
     std::vector<std::string> texts;
     for (std::size_t i = 0; i < shown; ++i) {
@@ -149,7 +153,7 @@ std::string top_reasons(const VmTrack& track, const State& state, std::size_t wi
         const double rate = as_rate(static_cast<double>(reason.interval.count), state.interval_s);
         std::string value = state.cumulative ? group_digits(sum) : print_rate(rate);
         if (cells.ratio) {
-            const ExitStats* base = find_stats(cells.baseline, reason_key(reason.now));
+            const ExitStats* base = find_reason(cells.baseline, reason_key(reason.now));
             value = print_ratio(rate, base ? as_rate(static_cast<double>(base->count),
                                                      cells.baseline_context.duration_s)
                                            : 0.0);
@@ -166,10 +170,6 @@ struct VmNumbers {
     std::string guest;
 };
 
-double busy_of(const ExitStats& sum) {
-    return static_cast<double>(saturating_subtract(sum.time_ns, sum.halted_ns));
-}
-
 VmNumbers known_vm_numbers(const State& state, const VmTrack& track) {
     if (state.baseline) {
         const Baseline::VmBaseline* base = state.baseline->find(track.vm.name);
@@ -177,7 +177,7 @@ VmNumbers known_vm_numbers(const State& state, const VmTrack& track) {
         const double seconds = state.baseline->duration_s;
         const double guest = base && base->guest > 0.0 ? base->guest : -1.0;
         return {print_ratio(track.rate, as_rate(static_cast<double>(sum.count), seconds)),
-                print_ratio(track.cores, as_rate(busy_of(sum) * 1e-9, seconds)),
+                print_ratio(track.cores, cores_of(busy_ns(sum), seconds)),
                 print_ratio(track.guest, guest)};
     }
     if (!state.cumulative) {
@@ -185,8 +185,7 @@ VmNumbers known_vm_numbers(const State& state, const VmTrack& track) {
     }
     ExitStats sum;
     for (const ReasonTrack& reason : track.reasons) sum += exits_since(reason.now, reason.zero);
-    return {group_digits(sum.count), print_ns(static_cast<std::uint64_t>(busy_of(sum))),
-            print_percent(track.guest)};
+    return {group_digits(sum.count), print_ns(busy_ns(sum)), print_percent(track.guest)};
 }
 
 VmNumbers vm_numbers(const State& state, const VmTrack& track) {
@@ -324,17 +323,13 @@ LiveTable reason_list(const State& state, const VmTrack& track, Glyphs glyphs) {
     table.columns = {{"REASON", 9, 22, 0, Align::left, Role::strong}};
     add_fields(contents->cells, table, &LiveColumnSpace::in_reasons);
     table.columns.push_back({"LAST MINUTE", 11, 60, 11, Align::right, Role::trail});
-    table.role = [](const std::string&) { return Role::normal; };
     table.cell = [contents, &track, glyphs](std::size_t column, const std::string& key,
                                             std::size_t width) {
         if (column > contents->cells.fields.size()) {
-            const auto found = std::ranges::find_if(track.reasons, [&key](const ReasonTrack& one) {
-                return reason_key(one.now) == key;
-            });
-            return found == track.reasons.end() ? std::string()
-                                                : draw_trail(found->trail, width, glyphs);
+            const ReasonTrack* reason = find_reason(track, key);
+            return reason ? draw_trail(reason->trail, width, glyphs) : std::string();
         }
-        const ExitStats* stats = find_stats(contents->shown.exits, key);
+        const ExitStats* stats = find_reason(contents->shown.exits, key);
         if (stats == nullptr) return std::string();
         if (column == 0) return reason_label(track.vm.isa, *stats);
         return contents->cells.print(column - 1, *stats, contents->context);
@@ -358,32 +353,23 @@ LiveTable vcpu_list(const State& state, const VmTrack& track) {
                      {"CORE", 6, 7, 2, Align::right, Role::normal},
                      {"HALTED", 6, 7, 4, Align::right, Role::normal},
                      {"TOP REASONS", 20, 90, 3, Align::left, Role::normal}};
-    table.role = [](const std::string&) { return Role::normal; };
     table.cell = [&state, &track](std::size_t column, const std::string& key, std::size_t width) {
         if (column == 0) return vcpu_label(key);
         if (column == 1) return fmt::format("{}", tid_of(track, key));
         const Shown shown = shown_vcpu(state, track, vcpu_of(key));
         const ExitStats sum = sum_of(shown.exits);
         const double seconds = shown.duration_s;
-        if (column == 2) {
-            return state.cumulative ? group_digits(sum.count)
-                                    : print_rate(as_rate(static_cast<double>(sum.count), seconds));
-        }
+        if (column == 2) return print_exits(state, sum.count, seconds);
         if ((column == 3 || column == 4) && !state.split) return std::string("-");
-        if (column == 3) return print_percent(std::min(as_rate(busy_of(sum) * 1e-9, seconds), 1.0));
-        if (column == 4) {
-            const double halted = static_cast<double>(sum.halted_ns) * 1e-9;
-            return print_percent(std::min(as_rate(halted, seconds), 1.0));
-        }
+        if (column == 3) return print_percent(std::min(cores_of(busy_ns(sum), seconds), 1.0));
+        if (column == 4) return print_percent(std::min(cores_of(sum.halted_ns, seconds), 1.0));
         std::vector<ExitStats> exits = shown.exits;
         sort_exits(exits, *find_field("count"), {});
         std::vector<std::string> texts;
         for (const ExitStats& stats : exits) {
             if (stats.count == 0) break;
-            const double rate = as_rate(static_cast<double>(stats.count), seconds);
-            texts.push_back(
-                fmt::format("{} {}", reason_label(track.vm.isa, stats),
-                            state.cumulative ? group_digits(stats.count) : print_rate(rate)));
+            texts.push_back(fmt::format("{} {}", reason_label(track.vm.isa, stats),
+                                        print_exits(state, stats.count, seconds)));
         }
         return join_whole(texts, width);
     };
@@ -395,13 +381,12 @@ LiveTable histogram_list(const State& state, const VmTrack& track) {
     LiveTable table;
     table.columns = {{"VCPU", 10, 12, 0, Align::left, Role::strong}};
     add_fields(*cells, table, &LiveColumnSpace::in_vcpus);
-    table.role = [](const std::string&) { return Role::normal; };
     table.cell = [cells, &state, &track](std::size_t column, const std::string& key, std::size_t) {
         if (column == 0) return vcpu_label(key);
         // The baseline is that of the VM: it says nothing of one vCPU.
         const bool all = key == "all";
         const Shown shown = shown_of(state, track, key);
-        const ExitStats* stats = find_stats(shown.exits, state.reason);
+        const ExitStats* stats = find_reason(shown.exits, state.reason);
         if (stats == nullptr || (cells->ratio && !all)) return std::string("-");
         return cells->print(column - 1, *stats, context_of(track, shown));
     };

@@ -54,10 +54,8 @@ TargetCells target_cells(const State& state) {
 }
 
 std::string label_of_reason(const State& state, const VmTrack& track) {
-    for (const ReasonTrack& reason : track.reasons) {
-        if (reason_key(reason.now) == state.reason) return reason_label(track.vm.isa, reason.now);
-    }
-    return "this reason";
+    const ReasonTrack* reason = find_reason(track, state.reason);
+    return reason == nullptr ? "this reason" : reason_label(track.vm.isa, reason->now);
 }
 
 }  // namespace

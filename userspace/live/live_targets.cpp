@@ -14,20 +14,17 @@ namespace {
 
 // What the opened VM's reason had when it was last read in full; nothing: not counted by target.
 const Targets* read_targets(const State& state, const VmTrack& track) {
-    for (const ReasonTrack& reason : track.reasons) {
-        if (reason_key(reason.now) != state.reason) continue;
-        const auto found = track.targets.find(key_of(reason.now));
-        return found == track.targets.end() ? nullptr : &found->second;
-    }
-    return nullptr;
+    const ReasonTrack* reason = find_reason(track, state.reason);
+    if (reason == nullptr) return nullptr;
+    const auto found = track.targets.find(key_of(reason->now));
+    return found == track.targets.end() ? nullptr : &found->second;
 }
 
 // Whether the reason had exits in the last interval, all of it after targets were counted.
 bool had_exits(const State& state, const VmTrack& track) {
     if (track.from_s < state.targets.since_s) return false;
-    return std::ranges::any_of(track.reasons, [&state](const ReasonTrack& reason) {
-        return reason.interval.count > 0 && reason_key(reason.now) == state.reason;
-    });
+    const ReasonTrack* reason = find_reason(track, state.reason);
+    return reason != nullptr && reason->interval.count > 0;
 }
 
 void begin(ReasonTargets& targets, Targets base, double at_s) {
@@ -142,11 +139,10 @@ std::string target_row_label(const State& state, const VmTrack& track, const std
         const std::string why = sanitise(state.targets.now.why);
         return why.empty() ? "unknown" : "unknown (" + why + ")";
     }
-    for (const ReasonTrack& reason : track.reasons) {
-        if (reason_key(reason.now) != state.reason) continue;
-        return labelled_target(track.vm.isa, reason.now.code, std::string_view(key).substr(1));
-    }
-    return sanitise(std::string_view(key).substr(1));
+    const std::string_view target = std::string_view(key).substr(1);
+    const ReasonTrack* reason = find_reason(track, state.reason);
+    return reason == nullptr ? sanitise(target)
+                             : labelled_target(track.vm.isa, reason->now.code, target);
 }
 
 }  // namespace exittop

@@ -9,7 +9,6 @@
 #include "base/text.h"
 #include "live/live_state.h"
 #include "model/delta.h"
-#include "model/fields.h"
 #include "output/table.h"
 
 namespace exittop {
@@ -23,8 +22,9 @@ double per_second(std::uint64_t count, double seconds) {
     return seconds > 0.0 ? static_cast<double>(count) / seconds : 0.0;
 }
 
+ReasonKey key_of_track(const ReasonTrack& track) { return key_of(track.now); }
+
 ReasonTrack& reason_track(std::vector<ReasonTrack>& reasons, const ExitStats& stats) {
-    const auto key_of_track = [](const ReasonTrack& track) { return key_of(track.now); };
     auto place = std::ranges::lower_bound(reasons, key_of(stats), {}, key_of_track);
     if (place == reasons.end() || key_of_track(*place) != key_of(stats)) {
         ReasonTrack made;
@@ -217,6 +217,17 @@ std::string reason_key(const ExitStats& stats) {
     return fmt::format("{}.{}", static_cast<unsigned>(stats.level), stats.code);
 }
 
+const ReasonTrack* find_reason(const VmTrack& track, const std::string& key) {
+    const auto found = std::ranges::find(
+        track.reasons, key, [](const ReasonTrack& reason) { return reason_key(reason.now); });
+    return found == track.reasons.end() ? nullptr : &*found;
+}
+
+const ExitStats* find_reason(const std::vector<ExitStats>& exits, const std::string& key) {
+    const auto found = std::ranges::find(exits, key, reason_key);
+    return found == exits.end() ? nullptr : &*found;
+}
+
 namespace {
 
 const std::vector<ExitStats>& exits_of(const Vm& vm, std::uint32_t id) {
@@ -240,8 +251,7 @@ Shown shown_reasons(const State& state, const VmTrack& track) {
     }
     std::vector<ExitStats> counted;  // A reason may be newer than the sample: it is in the next.
     for (ExitStats& stats : shown.exits) {
-        const auto found = std::ranges::find(
-            track.reasons, key_of(stats), [](const ReasonTrack& each) { return key_of(each.now); });
+        const auto found = std::ranges::find(track.reasons, key_of(stats), key_of_track);
         if (found == track.reasons.end()) continue;
         counted.push_back(state.cumulative ? exits_since(found->now, found->zero)
                                            : found->interval);

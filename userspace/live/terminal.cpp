@@ -3,7 +3,6 @@
 
 #include <langinfo.h>
 #include <ncurses.h>
-#include <unistd.h>
 
 #include <array>
 #include <clocale>
@@ -123,9 +122,8 @@ std::expected<Terminal, Error> Terminal::open(const TerminalStyle& style) {
     made->screen = newterm(nullptr, stdout, stdin);
     if (made->screen == nullptr) {
         const char* term = std::getenv("TERM");
-        return std::unexpected(
-            Error{ExitStatus::lacking, std::string("the terminal '") + (term ? term : "") +
-                                           "' is not known here: set TERM, or use --batch"});
+        return lacking("the terminal '{}' is not known here: set TERM, or use --batch",
+                       term ? term : "");
     }
     set_escdelay(escape_delay_ms);
     cbreak();

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Finds each VM, vCPU and reason of one snapshot in another, and subtracts or adds.
+// Finds each VM, vCPU and reason of one snapshot in another, and subtracts.
 #include "model/delta.h"
 
 #include <algorithm>
-#include <iterator>
 #include <string_view>
-#include <tuple>
 #include <unordered_map>
-#include <utility>
 
 namespace exittop {
 
@@ -40,8 +37,7 @@ const Vm* find_vm(const VmsById& vms, const Vm& wanted) {
     return found != vms.end() && found->second->pid == wanted.pid ? found->second : nullptr;
 }
 
-template <typename Vcpus>
-auto find_vcpu(Vcpus& vcpus, const Vcpu& wanted) {
+const Vcpu* find_vcpu(const std::vector<Vcpu>& vcpus, const Vcpu& wanted) {
     const auto same = [&wanted](const Vcpu& vcpu) {
         return vcpu.id == wanted.id && vcpu.tid == wanted.tid;
     };
@@ -97,40 +93,6 @@ Cost cost_since(const Cost& later, const Cost& earlier) {
     return since;
 }
 
-void add_cost(Cost& cost, const Cost& next) {
-    const Cost before = cost;
-    cost = next;
-    for (auto part : {&Cost::cpu_ns, &Cost::run_ns, &Cost::runs}) {
-        cost.*part = saturating_add(before.*part, next.*part);
-    }
-}
-
-void add_vcpu(Vm& vm, const Vcpu& next) {
-    Vcpu* vcpu = find_vcpu(vm.vcpus, next);
-    if (vcpu == nullptr) {
-        vm.vcpus.insert(std::ranges::upper_bound(vm.vcpus, next.id, {}, &Vcpu::id), next);
-        return;
-    }
-    *vcpu += next;
-}
-
-void add_vm(std::vector<Vm>& vms, const Vm& next) {
-    const auto vm = std::ranges::find_if(
-        vms, [&next](const Vm& one) { return one.id == next.id && one.pid == next.pid; });
-    if (vm == vms.end()) {
-        vms.push_back(next);
-        return;
-    }
-    static_cast<VmInfo&>(*vm) = next;  // What is known of it may have become more.
-    for (const Vcpu& vcpu : next.vcpus) add_vcpu(*vm, vcpu);
-}
-
-void join_ids(std::vector<std::string>& ids, const std::vector<std::string>& more) {
-    std::vector<std::string> both;
-    std::ranges::set_union(ids, more, std::back_inserter(both));
-    ids = std::move(both);
-}
-
 }  // namespace
 
 ExitStats exits_since(const ExitStats& later, const ExitStats& earlier) {
@@ -161,59 +123,20 @@ std::vector<ExitStats> exits_since(const std::vector<ExitStats>& later,
     return since;
 }
 
-Delta operator-(const Snapshot& later, const Snapshot& earlier) {
-    Delta delta;
-    Snapshot& interval = delta.interval;
-    interval.taken_at = later.taken_at;
+Snapshot snapshot_since(const Snapshot& later, const Snapshot& earlier) {
+    Snapshot interval;
+    static_cast<SnapshotInfo&>(interval) = later;
     interval.duration_s = std::max(0.0, later.duration_s - earlier.duration_s);
-    interval.host = later.host;
-    interval.detail = later.detail;
     interval.split = later.split && earlier.split;
-    interval.attach = later.attach;
     interval.lost = lost_since(later.lost, earlier.lost);
     interval.cost = cost_since(later.cost, earlier.cost);
-
     const VmsById before = by_id(earlier.vms);
     for (const Vm& vm : later.vms) {
         const Vm* was = find_vm(before, vm);
         if (was != nullptr && was->ended) continue;
-        if (was == nullptr) delta.started.push_back(vm.id);
-        if (vm.ended) delta.ended.push_back(vm.id);
         interval.vms.push_back(vm_since(vm, was != nullptr ? *was : no_vm));
     }
-    const VmsById now = by_id(later.vms);
-    for (const Vm& vm : earlier.vms) {
-        if (!vm.ended && find_vm(now, vm) == nullptr) delta.ended.push_back(vm.id);
-    }
-    std::ranges::sort(delta.started);
-    std::ranges::sort(delta.ended);
-    return delta;
+    return interval;
 }
-
-Delta& Delta::operator+=(const Delta& next) {
-    interval.taken_at = next.interval.taken_at;
-    interval.duration_s += next.interval.duration_s;
-    interval.host = next.interval.host;
-    interval.detail = next.interval.detail;
-    interval.split = interval.split && next.interval.split;
-    interval.attach = next.interval.attach;
-    interval.lost += next.interval.lost;
-    add_cost(interval.cost, next.interval.cost);
-    for (const Vm& vm : next.interval.vms) add_vm(interval.vms, vm);
-    std::ranges::stable_sort(interval.vms, {},
-                             [](const Vm& vm) { return std::tie(vm.name, vm.id); });
-    join_ids(started, next.started);
-    join_ids(ended, next.ended);
-    return *this;
-}
-
-Delta operator+(Delta first, const Delta& next) { return first += next; }
-
-double Delta::per_second(std::uint64_t count) const {
-    if (!(interval.duration_s > 0.0)) return 0.0;
-    return static_cast<double>(count) / interval.duration_s;
-}
-
-double Delta::cores(std::uint64_t ns) const { return per_second(ns) * 1e-9; }
 
 }  // namespace exittop

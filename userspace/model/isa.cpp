@@ -9,6 +9,8 @@ namespace exittop {
 
 namespace {
 
+constexpr std::array paging_names = {"unknown", "ept", "npt", "shadow"};  // In the order of Paging.
+
 template <typename T>
 const IsaFacts* find(const T& wanted, auto member) {
     const auto found = std::ranges::find(isas, wanted, member);
@@ -30,14 +32,12 @@ std::string isa_name(Isa isa) {
     return fmt::format("{}", static_cast<std::uint32_t>(isa));
 }
 
-std::string paging_name(Paging paging) {
-    switch (paging) {
-        case Paging::ept: return "ept";
-        case Paging::npt: return "npt";
-        case Paging::shadow: return "shadow";
-        case Paging::unknown: break;
-    }
-    return "unknown";
+std::string paging_name(Paging paging) { return paging_names[static_cast<std::size_t>(paging)]; }
+
+std::optional<Paging> find_paging(std::string_view name) {
+    const auto* found = std::ranges::find(paging_names, name);
+    if (found == paging_names.end()) return std::nullopt;
+    return static_cast<Paging>(found - paging_names.begin());
 }
 
 std::string nested_paging_parameter(const IsaFacts& facts) {

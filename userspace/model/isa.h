@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -44,6 +45,7 @@ std::string isa_name(Isa isa);
 
 /// "ept", "npt", "shadow" or "unknown".
 std::string paging_name(Paging paging);
+std::optional<Paging> find_paging(std::string_view name);
 
 /// "kvm_intel.ept": the parameter that switches nested paging, with its module.
 std::string nested_paging_parameter(const IsaFacts& facts);

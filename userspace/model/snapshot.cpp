@@ -10,13 +10,18 @@
 
 namespace exittop {
 
-std::string detail_name(CountDetail detail) {
-    switch (detail) {
-        case CountDetail::count: return "count";
-        case CountDetail::time: return "time";
-        case CountDetail::histogram: break;
-    }
-    return "histogram";
+namespace {
+
+constexpr std::array details = {"count", "time", "histogram"};  // In the order of CountDetail.
+
+}  // namespace
+
+std::string detail_name(CountDetail detail) { return details[static_cast<std::size_t>(detail)]; }
+
+std::optional<CountDetail> find_detail(std::string_view name) {
+    const auto* found = std::ranges::find(details, name);
+    if (found == details.end()) return std::nullopt;
+    return static_cast<CountDetail>(found - details.begin());
 }
 
 ExitStats& ExitStats::operator+=(const ExitStats& other) {
@@ -113,6 +118,11 @@ std::uint64_t lost_total(const Lost& lost) {
     for (const LostCause& cause : lost_causes()) sum = saturating_add(sum, lost.*cause.value);
     for (const auto& [cause, count] : lost.unknown) sum = saturating_add(sum, count);
     return sum;
+}
+
+std::uint64_t& lost_by(Lost& lost, const std::string& cause) {
+    const auto known = std::ranges::find(lost_causes(), cause, &LostCause::name);
+    return known != lost_causes().end() ? lost.*known->value : lost.unknown[cause];
 }
 
 Lost& Lost::operator+=(const Lost& other) {

@@ -191,6 +191,8 @@ struct LostCause {
 /// All causes that this version knows, in the order of the struct.
 const std::vector<LostCause>& lost_causes();
 std::uint64_t lost_total(const Lost& lost);
+/// The number of a cause, known or unknown.
+std::uint64_t& lost_by(Lost& lost, const std::string& cause);
 
 struct Loss {
     std::string cause;
@@ -216,6 +218,7 @@ struct Cost {
 /// How much is counted: each includes what is before it, and costs more.
 enum class CountDetail { count, time, histogram };
 std::string detail_name(CountDetail detail);
+std::optional<CountDetail> find_detail(std::string_view name);
 
 /// What holds for all VMs of a snapshot.
 struct SnapshotInfo {

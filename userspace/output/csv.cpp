@@ -146,14 +146,14 @@ std::string csv_foreign(std::string_view bytes) {
 std::string to_csv(const Snapshot& snapshot, bool per_vcpu) {
     Lines lines(snapshot);
     for (const Vm& vm : snapshot.vms) {
+        const auto add = [&](const std::string& vcpu, const std::vector<ExitStats>& exits) {
+            for (const ExitStats& stats : exits) lines.add(vm, vcpu, stats);
+        };
         if (!per_vcpu) {
-            for (const ExitStats& stats : exits_by_reason(vm)) lines.add(vm, "all", stats);
+            add("all", exits_by_reason(vm));
             continue;
         }
-        for (const Vcpu& vcpu : vm.vcpus) {
-            const std::string id = fmt::format("{}", vcpu.id);
-            for (const ExitStats& stats : vcpu.exits) lines.add(vm, id, stats);
-        }
+        for (const Vcpu& vcpu : vm.vcpus) add(fmt::format("{}", vcpu.id), vcpu.exits);
     }
     for (const Loss& loss : losses(snapshot.lost)) lines.add(loss);
     return std::move(lines).take();

@@ -153,13 +153,6 @@ Isa read_isa(const Row& row) {
     return static_cast<Isa>(row.number<std::uint32_t>("isa"));
 }
 
-Paging read_paging(const Row& row) {
-    for (const Paging paging : {Paging::ept, Paging::npt, Paging::shadow}) {
-        if (paging_name(paging) == row.at("paging")) return paging;
-    }
-    return Paging::unknown;
-}
-
 // Which exits a row is about.
 ExitStats key_exits(const Row& row) {
     ExitStats stats;
@@ -212,9 +205,7 @@ void settle_targets(ExitStats& stats, Isa isa) {
 constexpr std::string_view lost_prefix = "lost:";
 
 void add_lost(Lost& lost, const Row& row) {
-    const std::string name(row.at("reason").substr(lost_prefix.size()));
-    const auto known = std::ranges::find(lost_causes(), name, &LostCause::name);
-    std::uint64_t& sum = known != lost_causes().end() ? lost.*known->value : lost.unknown[name];
+    std::uint64_t& sum = lost_by(lost, std::string(row.at("reason").substr(lost_prefix.size())));
     sum = saturating_add(sum, row.needed<std::uint64_t>("count"));
 }
 
@@ -228,7 +219,8 @@ public:
         const auto [place, is_new] = places_.try_emplace(std::move(key), vms_.size());
         if (is_new) vms_.push_back(describe(place->first));
         Vm& vm = vms_[place->second];
-        if (vm.paging == Paging::unknown) vm.paging = read_paging(row);
+        if (vm.paging == Paging::unknown)
+            vm.paging = find_paging(row.at("paging")).value_or(Paging::unknown);
         vm.ended = vm.ended || row.at("ended") == "1";
         add_exits(vm, row);
     }

@@ -201,11 +201,7 @@ Form form_of(std::string_view text, const std::vector<Line>& lines) {
 Run make_run(const Counts& counts, Isa isa, std::string label, std::string form) {
     Vcpu vcpu;
     for (const auto& [code, count] : counts) {
-        if (count == 0) continue;
-        ExitStats stats;
-        stats.code = code;
-        stats.count = count;
-        vcpu.exits.push_back(std::move(stats));
+        if (count > 0) entry_of(vcpu.exits, {GuestLevel::l1, code}).count = count;
     }
     Vm vm;
     vm.id = "1";

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <set>
@@ -32,10 +31,14 @@ constexpr std::string_view reasons_schema = "exittop-reasons/1";
 constexpr std::size_t largest_text = std::size_t{512} << 20;
 constexpr int deepest = 16;  // The schema itself has nine levels.
 
-constexpr std::initializer_list<Paging> pagings = {Paging::unknown, Paging::ept, Paging::npt,
-                                                   Paging::shadow};
-
 // ---- Writing
+
+// An array of what `make` makes of each value.
+Json array_of(const auto& values, auto make) {
+    Json array = Json::array();
+    for (const auto& value : values) array.push_back(make(value));
+    return array;
+}
 
 Json isa_json(Isa isa) {
     if (const IsaFacts* facts = find_isa(isa)) return facts->name;
@@ -58,13 +61,11 @@ Json sum_json(const TargetSum& sum, const Snapshot& snapshot) {
 
 void add_targets(Json& object, const ExitStats& stats, Isa isa, const Snapshot& snapshot) {
     if (!stats.targets) return;
-    Json known = Json::array();
-    for (const TargetStats& one : dearest_first(*stats.targets)) {
+    object["targets"] = array_of(dearest_first(*stats.targets), [&](const TargetStats& one) {
         Json target = {{"target", one.target}, {"name", target_name(isa, stats.code, one.target)}};
         target.update(sum_json(one, snapshot));
-        known.push_back(std::move(target));
-    }
-    object["targets"] = std::move(known);
+        return target;
+    });
     object["targets_other"] = sum_json(stats.targets->other, snapshot);
     object["targets_unknown"] = sum_json(stats.targets->unknown, snapshot);
     if (stats.targets->unknown.count > 0) object["targets_unknown"]["why"] = stats.targets->why;
@@ -86,13 +87,12 @@ Json exit_json(const ExitStats& stats, Isa isa, const Snapshot& snapshot) {
 }
 
 Json vcpu_json(const Vcpu& vcpu, Isa isa, const Snapshot& snapshot) {
-    Json exits = Json::array();
-    for (const ExitStats& stats : vcpu.exits) exits.push_back(exit_json(stats, isa, snapshot));
     Json object = {{"id", vcpu.id}, {"tid", vcpu.tid}};
     if (snapshot.detail >= CountDetail::time) object["guest_ns"] = vcpu.guest_ns;
     object["kvm_exits"] = vcpu.kvm_exits ? Json(*vcpu.kvm_exits) : Json(nullptr);
     if (vcpu.uncounted > 0) object["uncounted"] = vcpu.uncounted;
-    object["exits"] = std::move(exits);
+    object["exits"] =
+        array_of(vcpu.exits, [&](const auto& stats) { return exit_json(stats, isa, snapshot); });
     return object;
 }
 
@@ -102,8 +102,6 @@ void add_known(Json& object, const char* key, const std::string& value) {
 }
 
 Json vm_json(const Vm& vm, const Snapshot& snapshot) {
-    Json vcpus = Json::array();
-    for (const Vcpu& vcpu : vm.vcpus) vcpus.push_back(vcpu_json(vcpu, vm.isa, snapshot));
     Json object = {{"id", vm.id},
                    {"pid", vm.pid},
                    {"name", cut_bytes(vm.name, name_bytes)},
@@ -118,19 +116,18 @@ Json vm_json(const Vm& vm, const Snapshot& snapshot) {
     if (vm.memory_bytes > 0) object["memory_bytes"] = vm.memory_bytes;
     if (vm.uid) object["uid"] = *vm.uid;
     add_known(object, "executable", vm.executable);
-    object["vcpus"] = std::move(vcpus);
+    object["vcpus"] =
+        array_of(vm.vcpus, [&](const Vcpu& vcpu) { return vcpu_json(vcpu, vm.isa, snapshot); });
     return object;
 }
 
 Json host_json(const HostFacts& host) {
-    Json parameters = Json::object();
-    for (const auto& [name, value] : host.parameters) parameters[name] = value;
     return {{"name", cut_bytes(host.name, name_bytes)},
             {"kernel", host.kernel},
             {"cpu", host.cpu},
             {"isa", isa_json(host.isa)},
             {"paging", paging_name(host.paging)},
-            {"parameters", std::move(parameters)}};
+            {"parameters", host.parameters}};
 }
 
 Json lost_json(const Lost& lost) {
@@ -154,14 +151,12 @@ Json cost_json(const Cost& cost) {
 }
 
 void add_snapshot(Json& object, const Snapshot& snapshot) {
-    Json vms = Json::array();
-    for (const Vm& vm : snapshot.vms) vms.push_back(vm_json(vm, snapshot));
     object["taken_at"] = snapshot.taken_at;
     object["duration_s"] = snapshot.duration_s;
     if (snapshot.detail < CountDetail::histogram) object["detail"] = detail_name(snapshot.detail);
     add_known(object, "attach", snapshot.attach);
     object["host"] = host_json(snapshot.host);
-    object["vms"] = std::move(vms);
+    object["vms"] = array_of(snapshot.vms, [&](const Vm& vm) { return vm_json(vm, snapshot); });
     object["lost"] = lost_json(snapshot.lost);
     object["cost"] = cost_json(snapshot.cost);
 }
@@ -343,19 +338,12 @@ Isa read_isa(const Node& node) {
 }
 
 Paging read_paging(const Node& node) {
-    const std::string name = node.text();
-    for (const Paging paging : pagings) {
-        if (paging_name(paging) == name) return paging;
-    }
+    if (const auto paging = find_paging(node.text())) return *paging;
     node.fail("must be \"ept\", \"npt\", \"shadow\" or \"unknown\"");
 }
 
 CountDetail read_detail(const Node& node) {
-    const std::string name = node.text();
-    for (const CountDetail detail :
-         {CountDetail::count, CountDetail::time, CountDetail::histogram}) {
-        if (detail_name(detail) == name) return detail;
-    }
+    if (const auto detail = find_detail(node.text())) return *detail;
     node.fail("must be \"count\", \"time\" or \"histogram\"");
 }
 
@@ -501,9 +489,8 @@ HostFacts read_host(const Node& node) {
 Lost read_lost(const Node& node) {
     Lost lost;
     for (const auto& [name, value] : node.members()) {
-        const auto cause = std::ranges::find(lost_causes(), name, &LostCause::name);
         // A cause that this version does not know must not be ignored.
-        (cause != lost_causes().end() ? lost.*cause->value : lost.unknown[name]) = value.number();
+        lost_by(lost, name) = value.number();
     }
     return lost;
 }
@@ -622,10 +609,8 @@ std::string to_json(const Run& run) {
 
 std::string to_json(const Comparison& comparison) {
     Json object = {{"schema", comparison_schema}, {"basis", basis_name(comparison.basis)}};
-    object["runs"] = Json::array();
-    for (const RunSummary& run : comparison.runs) object["runs"].push_back(summary_json(run));
-    object["reasons"] = Json::array();
-    for (const ReasonRow& row : comparison.rows) {
+    object["runs"] = array_of(comparison.runs, summary_json);
+    object["reasons"] = array_of(comparison.rows, [&](const ReasonRow& row) {
         Json reason = {{"reason", exit_reason_name(row.isa, row.code)},
                        {"isa", isa_json(row.isa)},
                        {"level", static_cast<int>(row.level)},
@@ -633,38 +618,37 @@ std::string to_json(const Comparison& comparison) {
                        {"explanation", row.explanation},
                        {"runs", cells_json(comparison, row)}};
         add_targets(reason, comparison, row);
-        object["reasons"].push_back(std::move(reason));
-    }
+        return reason;
+    });
     object["total"] = cells_json(comparison, comparison.total);
-    object["warnings"] = Json::array();
-    for (const Warning& warning : comparison.warnings) {
-        object["warnings"].push_back({{"name", warning.name}, {"text", warning.text}});
-    }
+    object["warnings"] = array_of(comparison.warnings, [](const Warning& warning) {
+        return Json{{"name", warning.name}, {"text", warning.text}};
+    });
     return print(object);
 }
 
 std::string to_json(const ReasonRows& rows) {
-    Json object = {{"schema", reasons_schema}, {"reasons", Json::array()}};
-    for (const ExitReason* reason : rows) {
+    Json object = {{"schema", reasons_schema}};
+    object["reasons"] = array_of(rows, [](const ExitReason* reason) {
         Json each = reason_json(*reason);
         each["meaning"] = reason->meaning;
         each["advice"] = reason->advice;
-        object["reasons"].push_back(std::move(each));
-    }
+        return each;
+    });
     return print(object);
 }
 
 std::string targets_to_json(const ReasonRows& rows) {
-    Json object = {{"schema", reasons_schema}, {"reasons", Json::array()}};
-    for (const ExitReason* reason : rows) {
+    Json object = {{"schema", reasons_schema}};
+    object["reasons"] = array_of(rows, [](const ExitReason* reason) {
         Json each = reason_json(*reason);
         each["kind"] = target_kind_key(target_kind(reason->isa, reason->code));
-        each["targets"] = Json::array();
-        for (const KnownTarget& known : known_targets(reason->isa, reason->code)) {
-            each["targets"].push_back({{"target", known.target}, {"name", known.name}});
-        }
-        object["reasons"].push_back(std::move(each));
-    }
+        each["targets"] =
+            array_of(known_targets(reason->isa, reason->code), [](const KnownTarget& known) {
+                return Json{{"target", known.target}, {"name", known.name}};
+            });
+        return each;
+    });
     return print(object);
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <iterator>
 #include <string_view>
 #include <utility>
@@ -124,23 +125,56 @@ void append_count(std::string& out, std::uint64_t count) {
     fmt::format_to(std::back_inserter(out), "{}\n", count);
 }
 
-// A VM with the beginnings of its series' labels, escaped once for all families.
-struct LabelledVm {
-    const VmSeries* vm;
-    std::string label;                 // vm="web"
-    std::vector<std::string> reasons;  // vm="web",reason="npf"
+// The beginning of a series' labels (vm="web"), escaped once for all families, and what it is of.
+template <typename T>
+struct Labelled {
+    std::string labels;
+    const T* of;
 };
+using LabelledVms = std::vector<Labelled<VmSeries>>;
+using LabelledVcpus = std::vector<Labelled<VcpuSeries>>;
+using LabelledExits = std::vector<Labelled<ExitStats>>;
+using LabelledTargets = std::vector<Labelled<TargetSeries>>;
 
-std::vector<LabelledVm> label(std::span<const VmSeries> vms) {
-    std::vector<LabelledVm> all;
-    all.reserve(vms.size());
-    for (const VmSeries& vm : vms) {
-        LabelledVm labelled{&vm, fmt::format("vm=\"{}\"", escaped(vm.label)), {}};
-        for (const ReasonSeries& reason : vm.reasons) {
-            labelled.reasons.push_back(
-                fmt::format("{},reason=\"{}\"", labelled.label, escaped(reason.label)));
+LabelledVms label_vms(std::span<const VmSeries> vms) {
+    LabelledVms all;
+    for (const VmSeries& vm : vms)
+        all.push_back({fmt::format("vm=\"{}\"", escaped(vm.label)), &vm});
+    return all;
+}
+
+LabelledVcpus label_vcpus(const LabelledVms& vms) {
+    LabelledVcpus all;
+    for (const auto& [labels, vm] : vms) {
+        for (const VcpuSeries& vcpu : vm->by_vcpu) {
+            all.push_back({fmt::format("{},vcpu=\"{}\"", labels, vcpu.id), &vcpu});
         }
-        all.push_back(std::move(labelled));
+    }
+    return all;
+}
+
+// The reasons of VMs or vCPUs.
+LabelledExits label_reasons(const auto& all) {
+    LabelledExits exits;
+    for (const auto& [labels, of] : all) {
+        for (const ReasonSeries& reason : of->reasons) {
+            exits.push_back(
+                {fmt::format("{},reason=\"{}\"", labels, escaped(reason.label)), &reason.exits});
+        }
+    }
+    return exits;
+}
+
+LabelledTargets label_targets(const LabelledVms& vms) {
+    LabelledTargets all;
+    for (const auto& [labels, vm] : vms) {
+        for (const ReasonSeries& reason : vm->reasons) {
+            for (const TargetSeries& target : reason.targets) {
+                all.push_back({fmt::format("{},reason=\"{}\",target=\"{}\"", labels,
+                                           escaped(reason.label), escaped(target.label)),
+                               &target});
+            }
+        }
     }
     return all;
 }
@@ -190,9 +224,15 @@ public:
         begin(name);
         time("", ns);
     }
-    void only_number(std::string_view name, double value) {
+
+    // A family with a series for each.
+    void counts(std::string_view name, const auto& all, auto count_of) {
         begin(name);
-        number("", value);
+        for (const auto& [labels, of] : all) count(labels, std::invoke(count_of, *of));
+    }
+    void times(std::string_view name, const auto& all, auto ns_of) {
+        begin(name);
+        for (const auto& [labels, of] : all) time(labels, std::invoke(ns_of, *of));
     }
 
     std::string out;
@@ -200,8 +240,6 @@ public:
 private:
     std::string_view name_;
 };
-
-using Vms = std::span<const LabelledVm>;
 
 // The buckets' labels, to stand after others.
 const std::vector<std::string>& bound_labels() {
@@ -235,123 +273,68 @@ void write_histogram(Writer& writer, const std::string& labels, const ExitStats&
     append_count(writer.out, total);
 }
 
-void for_each_reason(Vms vms, auto write) {
-    for (const LabelledVm& labelled : vms) {
-        for (std::size_t i = 0; i < labelled.reasons.size(); ++i) {
-            write(labelled.reasons[i], labelled.vm->reasons[i].exits);
-        }
-    }
-}
-
-void write_reasons(Writer& writer, Vms vms, CountDetail detail) {
-    writer.begin("exittop_vm_exits_total");
-    for_each_reason(vms, [&](const std::string& labels, const ExitStats& exits) {
-        writer.count(labels, exits.count);
-    });
+void write_reasons(Writer& writer, const LabelledExits& reasons, CountDetail detail) {
+    writer.counts("exittop_vm_exits_total", reasons, &ExitStats::count);
     if (detail < CountDetail::time) return;
-    writer.begin("exittop_vm_exit_seconds_total");
-    for_each_reason(vms, [&](const std::string& labels, const ExitStats& exits) {
-        writer.time(labels, exits.time_ns);
-    });
+    writer.times("exittop_vm_exit_seconds_total", reasons, &ExitStats::time_ns);
     if (detail < CountDetail::histogram) return;
     writer.begin("exittop_vm_exit_duration_seconds");
-    for_each_reason(vms, [&](const std::string& labels, const ExitStats& exits) {
-        write_histogram(writer, labels, exits);
-    });
+    for (const auto& [labels, exits] : reasons) write_histogram(writer, labels, *exits);
 }
 
-void write_targets(Writer& writer, Vms vms) {
-    bool has_begun = false;
-    for (const LabelledVm& labelled : vms) {
-        for (std::size_t i = 0; i < labelled.reasons.size(); ++i) {
-            for (const TargetSeries& target : labelled.vm->reasons[i].targets) {
-                if (!std::exchange(has_begun, true)) writer.begin("exittop_vm_target_exits_total");
-                writer.count(
-                    fmt::format("{},target=\"{}\"", labelled.reasons[i], escaped(target.label)),
-                    target.count);
-            }
-        }
-    }
+// Only if targets are counted.
+void write_targets(Writer& writer, const LabelledTargets& targets) {
+    if (targets.empty()) return;
+    writer.counts("exittop_vm_target_exits_total", targets, &TargetSeries::count);
 }
 
-std::string info_labels(const LabelledVm& labelled) {
-    const VmInfo& vm = labelled.vm->identity;
+std::string info_labels(const std::string& labels, const VmInfo& vm) {
     return fmt::format(
         "{},uuid=\"{}\",pid=\"{}\",vmm=\"{}\",isa=\"{}\",paging=\"{}\",namespace=\"{}\",pod=\"{}\","
         "pod_uid=\"{}\",uid=\"{}\",exe=\"{}\"",
-        labelled.label, foreign(vm.uuid), vm.pid, foreign(vm.vmm), isa_name(vm.isa),
-        paging_name(vm.paging), foreign(vm.pod.name_space), foreign(vm.pod.name),
-        foreign(vm.pod.uid), vm.uid ? fmt::format("{}", *vm.uid) : "", foreign(vm.executable));
+        labels, foreign(vm.uuid), vm.pid, foreign(vm.vmm), isa_name(vm.isa), paging_name(vm.paging),
+        foreign(vm.pod.name_space), foreign(vm.pod.name), foreign(vm.pod.uid),
+        vm.uid ? fmt::format("{}", *vm.uid) : "", foreign(vm.executable));
 }
 
-void write_times(Writer& writer, Vms vms, bool is_split) {
+void write_times(Writer& writer, const LabelledVms& vms, bool is_split) {
+    const auto vmm_ns = [](const VmSeries& vm) { return vm.exits.vmm_ns; };
+    const auto halted_ns = [](const VmSeries& vm) { return vm.exits.halted_ns; };
     if (is_split) {
-        writer.begin("exittop_vm_vmm_seconds_total");
-        for (const LabelledVm& each : vms) writer.time(each.label, each.vm->exits.vmm_ns);
-        writer.begin("exittop_vm_halted_seconds_total");
-        for (const LabelledVm& each : vms) writer.time(each.label, each.vm->exits.halted_ns);
+        writer.times("exittop_vm_vmm_seconds_total", vms, vmm_ns);
+        writer.times("exittop_vm_halted_seconds_total", vms, halted_ns);
     }
-    writer.begin("exittop_vm_guest_seconds_total");
-    for (const LabelledVm& each : vms) writer.time(each.label, each.vm->guest_ns);
+    writer.times("exittop_vm_guest_seconds_total", vms, &VmSeries::guest_ns);
     if (!is_split) return;  // The ratio leaves out the halted time.
     writer.begin("exittop_vm_exit_time_ratio");
-    for (const LabelledVm& each : vms) writer.number(each.label, each.vm->exit_ratio);
+    for (const auto& [labels, vm] : vms) writer.number(labels, vm->exit_ratio);
 }
 
-void write_untraced(Writer& writer, Vms vms) {
+void write_untraced(Writer& writer, const LabelledVms& vms) {
     writer.begin("exittop_vm_untraced_exits_total");
-    for (const LabelledVm& each : vms) {
-        if (each.vm->untraced) writer.count(each.label, *each.vm->untraced);
+    for (const auto& [labels, vm] : vms) {
+        if (vm->untraced) writer.count(labels, *vm->untraced);
     }
 }
 
 /// Only for VMs that have some: for all others it would be a series without information.
-void write_uncounted(Writer& writer, Vms vms) {
-    const auto has_some = [](const LabelledVm& each) { return each.vm->uncounted > 0; };
-    if (std::ranges::none_of(vms, has_some)) return;
-    writer.begin("exittop_vm_uncounted_exits_total");
-    for (const LabelledVm& each : vms) {
-        if (has_some(each)) writer.count(each.label, each.vm->uncounted);
-    }
+void write_uncounted(Writer& writer, LabelledVms vms) {
+    std::erase_if(vms, [](const auto& each) { return each.of->uncounted == 0; });
+    if (!vms.empty()) writer.counts("exittop_vm_uncounted_exits_total", vms, &VmSeries::uncounted);
 }
 
-void write_vms(Writer& writer, Vms vms) {
-    writer.begin("exittop_vm_vcpus");
-    for (const LabelledVm& each : vms) writer.count(each.label, each.vm->vcpus);
+void write_vms(Writer& writer, const LabelledVms& vms) {
+    writer.counts("exittop_vm_vcpus", vms, &VmSeries::vcpus);
     writer.begin("exittop_vm_info");
-    for (const LabelledVm& each : vms) writer.count(info_labels(each), 1);
+    for (const auto& [labels, vm] : vms) writer.count(info_labels(labels, vm->identity), 1);
 }
 
-// Calls write(labels, vCPU) for each.
-void for_each_vcpu(Vms vms, auto write) {
-    for (const LabelledVm& each : vms) {
-        for (const VcpuSeries& vcpu : each.vm->by_vcpu) {
-            write(fmt::format("{},vcpu=\"{}\"", each.label, vcpu.id), vcpu);
-        }
-    }
-}
-
-void write_vcpus(Writer& writer, Vms vms, CountDetail detail) {
-    const auto with_reason = [](const std::string& labels, const ReasonSeries& reason) {
-        return fmt::format("{},reason=\"{}\"", labels, escaped(reason.label));
-    };
-    writer.begin("exittop_vcpu_exits_total");
-    for_each_vcpu(vms, [&](const std::string& labels, const VcpuSeries& vcpu) {
-        for (const ReasonSeries& reason : vcpu.reasons) {
-            writer.count(with_reason(labels, reason), reason.exits.count);
-        }
-    });
+void write_vcpus(Writer& writer, const LabelledVcpus& vcpus, CountDetail detail) {
+    const LabelledExits reasons = label_reasons(vcpus);
+    writer.counts("exittop_vcpu_exits_total", reasons, &ExitStats::count);
     if (detail < CountDetail::time) return;
-    writer.begin("exittop_vcpu_exit_seconds_total");
-    for_each_vcpu(vms, [&](const std::string& labels, const VcpuSeries& vcpu) {
-        for (const ReasonSeries& reason : vcpu.reasons) {
-            writer.time(with_reason(labels, reason), reason.exits.time_ns);
-        }
-    });
-    writer.begin("exittop_vcpu_guest_seconds_total");
-    for_each_vcpu(vms, [&](const std::string& labels, const VcpuSeries& vcpu) {
-        writer.time(labels, vcpu.guest_ns);
-    });
+    writer.times("exittop_vcpu_exit_seconds_total", reasons, &ExitStats::time_ns);
+    writer.times("exittop_vcpu_guest_seconds_total", vcpus, &VcpuSeries::guest_ns);
 }
 
 void write_host(Writer& writer, const HostFacts& host) {
@@ -391,7 +374,8 @@ void write_own(Writer& writer, const Lost& lost, const ExporterFacts& facts) {
     }
     writer.only_count("exittop_counting", facts.counting ? 1 : 0);
     writer.only_count("exittop_write_errors_total", facts.write_errors);
-    writer.only_number("exittop_last_update_timestamp_seconds", facts.unix_time_s);
+    writer.begin("exittop_last_update_timestamp_seconds");
+    writer.number("", facts.unix_time_s);
     writer.begin("exittop_build_info");
     writer.count("version=\"" EXITTOP_VERSION "\"", 1);
 }
@@ -400,17 +384,16 @@ void write_own(Writer& writer, const Lost& lost, const ExporterFacts& facts) {
 
 std::string prometheus_text(const SnapshotInfo& snapshot, std::span<const VmSeries> vms,
                             const ExporterFacts& facts) {
-    const std::vector<LabelledVm> labelled = label(vms);
-    const bool per_vcpu =
-        std::ranges::any_of(vms, [](const VmSeries& vm) { return !vm.by_vcpu.empty(); });
+    const LabelledVms labelled = label_vms(vms);
+    const LabelledVcpus vcpus = label_vcpus(labelled);
     Writer writer;
-    write_reasons(writer, labelled, snapshot.detail);
-    write_targets(writer, labelled);
+    write_reasons(writer, label_reasons(labelled), snapshot.detail);
+    write_targets(writer, label_targets(labelled));
     if (snapshot.detail >= CountDetail::time) write_times(writer, labelled, snapshot.split);
     write_untraced(writer, labelled);
     write_uncounted(writer, labelled);
     write_vms(writer, labelled);
-    if (per_vcpu) write_vcpus(writer, labelled, snapshot.detail);
+    if (!vcpus.empty()) write_vcpus(writer, vcpus, snapshot.detail);
     write_host(writer, snapshot.host);
     write_attach(writer, snapshot.attach);
     write_cost(writer, snapshot.cost);

@@ -4,7 +4,6 @@
 #include "output/reasons_report.h"
 
 #include <algorithm>
-#include <iterator>
 #include <numeric>
 #include <string_view>
 #include <utility>
@@ -201,10 +200,8 @@ std::string reasons_table(const ReasonRows& rows, std::size_t width, Color color
     width = std::max(width, narrowest_width);
     std::string out;
     for (const IsaFacts& facts : isas) {
-        ReasonRows section;
-        std::ranges::copy_if(rows, std::back_inserter(section), [&facts](const ExitReason* reason) {
-            return reason->isa == facts.isa;
-        });
+        ReasonRows section = rows;
+        std::erase_if(section, [&](const ExitReason* reason) { return reason->isa != facts.isa; });
         if (section.empty()) continue;
         if (!out.empty()) out += '\n';
         out += draw_section(facts, section, width, color);

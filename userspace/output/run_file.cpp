@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "output/run_file.h"
 
-#include <fmt/format.h>
-
 #include "base/text.h"
 #include "output/json.h"
 #include "system/files.h"
@@ -13,11 +11,7 @@ std::expected<Run, Error> read_run(const std::filesystem::path& path) {
     const auto text = read_input(path);
     if (!text) return std::unexpected(text.error());
     auto run = from_json(*text);
-    if (!run) {
-        return std::unexpected(
-            Error{ExitStatus::failed,
-                  fmt::format("'{}': {}", sanitise(path.string(), 200), run.error())});
-    }
+    if (!run) return failed("'{}': {}", sanitise(path.string(), 200), run.error());
     if (run->label.empty()) run->label = path.stem();
     return std::move(*run);
 }

@@ -25,8 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::unexpected<Error> stdout_error(int code) {
-    return std::unexpected(
-        Error{ExitStatus::failed, fmt::format("cannot write to stdout: {}", std::strerror(code))});
+    return failed("cannot write to stdout: {}", std::strerror(code));
 }
 
 /// 0, or what errno says of it.
@@ -99,39 +98,38 @@ int obstacle(const FilePlace& target, bool overwrite) {
     return S_ISREG(status.st_mode) ? 0 : EINVAL;
 }
 
-Error failure(std::string_view what, const fs::path& path, std::string_view why) {
-    return {ExitStatus::failed,
-            fmt::format("cannot {} '{}': {}", what, sanitise(path.string(), 200), why)};
+std::unexpected<Error> failed_to(std::string_view what, const fs::path& path,
+                                 std::string_view why) {
+    return failed("cannot {} '{}': {}", what, sanitise(path.string(), 200), why);
 }
 
 std::expected<void, Error> write_result(const fs::path& path, int code) {
     if (code == 0) return {};
-    return std::unexpected(
-        failure("write", path, code == EINVAL ? "it is not a regular file" : std::strerror(code)));
+    return failed_to("write", path,
+                     code == EINVAL ? "it is not a regular file" : std::strerror(code));
 }
 
 std::expected<FilePlace, Error> place_to_write(const fs::path& path) {
     auto place = find_place(path);
-    if (!place) return std::unexpected(failure("write", path, place.error()));
+    if (!place) return failed_to("write", path, place.error());
     return std::move(*place);
 }
 
-/// 0, or what errno says of it. The temporary name is short, so it fits wherever the other one
-/// does.
-int replace_file(const FilePlace& target, std::string_view text, bool overwrite) {
-    if (const int code = obstacle(target, overwrite)) return code;
-    TemporaryFile file(target, fmt::format(".exittop-{}.tmp", getpid()));
-    if (const int code = file.fill(text)) return code;
-    return file.place(overwrite);
-}
+/// How a file is put in its place: never over another one, over it, or that and for everyone to
+/// read.
+enum class Put { create, replace, publish };
 
-/// 0, or what errno says of it.
-int republish_file(const FilePlace& target, std::string_view text) {
-    if (const int code = obstacle(target, true)) return code;
-    TemporaryFile file(target, target.name + ".tmp");
-    if (const int code = file.fill(text)) return code;
-    if (const int code = file.allow_reading()) return code;
-    return file.place(true);
+std::expected<void, Error> put_file(const fs::path& path, std::string_view text, Put how) {
+    const auto place = place_to_write(path);
+    if (!place) return std::unexpected(place.error());
+    const bool overwrite = how != Put::create;
+    if (const int code = obstacle(*place, overwrite)) return write_result(path, code);
+    // Most temporary names are short, so that they fit wherever the other one does.
+    TemporaryFile file(*place, how == Put::publish ? place->name + ".tmp"
+                                                   : fmt::format(".exittop-{}.tmp", getpid()));
+    int code = file.fill(text);
+    if (code == 0 && how == Put::publish) code = file.allow_reading();
+    return write_result(path, code == 0 ? file.place(overwrite) : code);
 }
 
 }  // namespace
@@ -159,11 +157,9 @@ std::expected<std::string, Error> read_input(const fs::path& path) {
         text.resize(had + static_cast<std::size_t>(file.gcount()));
     }
     if (!file.eof() && text.size() <= most) {
-        return std::unexpected(failure("read", path, std::strerror(errno ? errno : EIO)));
+        return failed_to("read", path, std::strerror(errno ? errno : EIO));
     }
-    if (text.size() > most) {
-        return std::unexpected(failure("read", path, "it is larger than 256 MiB"));
-    }
+    if (text.size() > most) return failed_to("read", path, "it is larger than 256 MiB");
     return text;
 }
 
@@ -191,9 +187,7 @@ std::expected<void, Error> check_stdout() {
 }
 
 std::expected<void, Error> write_file(const fs::path& path, std::string_view text, bool overwrite) {
-    const auto place = place_to_write(path);
-    if (!place) return std::unexpected(place.error());
-    return write_result(path, replace_file(*place, text, overwrite));
+    return put_file(path, text, overwrite ? Put::replace : Put::create);
 }
 
 std::expected<void, Error> check_writable(const fs::path& path, bool overwrite) {
@@ -207,9 +201,7 @@ std::expected<void, Error> check_writable(const fs::path& path, bool overwrite) 
 }
 
 std::expected<void, Error> publish_file(const fs::path& path, std::string_view text) {
-    const auto place = place_to_write(path);
-    if (!place) return std::unexpected(place.error());
-    return write_result(path, republish_file(*place, text));
+    return put_file(path, text, Put::publish);
 }
 
 void withdraw_file(const fs::path& path) {
@@ -219,7 +211,7 @@ void withdraw_file(const fs::path& path) {
 
 std::expected<void, Error> make_folder(const fs::path& path) {
     const auto made = make_folders(path);
-    if (!made) return std::unexpected(failure("make the folder", path, made.error()));
+    if (!made) return failed_to("make the folder", path, made.error());
     return {};
 }
 

@@ -3,7 +3,6 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -156,7 +155,6 @@ HostFacts Host::facts() const {
     HostFacts facts;
     facts.name = read_line(root_ / "proc/sys/kernel/hostname").value_or("");
     facts.kernel = read_line(root_ / "proc/sys/kernel/osrelease").value_or("unknown");
-    facts.name = read_line(root_ / "proc/sys/kernel/hostname").value_or("");
 
     std::istringstream cpuinfo(read_file(root_ / "proc/cpuinfo").value_or(""));
     for (std::string line; std::getline(cpuinfo, line);) {

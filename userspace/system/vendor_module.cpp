@@ -22,6 +22,7 @@
 
 #include "model/snapshot.h"
 #include "system/files.h"
+#include "system/workload.h"
 
 namespace exittop {
 namespace {
@@ -31,19 +32,12 @@ using namespace std::chrono_literals;
 /// The kernel destroys a VM only after its process is gone.
 constexpr auto longest_teardown = 10s;
 
-std::unexpected<Error> failure(std::string text, ExitStatus status = ExitStatus::failed) {
-    return std::unexpected(Error{status, std::move(text)});
-}
-
 /// Runs modprobe to its end. Signals stay blocked in it as they are here: interrupting it half-way
 /// would leave the host without the module.
 int run_modprobe(const std::vector<std::string>& arguments) {
-    std::string name = "modprobe";
-    std::vector<char*> pointers = {name.data()};
-    for (const std::string& argument : arguments) {
-        pointers.push_back(const_cast<char*>(argument.c_str()));
-    }
-    pointers.push_back(nullptr);
+    std::vector<std::string> words = {"modprobe"};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    const std::vector<char*> pointers = argument_pointers(words);
     // modprobe is not in every user's PATH, and has several names.
     for (const char* program : {"/sbin/modprobe", "/usr/sbin/modprobe", "/bin/modprobe"}) {
         if (access(program, X_OK) != 0) continue;
@@ -77,28 +71,20 @@ ModuleTools system_module_tools() {
 std::expected<VendorModule, Error> VendorModule::find(const Host& host, ModuleTools tools) {
     const auto name = host.vendor_module();
     if (!name) {
-        return failure("neither kvm_intel nor kvm_amd is loaded: nothing to experiment with; "
-                       "'exittop lab' shows the same in an emulated host",
-                       ExitStatus::lacking);
+        return lacking("neither kvm_intel nor kvm_amd is loaded: nothing to experiment with; "
+                       "'exittop lab' shows the same in an emulated host");
     }
     const auto users = host.module_users(*name);
-    if (!users) {
-        return failure(fmt::format("{} is built into this kernel and cannot be reloaded", *name),
-                       ExitStatus::lacking);
-    }
+    if (!users) return lacking("{} is built into this kernel and cannot be reloaded", *name);
     if (host.forbids_modules()) {
-        return failure("this kernel loads no modules any more (kernel.modules_disabled is 1)",
-                       ExitStatus::lacking);
+        return lacking("this kernel loads no modules any more (kernel.modules_disabled is 1)");
     }
     if (*users > 0) {
-        return failure(
-            fmt::format("{} is in use, a VM runs{}: stop all VMs first", *name, users_text(host)));
+        return failed("{} is in use, a VM runs{}: stop all VMs first", *name, users_text(host));
     }
     VendorModule module(host, *name, std::move(tools));
     if (!module.found_.contains(module.paging_)) {
-        return failure(
-            fmt::format("{} does not say what its parameter {} is", *name, module.paging_),
-            ExitStatus::lacking);
+        return lacking("{} does not say what its parameter {} is", *name, module.paging_);
     }
     return module;
 }
@@ -148,9 +134,8 @@ std::expected<void, Error> VendorModule::unload() {
         if (code == ENOENT) return {};
         const bool busy = code == EWOULDBLOCK || code == EBUSY;
         if (!busy || std::chrono::steady_clock::now() > deadline) {
-            return failure(
-                fmt::format("cannot unload {}: {}", name_,
-                            busy ? "a VM runs" + users_text(*host_) : std::strerror(code)));
+            return failed("cannot unload {}: {}", name_,
+                          busy ? "a VM runs" + users_text(*host_) : std::strerror(code));
         }
         std::this_thread::sleep_for(50ms);
     }
@@ -164,8 +149,8 @@ std::expected<void, Error> VendorModule::load(const Parameters& wanted) const {
         arguments.push_back(fmt::format("{}={}", parameter, value));
     }
     if (const int status = tools_.modprobe(arguments); status != 0) {
-        return failure(fmt::format("cannot load {} again: 'modprobe {}' ended with status {}",
-                                   name_, fmt::join(arguments, " "), status));
+        return failed("cannot load {} again: 'modprobe {}' ended with status {}", name_,
+                      fmt::join(arguments, " "), status);
     }
     return {};
 }
@@ -192,7 +177,7 @@ std::expected<void, Error> VendorModule::load_like(const Parameters& wanted) {
     for (const auto& [parameter, value] : different) {
         texts.push_back(fmt::format("{}={}", parameter, value));
     }
-    return failure(fmt::format("{} was loaded but did not take {}", name_, fmt::join(texts, ", ")));
+    return failed("{} was loaded but did not take {}", name_, fmt::join(texts, ", "));
 }
 
 std::expected<void, Error> VendorModule::reload(bool nested_paging) {
@@ -209,12 +194,8 @@ std::expected<void, Error> VendorModule::reload(bool nested_paging) {
 std::expected<void, Error> VendorModule::restore() {
     if (!changed_) return {};
     auto done = load_like(found_);
-    if (done) {
-        changed_ = false;
-        return {};
-    }
-    changed_ = false;  // Reported once; there is no other way to restore it.
-    done.error().text += "; " + by_hand_;
+    changed_ = false;  // A failure is reported once; there is no other way to restore it.
+    if (!done) done.error().text += "; " + by_hand_;
     return done;
 }
 

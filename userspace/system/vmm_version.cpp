@@ -32,18 +32,6 @@ std::string leading(std::string_view text, std::string_view letters) {
     return std::string(text.substr(0, std::min(end, text.size())));
 }
 
-using Descriptor = std::shared_ptr<const int>;
-
-/// Null if it cannot be opened.
-Descriptor open_file(const std::string& path, int flags) {
-    const int descriptor = open(path.c_str(), flags | O_CLOEXEC);
-    if (descriptor < 0) return nullptr;
-    return {new int(descriptor), [](const int* opened) {
-                close(*opened);
-                delete opened;
-            }};
-}
-
 /// What was found in a piece of a file, and where the next piece begins; none at the file's end.
 struct Piece {
     std::string version;
@@ -104,10 +92,11 @@ bool VmmVersions::is_elsewhere(std::uint32_t pid, std::uint64_t device) const {
 VmmVersion VmmVersions::of(std::uint32_t pid) {
     const fs::path link = root_ / "proc" / std::to_string(pid) / "exe";
     // With O_PATH, so that opening a pipe or a device has no effect.
-    Descriptor file = open_file(link, O_PATH);
+    FileDescriptor file(open(link.c_str(), O_PATH | O_CLOEXEC));
     struct statx facts{};
     if (!file ||
-        statx(*file, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &facts) != 0 ||
+        statx(file.number(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &facts) !=
+            0 ||
         !S_ISREG(facts.stx_mode)) {
         return nullptr;
     }
@@ -127,7 +116,7 @@ VmmVersion VmmVersions::of(std::uint32_t pid) {
     std::error_code ignored;
     auto version = std::make_shared<std::string>(
         version_in_name(fs::read_symlink(link, ignored).filename().string()));
-    if (!version->empty() || is_elsewhere(pid, device)) file.reset();
+    if (!version->empty() || is_elsewhere(pid, device)) file = {};
     programs_.push_front({key, version, std::move(file)});
     if (programs_.size() > most_programs) programs_.pop_back();
     return version;
@@ -138,17 +127,17 @@ void VmmVersions::read(std::size_t most) {
         if (!program.unread || most < piece_bytes) continue;
         // For a regular file, O_NONBLOCK has no effect on most file systems, and does no harm on
         // others.
-        const Descriptor file = open_file(fmt::format("/proc/self/fd/{}", *program.unread),
-                                          O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        const std::string path = fmt::format("/proc/self/fd/{}", program.unread.number());
+        const FileDescriptor file(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
         std::optional<std::size_t> next = program.done;
         while (file && next && *next < most_of_program && most >= piece_bytes) {
-            Piece piece = search_piece(*file, *next);
+            Piece piece = search_piece(file.number(), *next);
             *program.version = std::move(piece.version);
             next = piece.next;
             most -= piece_bytes;
         }
         const bool over = !file || !next || *next >= most_of_program;
-        if (over) program.unread.reset();
+        if (over) program.unread = {};
         program.done = next.value_or(0);
     }
 }

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <utility>
 
+#include "base/file_descriptor.h"
+
 namespace exittop {
 
 /// Empty until the program's file was read, and if the file does not contain it.
@@ -48,8 +50,8 @@ private:
     struct Program {
         Key key;
         std::shared_ptr<std::string> version;
-        std::shared_ptr<const int> unread;  ///< Descriptor of the file, until it is read,
-        std::size_t done = 0;               ///< and how much of it was.
+        FileDescriptor unread;  ///< The file, until it is read,
+        std::size_t done = 0;   ///< and how much of it was.
     };
 
     [[nodiscard]] bool is_elsewhere(std::uint32_t pid, std::uint64_t device) const;

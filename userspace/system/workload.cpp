@@ -9,7 +9,6 @@
 #include <csignal>
 #include <cstring>
 #include <utility>
-#include <vector>
 
 #include "system/files.h"
 
@@ -30,6 +29,15 @@ int next_signal(const sigset_t& set, std::chrono::milliseconds timeout) {
 }
 
 }  // namespace
+
+std::vector<char*> argument_pointers(std::span<const std::string> arguments) {
+    std::vector<char*> pointers;
+    for (const std::string& argument : arguments) {
+        pointers.push_back(const_cast<char*>(argument.c_str()));
+    }
+    pointers.push_back(nullptr);
+    return pointers;
+}
 
 Signals::Signals() {
     sigemptyset(&held_);
@@ -52,12 +60,7 @@ std::optional<int> Signals::wait(std::chrono::milliseconds timeout) {
 
 std::expected<Workload, Error> Workload::start(std::span<const std::string> arguments,
                                                std::chrono::milliseconds grace) {
-    std::vector<char*> pointers;
-    for (const std::string& argument : arguments) {
-        pointers.push_back(const_cast<char*>(argument.c_str()));
-    }
-    pointers.push_back(nullptr);
-
+    const std::vector<char*> pointers = argument_pointers(arguments);
     // The child gets the signal settings that exittop was started with.
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
@@ -71,11 +74,7 @@ std::expected<Workload, Error> Workload::start(std::span<const std::string> argu
     const int code =
         posix_spawnp(&pid, pointers[0], nullptr, &attributes, pointers.data(), environ);
     posix_spawnattr_destroy(&attributes);
-    if (code != 0) {
-        return std::unexpected(
-            Error{ExitStatus::failed,
-                  fmt::format("cannot run '{}': {}", arguments[0], std::strerror(code))});
-    }
+    if (code != 0) return failed("cannot run '{}': {}", arguments[0], std::strerror(code));
     return Workload(pid, grace);
 }
 

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 
@@ -26,6 +27,9 @@ public:
 private:
     sigset_t held_;
 };
+
+/// As exec and spawn take them, ended by a null pointer; valid as long as the arguments.
+std::vector<char*> argument_pointers(std::span<const std::string> arguments);
 
 /// The time that a command has to end by itself before it is killed.
 inline constexpr std::chrono::milliseconds end_grace{5000};

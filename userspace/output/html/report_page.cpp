@@ -2,7 +2,6 @@
 // Fills in the page's template. Everything from outside exittop comes through html_text().
 #include "output/html/report_page.h"
 
-#include <algorithm>
 #include <string_view>
 #include <vector>
 
