@@ -202,37 +202,37 @@ void VmTable::keep_vcpu(Entry& entry, Vcpu vcpu, std::uint64_t ended_ns) {
     add_vcpu(entry.vm.vcpus, std::move(vcpu));
 }
 
-void VmTable::update_homes(Homes& homes, auto vcpus, auto state_of,
-                           std::span<const vcpu_slot> slots, const Release& release) {
-    std::vector<std::size_t>& owner = homes.owner;
+void VmTable::update_records(Records& records, auto vcpus, auto state_of,
+                             std::span<const vcpu_slot> slots, const Release& release) {
+    std::vector<std::size_t>& owner = records.owner;
     owner.resize(vcpus.size(), no_entry);
     // In the order of their first event, so that a VM is seen before another takes its address.
     std::vector<std::uint32_t> changed;
-    for (std::uint32_t home = 0; home < vcpus.size(); ++home) {
-        const auto state = state_of(home);
+    for (std::uint32_t index = 0; index < vcpus.size(); ++index) {
+        const auto state = state_of(index);
         if (state == EXITTOP_SLOT_ENDED ||
-            (state == EXITTOP_SLOT_IN_USE && owner[home] == no_entry)) {
-            changed.push_back(home);
+            (state == EXITTOP_SLOT_IN_USE && owner[index] == no_entry)) {
+            changed.push_back(index);
         }
     }
-    std::ranges::sort(changed, {}, [&](auto home) { return who_is_in(vcpus[home]).first_ns; });
+    std::ranges::sort(changed, {}, [&](auto index) { return who_is_in(vcpus[index]).first_ns; });
 
-    for (const std::uint32_t home : changed) {
-        if (owner[home] == no_entry) {
-            owner[home] = known_entry(who_is_in(vcpus[home]), slots);
-            if (owner[home] == no_entry) {
-                owner[home] = make_entry(vcpus[home], homes.line_of(home));
+    for (const std::uint32_t index : changed) {
+        if (owner[index] == no_entry) {
+            owner[index] = known_entry(who_is_in(vcpus[index]), slots);
+            if (owner[index] == no_entry) {
+                owner[index] = make_entry(vcpus[index], records.line_of(index));
             } else {
-                learn_line(owner[home], homes.line_of(home));
+                learn_line(owner[index], records.line_of(index));
             }
-            (entries_[owner[home]].*homes.of_vm).push_back(home);
+            (entries_[owner[index]].*records.of_vm).push_back(index);
         }
-        Entry& entry = entries_[owner[home]];
-        if (state_of(home) == EXITTOP_SLOT_ENDED) {
-            take_over(entry, vcpus[home], home);
-            std::erase(entry.*homes.of_vm, home);
-            owner[home] = no_entry;
-            release(home);
+        Entry& entry = entries_[owner[index]];
+        if (state_of(index) == EXITTOP_SLOT_ENDED) {
+            take_over(entry, vcpus[index], index);
+            std::erase(entry.*records.of_vm, index);
+            owner[index] = no_entry;
+            release(index);
         }
         entry.vm.ended = entry.live.empty() && entry.waiting.empty();
     }
@@ -242,13 +242,13 @@ void VmTable::update_homes(Homes& homes, auto vcpus, auto state_of,
 void VmTable::update(std::span<const vcpu_slot> slots, std::span<const std::uint8_t> states,
                      const Release& release) {
     const auto state_of = [states](std::uint32_t slot) { return load(states[slot]); };
-    update_homes(slots_, slots, state_of, slots, release);
+    update_records(slots_, slots, state_of, slots, release);
 }
 
 void VmTable::update_waiting(std::span<const waiting_vcpu> waiting,
                              std::span<const vcpu_slot> slots, const Release& release) {
     const auto state_of = [waiting](std::uint32_t place) { return load(waiting[place].state); };
-    update_homes(places_, waiting, state_of, slots, release);
+    update_records(places_, waiting, state_of, slots, release);
 }
 
 void VmTable::add_present(const Entry& entry, auto& vm, auto vcpu) {

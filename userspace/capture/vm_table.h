@@ -105,7 +105,7 @@ private:
     };
 
     /// Where vCPUs are: in slots, or in the places of those that wait.
-    struct Homes {
+    struct Records {
         std::vector<std::size_t> owner;  ///< Of each slot or place: whose it is, in entries_.
         std::vector<std::uint32_t> Entry::* of_vm;
         LineOf line_of;
@@ -152,8 +152,8 @@ private:
     static bool is_another(const Entry& entry, const vcpu_identity& who,
                            std::span<const vcpu_slot> slots);
     /// update() of slots, or of the places of vCPUs that wait.
-    void update_homes(Homes& homes, auto vcpus, auto state_of, std::span<const vcpu_slot> slots,
-                      const Release& release);
+    void update_records(Records& records, auto vcpus, auto state_of,
+                        std::span<const vcpu_slot> slots, const Release& release);
     /// Takes the counts of an ended vCPU over into its VM.
     void take_over(Entry& entry, const vcpu_slot& slot, std::uint32_t slot_index);
     /// Takes over what a vCPU lost that waits no longer.
@@ -179,9 +179,9 @@ private:
     static constexpr std::size_t least_pids = 4096;
     std::size_t most_pids_ = least_pids;
     static constexpr std::size_t no_entry = SIZE_MAX;
-    Homes slots_;
-    Homes places_{{}, &Entry::waiting, no_line};  // of vCPUs that wait
-    std::map<std::uint32_t, SeenBuckets> seen_;   // by slot
+    Records slots_;
+    Records places_{{}, &Entry::waiting, no_line};  // of vCPUs that wait
+    std::map<std::uint32_t, SeenBuckets> seen_;     // by slot
     Lost ended_lost_;
 };
 
