@@ -28,6 +28,7 @@ from kernel_targets import CODES, Expected, leaf, port
 # Targets of a reason: so few have room, so many have not; any reason has room for _ROOM.
 _FEW, _MANY, _ROOM = 60, 300, 64
 _FREQUENT = 2000    # reads of one MSR, behind 3 of each of the many
+_VMS = ("kinds", "apic", "left", "right", "x2apic", "few", "many")
 _NO_BTF = "this kernel's BTF does not tell where it is"
 
 # MSRs that KVM intercepts: of 0x1000 and the following there are none, so it must ignore them.
@@ -280,7 +281,7 @@ def check_vcpu(vm: str, vcpu: dict, mode: Mode) -> int:
 def check_run(run: dict, mode: Mode, text: str) -> None:
     threads = guest_threads(text)
     names = Counter(vm["name"] for vm in run["vms"])
-    if "failed:" in text or names != Counter(("kinds", "apic", "left", "right", "x2apic", "few", "many")):
+    if "failed:" in text or names != Counter(_VMS):
         raise Mismatch(f"VMs {names}: {text}")
     vcpus = [(vm["name"], vcpu) for vm in run["vms"] for vcpu in vm["vcpus"]]
     if {vcpu["tid"] for _, vcpu in vcpus} != set(threads):
