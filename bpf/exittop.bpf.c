@@ -151,11 +151,11 @@ static __noinline u32 slot_search(u64 vcpu)
 	return known ? *known : 0;
 }
 
-/* Whether the vCPU is in its first hash slot, and its exits are counted by target. */
-static __always_inline bool is_first_by_target(u64 vcpu)
+/* Whether a slot is the vCPU's, and its exits are counted by target. */
+static __always_inline bool is_by_target(struct vcpu_slot *slot, u64 vcpu)
 {
 	/* The verifier does not let a bit be set in a typed pointer. */
-	return targets_possible && hash_slot(vcpu)->header.vcpu - EXITTOP_BY_TARGET == vcpu;
+	return slot->header.vcpu - EXITTOP_BY_TARGET == vcpu;
 }
 
 /*
@@ -164,7 +164,7 @@ static __always_inline bool is_first_by_target(u64 vcpu)
  */
 static __always_inline u32 slot_index_slow_path(u64 vcpu)
 {
-	if (is_first_by_target(vcpu))
+	if (targets_possible && is_by_target(hash_slot(vcpu), vcpu))
 		return hash_slot_index(vcpu);
 	return waiting_of(vcpu) ? 0 : slot_search(vcpu);
 }
@@ -174,7 +174,7 @@ static __always_inline struct vcpu_slot *slot_of(u64 vcpu)
 {
 	struct vcpu_slot *slot = hash_slot(vcpu);
 
-	return slot->header.vcpu == vcpu ? slot : slot_at(slot_index_slow_path(vcpu));
+	return EXITTOP_VCPU_OF(slot->header.vcpu) == vcpu ? slot : slot_at(slot_index_slow_path(vcpu));
 }
 
 /* Worker of kvm_exit: counts, and notes the time last. */
@@ -196,7 +196,7 @@ static __always_inline int count_exit(struct vcpu_slot *slot, u32 number, const 
 }
 
 /* Worker of kvm_entry: `now` was read before anything else. */
-static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, const bool histogram)
+static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, bool histogram)
 {
 	struct vcpu_header *header = &slot->header;
 	u64 ns = now - header->exit_ns;
@@ -223,27 +223,21 @@ static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, const bool
 	return 0;
 }
 
-static __noinline int time_any_exit(struct vcpu_slot *slot, u64 now, bool histogram)
-{
-	return histogram ? time_exit(slot, now, true) : time_exit(slot, now, false);
-}
-
 /* The entry of a vCPU whose exits are counted by target. */
 static __always_inline int entry_by_target(struct vcpu_slot *slot, u32 slot_index, u64 now,
 					   bool histogram, const enum read_by by)
 {
 	struct vcpu_header *header = &slot->header;
 	u64 exit_ns = header->exit_ns;
-	u64 ns = now > exit_ns ? now - exit_ns : 0;
 	u64 target;
 
-	time_any_exit(slot, now, histogram);
-	/* Not if it was no exit, or one that came before targets were switched on. */
-	if (!exit_ns || !header->target_kind)
+	time_exit(slot, now, histogram);
+	/* None if it was no exit, or one that came before targets were switched on. */
+	if (!header->target_kind)
 		return 0;
 	target = target_of_exit(slot, EXITTOP_VCPU_OF(header->vcpu), by);
 	header->target_kind = EXITTOP_TARGET_NONE;
-	return target_add(slot, slot_index, ns, target);
+	return target_add(slot, slot_index, now > exit_ns ? now - exit_ns : 0, target);
 }
 
 /*
@@ -259,7 +253,7 @@ static __always_inline int entry_any(u64 vcpu, u64 now, bool histogram, const en
 		return 0;
 	if (targets_possible && slot->header.vcpu & EXITTOP_BY_TARGET)
 		return entry_by_target(slot, slot_index, now, histogram, by);
-	return time_any_exit(slot, now, histogram);
+	return time_exit(slot, now, histogram);
 }
 
 static __noinline int entry_slow_path(u64 vcpu, u64 now, bool histogram)
@@ -283,6 +277,20 @@ static __always_inline int handle_entry(u64 vcpu, const enum read_by by, const b
 	return time_exit(slot, now, histogram);
 }
 
+/* The same where all vCPUs are counted by target: that is the fast path then. */
+static __always_inline int handle_entry_by_target(u64 vcpu, const enum read_by by,
+						  const bool histogram)
+{
+	u64 now = bpf_ktime_get_ns();
+	u64 slot_index = hash_slot_index(vcpu);
+	struct vcpu_slot *slot = hash_slot_at(slot_index);
+
+	if (unlikely(!is_by_target(slot, vcpu)))
+		return by == READ_BY_CAST ? entry_slow_path(vcpu, now, histogram)
+					  : entry_slow_path_helper(vcpu, now, histogram);
+	return entry_by_target(slot, slot_index, now, histogram, by);
+}
+
 /*
  * The slot of a vCPU that exits and is not in its first hash slot, or is counted by target, or is
  * new. NULL if it gets none: the exit is counted as one of a vCPU that waits.
@@ -294,7 +302,7 @@ static __always_inline struct vcpu_slot *exit_slot_slow_path(u64 vcpu, u32 isa)
 	struct waiting_vcpu *waiting;
 	u32 slot_index;
 
-	if (is_first_by_target(vcpu))
+	if (targets_possible && is_by_target(hash_slot(vcpu), vcpu))
 		return hash_slot(vcpu);
 	waiting = waiting_of(vcpu);
 	if (waiting && waiting->given_back == given_back) {
@@ -387,6 +395,20 @@ static __always_inline int handle_exit_read(u64 *ctx, const enum read_by by,
 					  : exit_slow_path_btf(vcpu, ctx[1], timed);
 	return by == READ_BY_CAST ? exit_slow_path_raw(vcpu, ctx[1], timed)
 				  : exit_slow_path_raw_helper(vcpu, ctx[1], timed);
+}
+
+/* The same where all vCPUs are counted by target: that is the fast path then. */
+static __always_inline int handle_exit_read_by_target(u64 *ctx, const enum read_by by,
+						      const enum vcpu_type type)
+{
+	u64 vcpu = ctx[0];
+	struct vcpu_slot *slot = hash_slot(vcpu);
+
+	if (!vcpu)
+		return 0;
+	if (unlikely(!is_by_target(slot, vcpu)))
+		return handle_exit_read(ctx, by, type, true);
+	return exit_by_target(slot, vcpu, by, type);
 }
 
 /*
@@ -506,6 +528,8 @@ static __always_inline int end_vcpu(u64 vcpu, const bool is_there)
 /*
  * The programs. Each one on kvm_exit exists twice: NAME times, NAME_count only counts and needs none
  * of the programs on kvm_entry. Each one on kvm_entry too: NAME fills histograms, NAME_time does not.
+ * NAME_targets is for vCPUs that are counted by target from the start; the others do that as well,
+ * out of line.
  */
 #define EXIT_PROGRAM(section, name, call)                                                     \
 	SEC(section) int name(u64 *ctx) { const bool timed = true; return call; }             \
@@ -517,8 +541,18 @@ static __always_inline int end_vcpu(u64 vcpu, const bool is_there)
 /* kvm_exit(vcpu, isa), typed: the vCPU is read without a helper call. Linux 6.2 and later. */
 EXIT_PROGRAM("tp_btf/kvm_exit", exit_typed, handle_exit_read(ctx, READ_BY_CAST, TYPED, timed))
 
+SEC("tp_btf/kvm_exit") int exit_typed_targets(u64 *ctx)
+{
+	return handle_exit_read_by_target(ctx, READ_BY_CAST, TYPED);
+}
+
 /* The same from 5.16 to 6.1, without bpf_rdonly_cast(). */
 EXIT_PROGRAM("tp_btf/kvm_exit", exit_btf, handle_exit_read(ctx, READ_BY_HELPER, TYPED, timed))
+
+SEC("tp_btf/kvm_exit") int exit_btf_targets(u64 *ctx)
+{
+	return handle_exit_read_by_target(ctx, READ_BY_HELPER, TYPED);
+}
 
 /* Both without kvm's BTF, which the typed ones need and not everyone may read. */
 EXIT_PROGRAM("raw_tp/kvm_exit", exit_raw, handle_exit_read(ctx, READ_BY_CAST, UNTYPED, timed))
@@ -536,6 +570,11 @@ EXIT_PROGRAM("tp/kvm/kvm_exit", exit_classic, handle_exit_classic((void *)ctx, t
 ENTRY_PROGRAM("raw_tp/kvm_entry", entry_raw, handle_entry(ctx[0], READ_BY_HELPER, histogram))
 ENTRY_PROGRAM("tp_btf/kvm_entry", entry_btf, handle_entry(ctx[0], READ_BY_HELPER, histogram))
 ENTRY_PROGRAM("raw_tp/kvm_entry", entry_cast, handle_entry(ctx[0], READ_BY_CAST, histogram))
+
+ENTRY_PROGRAM("raw_tp/kvm_entry", entry_cast_targets,
+	      handle_entry_by_target(ctx[0], READ_BY_CAST, histogram))
+ENTRY_PROGRAM("tp_btf/kvm_entry", entry_btf_targets,
+	      handle_entry_by_target(ctx[0], READ_BY_HELPER, histogram))
 ENTRY_PROGRAM("tp/kvm/kvm_entry", entry_classic, handle_entry_classic(histogram))
 
 /*

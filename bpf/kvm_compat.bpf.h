@@ -227,10 +227,10 @@ static __always_inline u32 vmx_interrupt_offset(void)
 	return 0;
 }
 
-/* Distances from the exit code in a VMCB; 0 without kvm_amd. */
-#define VMCB_BEHIND_EXIT_CODE(field)                                                    \
-	(bpf_core_type_exists(struct vmcb)                                              \
-		 ? bpf_core_field_offset(struct vmcb, field) - VMCB_EXIT_CODE : 0)
+/* Distances from the exit code in a VMCB, whose layout is the hardware's (APM vol. 2, appendix B). */
+#define VMCB_EXITINFO1 8
+#define VMCB_EXITINFO2 16
+#define VMCB_RIP 0x508
 
 /* Whether KVM cannot see the guest's registers, which then are not what it has in memory. */
 static __always_inline bool registers_are_hidden(struct kvm_vcpu *vcpu)

@@ -74,10 +74,16 @@ static __always_inline u64 hash_slot_index(u64 vcpu)
 	return EXITTOP_HASH_SLOT_OF(low_half(vcpu), hash_slots);
 }
 
-/* That slot, whosever it is. */
+/* The hash slot of an index. */
+static __always_inline struct vcpu_slot *hash_slot_at(u64 slot_index)
+{
+	return ptr_add(slots, slot_index * sizeof(struct vcpu_slot));
+}
+
+/* The slot at which the search begins, whosever it is. */
 static __always_inline struct vcpu_slot *hash_slot(u64 vcpu)
 {
-	return ptr_add(slots, hash_slot_index(vcpu) * sizeof(struct vcpu_slot));
+	return hash_slot_at(hash_slot_index(vcpu));
 }
 
 /* Index of the hash slot that a probe looks at; the first one follows the last. */

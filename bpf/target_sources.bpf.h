@@ -82,8 +82,8 @@ static __always_inline u64 access_of(u64 error)
 /* KVM marks MMIO by reserved bits. Of memory the page tells enough: KVM maps pages. */
 static __always_inline u64 npf_target(u64 code_at, const enum read_by by)
 {
-	u64 error = load_u64(code_at + VMCB_BEHIND_EXIT_CODE(control.exit_info_1), by);
-	u64 address = load_u64(code_at + VMCB_BEHIND_EXIT_CODE(control.exit_info_2), by);
+	u64 error = load_u64(code_at + VMCB_EXITINFO1, by);
+	u64 address = load_u64(code_at + VMCB_EXITINFO2, by);
 	bool mmio = error & PF_RESERVED;
 
 	if (!mmio)
@@ -124,34 +124,53 @@ static __always_inline u64 ghcb_target(u64 code_at, const enum read_by by)
 	return code == SVM_EXIT_VMGEXIT ? NO_TARGET(EXITTOP_WHY_NOT_KEPT) : code;
 }
 
-/* Reads the target of an exit of a kind that is read at the entry. `code_at` is of its VMCB. */
-static __always_inline u64 target_read(u64 vcpu, u32 kind, u64 code_at, const enum read_by by)
+/* The number of an MSR. */
+static __always_inline u64 msr_target(struct vcpu_slot *slot, u64 vcpu, const enum read_by by)
 {
-	u64 value;
+	if (unlikely(slot->header.registers_hidden))
+		return NO_TARGET(EXITTOP_WHY_HIDDEN);
+	return (u32)load_u64(register_address(vcpu, RCX), by);
+}
 
+/* Reads the target of an exit of a kind that is read at the exit. */
+static __always_inline u64 target_read_at_exit(struct vcpu_slot *slot, u64 vcpu, u32 kind, bool in_l2,
+					       const enum read_by by)
+{
+	if (unlikely(slot->header.registers_hidden))
+		return NO_TARGET(EXITTOP_WHY_HIDDEN);
+	return kind == EXITTOP_TARGET_CPUID ? cpuid_target(vcpu, by)
+					    : hypercall_target(vcpu, in_l2, by);
+}
+
+/* Reads the target of an exit of a kind that is read at the entry. `code_at` is of its VMCB. */
+static __always_inline u64 target_read(struct vcpu_slot *slot, u64 vcpu, u32 kind, u64 code_at,
+				       const enum read_by by)
+{
 	switch (kind) {
 	case EXITTOP_TARGET_FIXED:
 		return 0;
 	case EXITTOP_TARGET_MSR:
-		return (u32)load_u64(register_address(vcpu, RCX), by);
+		return msr_target(slot, vcpu, by);
 	case EXITTOP_TARGET_MSR_SVM:
-		value = (u32)load_u64(register_address(vcpu, RCX), by);
-		return value |
-		       (load_u64(code_at + VMCB_BEHIND_EXIT_CODE(control.exit_info_1), by) & 1) << 32;
+		return msr_target(slot, vcpu, by) |
+		       (load_u64(code_at + VMCB_EXITINFO1, by) & 1) << 32;
 	case EXITTOP_TARGET_IO_SVM:
-		return load_u64(code_at + VMCB_BEHIND_EXIT_CODE(control.exit_info_1), by) & 0xffff0071;
+		return load_u64(code_at + VMCB_EXITINFO1, by) & 0xffff0071;
 	case EXITTOP_TARGET_NPF:
 		return npf_target(code_at, by);
 	case EXITTOP_TARGET_PF_SVM:
-		return load_u64(code_at + VMCB_BEHIND_EXIT_CODE(control.exit_info_1), by) & 0x1f;
+		return load_u64(code_at + VMCB_EXITINFO1, by) & 0x1f;
 	case EXITTOP_TARGET_AVIC:
-		return load_u64(code_at + VMCB_BEHIND_EXIT_CODE(control.exit_info_1), by) & 0x100000ff0;
+		return load_u64(code_at + VMCB_EXITINFO1, by) & 0x100000ff0;
 	case EXITTOP_TARGET_GHCB:
 		return ghcb_target(code_at, by);
 	case EXITTOP_TARGET_RIP_SVM:
-		return EXITTOP_TARGET_VALUE(load_u64(code_at + VMCB_BEHIND_EXIT_CODE(save.rip), by));
+		return slot->header.registers_hidden
+			       ? NO_TARGET(EXITTOP_WHY_HIDDEN)
+			       : EXITTOP_TARGET_VALUE(load_u64(code_at + VMCB_RIP, by));
 	case EXITTOP_TARGET_RIP_VMX:
-		return vmx_rip(vcpu, by);
+		return slot->header.registers_hidden ? NO_TARGET(EXITTOP_WHY_HIDDEN)
+						     : vmx_rip(vcpu, by);
 	case EXITTOP_TARGET_IO_VMX:
 		return vmx_qualification(vcpu, 0xffff000f, by);
 	case EXITTOP_TARGET_CR_VMX:
@@ -171,14 +190,6 @@ static __always_inline u64 target_read(u64 vcpu, u32 kind, u64 code_at, const en
 	default:
 		return NO_TARGET(EXITTOP_WHY_NO_BTF);
 	}
-}
-
-/* Kinds that are in the guest's registers, or in memory that KVM cannot see either. */
-static __always_inline bool is_in_registers(u32 kind)
-{
-	return kind == EXITTOP_TARGET_MSR || kind == EXITTOP_TARGET_MSR_SVM ||
-	       kind == EXITTOP_TARGET_CPUID || kind == EXITTOP_TARGET_HYPERCALL ||
-	       kind == EXITTOP_TARGET_RIP_SVM || kind == EXITTOP_TARGET_RIP_VMX;
 }
 
 #endif

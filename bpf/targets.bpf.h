@@ -10,6 +10,9 @@
 /* Whether targets may be switched on. Otherwise the verifier takes all of this out. */
 const volatile bool targets_possible = false;
 
+/* Whether all vCPUs are counted by target from the start; else user space switches them on later. */
+const volatile bool targets_from_start = false;
+
 /* Entries of an area, the one that is none included, and how many of them one reason may take. */
 const volatile u32 target_entries = EXITTOP_LEAST_TARGETS;
 const volatile u32 reason_entries = EXITTOP_LEAST_TARGETS;
@@ -22,7 +25,16 @@ const volatile u8 other_target_kind = EXITTOP_TARGET_NONE;
 /* Entries with one hash that are looked at: a guest chooses its targets, perhaps with malice. */
 #define TARGET_PROBES 32
 
-/* The areas, by slot: a map that user space puts in there while targets are counted. */
+/* The areas by slot, where targets are counted from the start: found without a call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(key_size, sizeof(u32));
+	__uint(value_size, EXITTOP_AREA_SIZE(EXITTOP_MOST_TARGETS));
+} start_areas SEC(".maps");
+
+/* The same where they are switched on later: a map that user space puts in here meanwhile. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
@@ -35,13 +47,16 @@ struct {
 			__uint(key_size, sizeof(u32));
 			__uint(value_size, EXITTOP_AREA_SIZE(EXITTOP_MOST_TARGETS));
 		});
-} target_areas SEC(".maps");
+} later_areas SEC(".maps");
 
 static __always_inline struct target_area *area_of(u32 slot_index)
 {
 	u32 only = 0;
-	void *areas = bpf_map_lookup_elem(&target_areas, &only);
+	void *areas;
 
+	if (targets_from_start)
+		return bpf_map_lookup_elem(&start_areas, &slot_index);
+	areas = bpf_map_lookup_elem(&later_areas, &only);
 	return areas ? bpf_map_lookup_elem(areas, &slot_index) : NULL;
 }
 
@@ -201,18 +216,13 @@ static __always_inline void target_note(struct vcpu_slot *slot, u64 vcpu, u32 co
 	u32 kind = target_kind_of(code);
 
 	header->target_kind = kind;
-	if (unlikely(header->registers_hidden) && is_in_registers(kind))
-		header->target_noted = NO_TARGET(EXITTOP_WHY_HIDDEN);
-	else if (kind == EXITTOP_TARGET_CPUID)
-		header->target_noted = cpuid_target(vcpu, by);
-	else if (kind == EXITTOP_TARGET_HYPERCALL)
-		header->target_noted = hypercall_target(vcpu, in_l2, by);
-	else if (in_l2 && header->isa == KVM_ISA_SVM) /* By the entry it may be in another VMCB. */
-		header->target_noted = target_read(vcpu, kind, code_at, by);
+	if (kind >= EXITTOP_TARGET_EXIT_FIRST)
+		header->target_noted = target_read_at_exit(slot, vcpu, kind, in_l2, by);
+	else if (in_l2 && kind && header->isa == KVM_ISA_SVM) /* The entry may find another VMCB. */
+		header->target_noted = target_read(slot, vcpu, kind, code_at, by);
 	else
 		return;
-	if (kind)
-		header->target_kind = kind | EXITTOP_TARGET_NOTED;
+	header->target_kind = kind | EXITTOP_TARGET_NOTED;
 }
 
 /* The target of the exit being handled, at its entry. */
@@ -222,7 +232,7 @@ static __always_inline u64 target_of_exit(struct vcpu_slot *slot, u64 vcpu, cons
 
 	if (header->target_kind & EXITTOP_TARGET_NOTED)
 		return header->target_noted;
-	return target_read(vcpu, header->target_kind, header->code_at, by);
+	return target_read(slot, vcpu, header->target_kind, header->code_at, by);
 }
 
 /* An event tells the target of the exit being handled, if it is of that kind: the first one does. */

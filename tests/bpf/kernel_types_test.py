@@ -57,7 +57,6 @@ _RECORDS = {
     "pt_regs": ("vmlinux", ""),
     "vmcb_control_area": ("kvm_amd", "6.1+"),
     "vmcb": ("kvm_amd", "6.1+"),
-    "vmcb_save_area": ("kvm_amd", "6.1+"),
     "kvm_vmcb_info": ("kvm_amd", "6.1+"),
     "vcpu_svm": ("kvm_amd", "6.1+"),
     "vmx_exit_reason": ("kvm_intel", "6.1+"),
@@ -66,9 +65,6 @@ _RECORDS = {
     "vcpu_vmx___vt": ("kvm_intel", "6.1+"),
     "kvm_x86_ops": ("vmlinux", "6.1+"),
 }
-
-# Kernels whose vmlinux has a record that nothing there reads.
-_UNUSED = {"vmcb_save_area": "-5.10"}
 
 # Fields that only some of the kernels with the record have.
 _FIELDS = {
@@ -100,6 +96,8 @@ _OFFSETS = [
     ("kvm_intel", "vcpu_vmx.vcpu", "6.1+", 0),
     ("vmlinux", "timespec64.tv_sec", "", 0),
     ("kvm_amd", "vmcb_control_area.exit_code_hi", "6.1-6.12", "vmcb_control_area.exit_code + 4"),
+    ("kvm_amd", "vmcb_control_area.exit_info_1", "6.1+", "vmcb_control_area.exit_code + 8"),
+    ("kvm_amd", "vmcb_control_area.exit_info_2", "6.1+", "vmcb_control_area.exit_code + 16"),
     ("kvm_intel", "vmx_exit_reason.full", "6.1+", 0),
 ]
 
@@ -320,8 +318,6 @@ class Check:
         real = _without_flavour(name)
         homes = {}
         for kernel in self._kernels:
-            if name in _UNUSED and _applies(_UNUSED[name], kernel.series):
-                continue
             found = kernel.record(real)
             wanted = f"in {part}" if _applies(kernel_range, kernel.series) else "nothing"
             self._hold(f"{kind} {name}", kernel, f"in {found[0]}" if found else "nothing", wanted)

@@ -14,7 +14,9 @@ constexpr std::uint32_t read_cr0 = 0x00, write_cr3 = 0x13, hlt = 0x78, io = 0x7b
 
 class TargetsOn : public DetachedProgram {
 protected:
-    void SetUp() override { load(16, TargetRequest{.choice = {}, .isa = Isa::svm}); }
+    void SetUp() override {
+        load(16, TargetRequest{.choice = {}, .isa = Isa::svm, .from_start = false});
+    }
 
     void switch_on(std::uint64_t vcpu) {
         ASSERT_TRUE(program_->open_targets());

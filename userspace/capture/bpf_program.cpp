@@ -67,10 +67,13 @@ int run_program(const bpf_program* program, std::span<const std::uint64_t> argum
 struct ExitPrograms {
     bpf_program* timed;
     bpf_program* count;
+    bpf_program* targets = nullptr;  ///< The faster one for targets; none: `timed` does.
 };
 struct EntryPrograms {
     bpf_program* histogram;
     bpf_program* time;
+    bpf_program* targets = nullptr;
+    bpf_program* targets_time = nullptr;
 };
 
 static_assert(offsetof(std::remove_pointer_t<decltype(exittop_bpf::bss)>, slots) ==
@@ -150,6 +153,7 @@ struct BpfProgram::State {
     std::expected<void, Error> set_targets(const KernelFacts& facts);
     [[nodiscard]] std::vector<bpf_program*> target_programs() const;
     std::expected<void, Error> open_targets();
+    int map_areas();
     void close_targets();
     [[nodiscard]] target_area* area(std::uint32_t slot_index) const;
 };
@@ -170,23 +174,33 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
         order.push_back(typed ? programs.wakeup_btf : programs.wakeup_raw);
     }
     const auto add = [&](const ExitPrograms& exit, const EntryPrograms& entry) {
-        if (detail == CountDetail::time) order.push_back(entry.time);
-        if (detail == CountDetail::histogram) order.push_back(entry.histogram);
+        const bool by_target = targets && targets->from_start && exit.targets != nullptr;
+        if (detail == CountDetail::time) {
+            order.push_back(by_target ? entry.targets_time : entry.time);
+        }
+        if (detail == CountDetail::histogram) {
+            order.push_back(by_target ? entry.targets : entry.histogram);
+        }
         order.push_back(programs.learn_order);
-        order.push_back(detail == CountDetail::count ? exit.count : exit.timed);
+        bpf_program* counts = by_target ? exit.targets : exit.timed;
+        order.push_back(detail == CountDetail::count ? exit.count : counts);
     };
     const EntryPrograms raw_entry = {programs.entry_raw, programs.entry_raw_time};
-    const EntryPrograms cast_entry = {programs.entry_cast, programs.entry_cast_time};
+    const EntryPrograms cast_entry = {programs.entry_cast, programs.entry_cast_time,
+                                      programs.entry_cast_targets,
+                                      programs.entry_cast_targets_time};
     switch (variant) {
         case AttachVariant::typed:
-            add({programs.exit_typed, programs.exit_typed_count}, cast_entry);
+            add({programs.exit_typed, programs.exit_typed_count, programs.exit_typed_targets},
+                cast_entry);
             break;
         case AttachVariant::raw:
             add({programs.exit_raw, programs.exit_raw_count}, cast_entry);
             break;
         case AttachVariant::btf:
-            add({programs.exit_btf, programs.exit_btf_count},
-                {programs.entry_btf, programs.entry_btf_time});
+            add({programs.exit_btf, programs.exit_btf_count, programs.exit_btf_targets},
+                {programs.entry_btf, programs.entry_btf_time, programs.entry_btf_targets,
+                 programs.entry_btf_targets_time});
             break;
         case AttachVariant::raw_helper:
             add({programs.exit_raw_helper, programs.exit_raw_helper_count}, raw_entry);
@@ -261,10 +275,10 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
 
 /// Before the load: constants and sizes for targets; without them the verifier takes all of it out.
 std::expected<void, Error> BpfProgram::State::set_targets(const KernelFacts& facts) {
-    if (!targets) {
-        bpf_map__set_autocreate(skeleton->maps.target_areas, false);
-        return {};
-    }
+    const bool from_start = targets && targets->from_start;
+    bpf_map__set_autocreate(skeleton->maps.start_areas, from_start);
+    bpf_map__set_autocreate(skeleton->maps.later_areas, targets && !from_start);
+    if (!targets) return {};
     auto kinds = exittop::target_kinds(*targets, facts.vendor_btf);
     if (!kinds) return std::unexpected(kinds.error());
     auto room = exittop::target_room(max_vcpus, targets->memory);
@@ -276,8 +290,11 @@ std::expected<void, Error> BpfProgram::State::set_targets(const KernelFacts& fac
     skeleton->rodata->reason_entries = room->reason_entries;
     std::ranges::copy(kinds->by_index, skeleton->rodata->target_kinds);
     skeleton->rodata->other_target_kind = kinds->other;
-    bpf_map__set_value_size(bpf_map__inner_map(skeleton->maps.target_areas),
-                            std::uint32_t(EXITTOP_AREA_SIZE(room->entries)));
+    skeleton->rodata->targets_from_start = from_start;
+    const auto size = std::uint32_t(EXITTOP_AREA_SIZE(room->entries));
+    bpf_map__set_value_size(skeleton->maps.start_areas, size);
+    bpf_map__set_max_entries(skeleton->maps.start_areas, slot_count());
+    bpf_map__set_value_size(bpf_map__inner_map(skeleton->maps.later_areas), size);
     return {};
 }
 
@@ -300,16 +317,7 @@ std::vector<bpf_program*> BpfProgram::State::target_programs() const {
 std::expected<void, Error> BpfProgram::State::open_targets() {
     if (!targets) return failed("targets need times: leave out --detail count");
     if (target_areas) return {};
-    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE);
-    const std::uint64_t size = EXITTOP_AREA_SIZE(target_room.entries);
-    target_map = FileDescriptor(bpf_map_create(BPF_MAP_TYPE_ARRAY, "targets", sizeof(std::uint32_t),
-                                               std::uint32_t(size), slot_count(), &options));
-    if (target_map) target_areas = SharedMemory(target_map.number(), size * slot_count());
-    const std::uint32_t only = 0;
-    const int inner = target_map.number();
-    int code = target_areas ? bpf_map_update_elem(bpf_map__fd(skeleton->maps.target_areas), &only,
-                                                  &inner, BPF_ANY)
-                            : -errno;
+    int code = map_areas();
     for (bpf_program* program : target_programs()) {
         bpf_link* link = code == 0 ? bpf_program__attach(program) : nullptr;
         if (link == nullptr && code == 0) code = -errno;
@@ -318,6 +326,24 @@ std::expected<void, Error> BpfProgram::State::open_targets() {
     if (code == 0) return {};
     close_targets();
     return std::unexpected(kernel_error("cannot count targets", code));
+}
+
+/// Maps the areas, which the program has from the start or is given now. 0, or -errno.
+int BpfProgram::State::map_areas() {
+    const std::size_t size = EXITTOP_AREA_SIZE(target_room.entries) * slot_count();
+    if (targets->from_start) {
+        target_areas = SharedMemory(bpf_map__fd(skeleton->maps.start_areas), size);
+        return target_areas ? 0 : -errno;
+    }
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE);
+    target_map = FileDescriptor(bpf_map_create(
+        BPF_MAP_TYPE_ARRAY, "targets", sizeof(std::uint32_t),
+        std::uint32_t(EXITTOP_AREA_SIZE(target_room.entries)), slot_count(), &options));
+    if (target_map) target_areas = SharedMemory(target_map.number(), size);
+    if (!target_areas) return -errno;
+    const std::uint32_t only = 0;
+    const int inner = target_map.number();
+    return bpf_map_update_elem(bpf_map__fd(skeleton->maps.later_areas), &only, &inner, BPF_ANY);
 }
 
 void BpfProgram::State::close_targets() {
@@ -332,7 +358,7 @@ void BpfProgram::State::close_targets() {
     }
     target_links.clear();
     const std::uint32_t only = 0;
-    bpf_map_delete_elem(bpf_map__fd(skeleton->maps.target_areas), &only);
+    if (!targets->from_start) bpf_map_delete_elem(bpf_map__fd(skeleton->maps.later_areas), &only);
     barrier.wait();
     target_areas = SharedMemory();
     target_map = FileDescriptor();
@@ -723,6 +749,7 @@ std::size_t BpfProgram::memory_bytes() const {
     std::size_t bytes = 0;
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, state_->skeleton->obj) {
+        if (map == state_->skeleton->maps.start_areas) continue;  // target_bytes()
         std::ifstream facts(fmt::format("/proc/self/fdinfo/{}", bpf_map__fd(map)));
         for (std::string line; std::getline(facts, line);) {
             if (line.starts_with("memlock:")) bytes += std::strtoul(line.c_str() + 8, nullptr, 10);

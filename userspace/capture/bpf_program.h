@@ -116,7 +116,7 @@ public:
     /// Starts or stops the kernel's measurement of BPF programs' times. It also stops with the
     /// value; the host's own setting (kernel.bpf_stats_enabled) is untouched. Needs Linux 5.8.
     std::expected<void, Error> measure_cost(bool on);
-    /// Kernel memory of the maps, in bytes.
+    /// Kernel memory of the maps, in bytes, without that of targets.
     [[nodiscard]] std::size_t memory_bytes() const;
 
     /// Runs a program once with made-up arguments (BPF_PROG_TEST_RUN), for tests and benchmarks.

@@ -155,17 +155,10 @@ struct kvm_vcpu {
 
 struct vmcb_control_area {
 	u64 exit_code; /* u32 and exit_code_hi behind it before 7.0 */
-	u64 exit_info_1;
-	u64 exit_info_2;
-};
-
-struct vmcb_save_area {
-	u64 rip;
 };
 
 struct vmcb {
 	struct vmcb_control_area control;
-	struct vmcb_save_area save;
 };
 
 /* kvm_amd, from 5.12 on. */

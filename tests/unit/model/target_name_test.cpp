@@ -220,7 +220,9 @@ TEST(TargetName, EveryNameIsOfPrintableWords) {
                 EXPECT_FALSE(known.name.empty()) << known.target;
                 EXPECT_FALSE(known.name.contains("{}")) << known.name;
                 EXPECT_FALSE(known.name.starts_with(' ') || known.name.ends_with(' '));
-                for (const unsigned char c : known.name) EXPECT_TRUE(std::isprint(c) != 0);
+                for (const char c : known.name) {
+                    EXPECT_TRUE(std::isprint(static_cast<unsigned char>(c)) != 0);
+                }
             }
         }
     }
