@@ -89,6 +89,10 @@ std::uint8_t TargetKinds::of(std::uint32_t code) const {
 std::expected<TargetKinds, Error> target_kinds(const TargetRequest& request, bool vendor_btf) {
     TargetKinds kinds;
     const Isa isa = request.isa;
+    // Without it no reason would have a target, which nobody would notice.
+    if (find_isa(isa) == nullptr) {
+        return failed("cannot count targets: it is not known whether this host has VMX or SVM");
+    }
     const std::uint8_t rip = rip_kind(isa, vendor_btf);
     const auto add = [&](std::uint32_t code, bool by_rip) {
         std::uint8_t kind = own_kind(isa, code, vendor_btf);
@@ -108,9 +112,8 @@ std::expected<TargetKinds, Error> target_kinds(const TargetRequest& request, boo
     for (const std::string& reason : request.choice.reasons) {
         const auto code = exit_code_by_name(isa, reason);
         if (!code || !index_of(*code)) {
-            const IsaFacts* facts = find_isa(isa);
             return failed("--targets {}: not a reason of this host, which has {}", reason,
-                          facts != nullptr ? facts->title : "no known ISA");
+                          find_isa(isa)->title);
         }
         add(*code, true);
     }

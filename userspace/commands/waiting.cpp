@@ -58,7 +58,13 @@ std::expected<void, Error> DeferredCollector::poll() {
         collector_->poll();
         return {};
     }
-    if (host_.vendor_module()) return attach();
+    if (host_.vendor_module()) {
+        // A module that is just being loaded is there for a moment before it says that it is not
+        // ready: one that was waited for has to be ready twice.
+        if (said_waiting_ && !std::exchange(was_ready_, true)) return {};
+        return attach();
+    }
+    was_ready_ = false;
     if (options_.no_wait) {
         return lacking("neither kvm_intel nor kvm_amd is loaded: load one, or leave out --no-wait");
     }

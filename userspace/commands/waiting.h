@@ -54,6 +54,7 @@ private:
     DeferredListener listener_;
     std::optional<Collector> collector_;
     bool said_waiting_ = false;
+    bool was_ready_ = false;  ///< At the last look, while it waited.
 };
 
 }  // namespace exittop

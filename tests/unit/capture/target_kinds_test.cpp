@@ -57,6 +57,10 @@ TEST(TargetKinds, OfAReasonOfTheOtherIsaAreAnError) {
               "--targets EPT_VIOLATION: not a reason of this host, which has SVM (AMD)");
 }
 
+TEST(TargetKinds, OfAnUnknownIsaAreAnErrorAndNotNone) {
+    EXPECT_FALSE(target_kinds({.choice = {}, .isa = Isa::unknown}, true));
+}
+
 // What has a kind here has a name there, and the reverse.
 TEST(TargetKinds, AgreeWithTheNamesOfTargets) {
     for (const IsaFacts& isa : isas) {
