@@ -47,14 +47,16 @@ def run_lines_and_keep(lines: list[tuple[str, int]],
     signal = "INT" if at_once == 1 else "TERM"
     for number, (line, seconds) in enumerate(lines):
         files[f"/lines/{number}"] = f"#!/bin/sh\n{line}\n".encode()
-        script += (f"(timeout -s {signal} {seconds} /lines/{number} >/out/{number}.out "
+        script += (f"step line {number}\n"
+                   f"(timeout -s {signal} {seconds} /lines/{number} >/out/{number}.out "
                    f"2>/out/{number}.err; echo $? >/out/{number}.status)")
         if at_once == 1:
             script += "\n"
-        elif number % at_once == at_once - 1 or number == len(lines) - 1:
-            script += "\nwait $others\nothers=\n"
-        else:
-            script += " &\nothers=\"$others $!\"\n"
+            continue
+        script += " &\nothers=\"$others $!\"\n"
+        if number % at_once == at_once - 1 or number == len(lines) - 1:
+            # Named, as a bare wait would wait for the VM too.
+            script += "wait $others\nothers=\n"
     job = Job(kernel="6.1", vendor="amd", script=script + _EPILOGUE, files=files,
               programs={"/bin/exittop": EXITTOP, "/bin/micro_vm": BUILD / "lab/guests/micro_vm"},
               timeout_s=1500)
