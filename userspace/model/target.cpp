@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <iterator>
 #include <tuple>
 #include <utility>
 
@@ -33,6 +34,20 @@ TargetSum since(const TargetSum& later, const TargetSum& earlier) {
 
 auto place_of(auto& known, const std::string& target) {
     return std::ranges::lower_bound(known, target, {}, &TargetStats::target);
+}
+
+/// Of an ordered list.
+void add_up_equal(std::vector<TargetStats>& known) {
+    if (known.empty()) return;
+    auto last = known.begin();
+    for (auto one = std::next(last); one != known.end(); ++one) {
+        if (one->target == last->target) {
+            *last += *one;
+        } else if (++last != one) {
+            *last = std::move(*one);
+        }
+    }
+    known.erase(std::next(last), known.end());
 }
 
 }  // namespace
@@ -112,8 +127,16 @@ void Targets::add(std::string target, TargetSum sum) {
     *place += sum;
 }
 
+void Targets::order() {
+    std::ranges::sort(known, {}, &TargetStats::target);
+    add_up_equal(known);
+}
+
 Targets& Targets::operator+=(const Targets& other_targets) {
-    for (const TargetStats& stats : other_targets.known) add(stats.target, stats);
+    const auto size = std::ssize(known);
+    known.insert(known.end(), other_targets.known.begin(), other_targets.known.end());
+    std::ranges::inplace_merge(known, known.begin() + size, {}, &TargetStats::target);
+    add_up_equal(known);
     other += other_targets.other;
     unknown += other_targets.unknown;
     if (why.empty()) why = other_targets.why;
@@ -125,6 +148,11 @@ TargetSum sum_of(const Targets& targets) {
     sum += targets.unknown;
     for (const TargetStats& stats : targets.known) sum += stats;
     return sum;
+}
+
+bool can_be_of(const Targets& targets, std::uint64_t exits) {
+    constexpr std::uint64_t most_vcpus = 4096;  // KVM_MAX_VCPUS
+    return saturating_subtract(sum_of(targets).count, exits) <= most_vcpus;
 }
 
 Targets targets_since(const Targets& later, const Targets& earlier) {

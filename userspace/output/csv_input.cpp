@@ -171,35 +171,29 @@ void read_numbers(ExitStats& stats, const Row& row) {
     stats.count = row.needed<std::uint64_t>("count");
 }
 
-// What a target's line adds to those of its reason, whose own line has all of their exits.
-Targets read_target(const Row& row) {
+// A target's line adds to those of its reason, whose own line has all of their exits.
+void add_target(Targets& targets, const Row& row) {
     const TargetSum sum = {row.needed<std::uint64_t>("count"),
                            row.number<std::uint64_t>("time_ns")};
     // Bytes that are no text would be one target in JSON, and two here.
-    const std::string target = sanitise(row.foreign("target"));
-    Targets targets;
+    std::string target = sanitise(row.foreign("target"));
     if (target == csv_other_targets) {
-        targets.other = sum;
+        targets.other += sum;
     } else if (target == csv_unknown_targets) {
-        targets.unknown = sum;
-        targets.why = row.foreign("target_name");
+        targets.unknown += sum;
+        if (targets.why.empty()) targets.why = row.foreign("target_name");
     } else {
-        targets.add(target, sum);
+        targets.known.push_back({sum, std::move(target)});
     }
-    return targets;
 }
 
-// An exit is counted when it begins and by target when it ends: of an interval, one of each vCPU
-// may be in the targets alone. How many vCPUs there were, the CSV may not say.
 void settle_targets(ExitStats& stats, Isa isa) {
-    constexpr std::uint64_t most_vcpus = 4096;  // KVM_MAX_VCPUS
     if (!stats.targets) return;
-    const std::uint64_t sum = sum_of(*stats.targets).count;
-    if (saturating_subtract(sum, stats.count) > most_vcpus) {
+    stats.targets->order();
+    if (!can_be_of(*stats.targets, stats.count)) {
         throw BadCsv{fmt::format("the targets of {} hold {} exits, of {}", reason_label(isa, stats),
-                                 sum, stats.count)};
+                                 sum_of(*stats.targets).count, stats.count)};
     }
-    stats.count = std::max(stats.count, saturating_subtract(sum, 1));
 }
 
 constexpr std::string_view lost_prefix = "lost:";
@@ -254,12 +248,14 @@ private:
             vcpu->id = id;
         }
         ExitStats stats = key_exits(row);
+        ExitStats& sum = entry_of(vcpu->exits, key_of(stats));
         if (row.at("target").empty()) {
             read_numbers(stats, row);
+            sum += stats;
         } else {
-            stats.targets = read_target(row);
+            if (!sum.targets) sum.targets.emplace();
+            add_target(*sum.targets, row);
         }
-        entry_of(vcpu->exits, key_of(stats)) += stats;
     }
 
     std::vector<Vm> vms_;

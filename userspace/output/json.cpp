@@ -405,12 +405,10 @@ Targets read_targets(const Node& exit, std::uint64_t exits, CountDetail detail) 
         targets.unknown = read_sum(unknown, detail);
         if (targets.unknown.count > 0) targets.why = unknown.text_or_none("why");
     }
-    // An exit is counted when it begins and by target when it ends: an interval in between has one
-    // more of those than of these.
-    if (const std::uint64_t sum = sum_of(targets).count; sum > saturating_add(exits, 1)) {
+    if (!can_be_of(targets, exits)) {
         known.fail(fmt::format("hold {} exits, with those that are other or unknown, of {} of "
                                "their reason",
-                               sum, exits));
+                               sum_of(targets).count, exits));
     }
     return targets;
 }

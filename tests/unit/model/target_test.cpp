@@ -47,6 +47,17 @@ TEST(Targets, OfSeveralVcpusAreAddedByTarget) {
     sum += sample({{{3, 30}, "a"}, {{4, 40}, "b"}}, {2, 6}, {7, 70});
     EXPECT_EQ(sum, sample({{{5, 50}, "a"}, {{4, 40}, "b"}, {{1, 10}, "c"}}, {3, 11}, {7, 70}));
     EXPECT_EQ(sum_of(sum), (TargetSum{20, 181}));
+    EXPECT_EQ(sample({}) += sum, sum);
+    EXPECT_EQ(Targets(sum) += sample({}), sum);
+}
+
+TEST(Targets, InAnyOrderAreOrderedAndAddedUp) {
+    Targets targets = sample({{{1, 10}, "c"}, {{2, 20}, "a"}, {{3, 30}, "c"}, {{4, 40}, "b"}});
+    targets.order();
+    EXPECT_EQ(targets, sample({{{2, 20}, "a"}, {{4, 40}, "b"}, {{4, 40}, "c"}}));
+    Targets none;
+    none.order();
+    EXPECT_EQ(none, Targets{});
 }
 
 TEST(Targets, SinceAnEarlierTimeAreThoseOfTheTimeBetween) {

@@ -9,6 +9,7 @@
 
 #include "output/batch_format.h"
 #include "output/csv.h"
+#include "output/json.h"
 #include "samples.h"
 
 namespace exittop {
@@ -123,7 +124,10 @@ TEST(CsvInput, TargetsThatContradictAreRefused) {
     // Of an interval, exits of vCPUs that had begun before it.
     const auto read = from_csv(heading + "a,vmx,1,HLT,12,5,\na,vmx,1,HLT,12,9,x\n");
     ASSERT_TRUE(read) << read.error();
-    EXPECT_EQ(read->vms[0].vcpus[0].exits[0].count, 8U);
+    EXPECT_EQ(read->vms[0].vcpus[0].exits[0].count, 5U);
+    const auto as_json = from_json(to_json(*read));
+    ASSERT_TRUE(as_json) << as_json.error();
+    EXPECT_EQ(as_json->repeats[0].vms[0].vcpus[0].exits, read->vms[0].vcpus[0].exits);
     const auto bytes = from_csv(heading + "a,vmx,1,HLT,12,9,\na,vmx,1,HLT,12,4,\xff\n"
                                           "a,vmx,1,HLT,12,5,\xfe\n");
     ASSERT_TRUE(bytes) << bytes.error();
