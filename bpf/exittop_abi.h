@@ -242,9 +242,16 @@ enum exittop_target_kind {
 enum exittop_hypercall { EXITTOP_HYPERCALL_KVM, EXITTOP_HYPERCALL_HYPERV, EXITTOP_HYPERCALL_XEN,
 			 EXITTOP_HYPERCALL_L1 }; /* L1: the call is the guest hypervisor's */
 
-/* A guest-physical address, whole for MMIO and of the page for memory, and how it was accessed. */
-enum exittop_access { EXITTOP_READ, EXITTOP_WRITE, EXITTOP_FETCH, EXITTOP_ACCESS_UNKNOWN };
-#define EXITTOP_TARGET_ADDRESS(address, mmio, access) ((address) << 3 | (u64)(mmio) << 2 | (access))
+/*
+ * A guest-physical address, whole for MMIO and of the page for memory, and how it was accessed: bits
+ * of a page fault's error code, of which the reserved one says MMIO.
+ */
+#define EXITTOP_TARGET_ADDRESS(address, error) ((u64)(address) << 5 | (error))
+#define EXITTOP_TARGET_ERROR (PF_WRITE | PF_RESERVED | PF_FETCH)
+/* SDM vol. 3, 4.7; of nested faults APM vol. 2, 15.25.6. */
+#define PF_WRITE (1 << 1)
+#define PF_RESERVED (1 << 3)
+#define PF_FETCH (1 << 4)
 
 /* A target's value has 59 bits; the cell of its reason is in the others. */
 #define EXITTOP_TARGET_BITS 59

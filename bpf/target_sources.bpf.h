@@ -65,31 +65,18 @@ static __always_inline u64 hypercall_target(u64 vcpu, bool in_l2, const enum rea
 	return number | interface << EXITTOP_HYPERCALL_SHIFT;
 }
 
-/* Bits of a page fault's error code, also of nested ones (SDM vol. 3, 4.7; APM vol. 2, 15.25.6). */
-#define PF_WRITE (1 << 1)
-#define PF_RESERVED (1 << 3)
-#define PF_FETCH (1 << 4)
-
-static __always_inline u64 access_of(u64 error)
-{
-	if (error & PF_FETCH)
-		return EXITTOP_FETCH;
-	return error & PF_WRITE ? EXITTOP_WRITE : EXITTOP_READ;
-}
-
 #define PAGE_MASK (~0xfffull)
 
 /* KVM marks MMIO by reserved bits. Of memory the page tells enough: KVM maps pages. */
 static __always_inline u64 npf_target(u64 code_at, const enum read_by by)
 {
-	u64 error = load_u64(code_at + VMCB_EXITINFO1, by);
+	u64 error = load_u64(code_at + VMCB_EXITINFO1, by) & EXITTOP_TARGET_ERROR;
 	u64 address = load_u64(code_at + VMCB_EXITINFO2, by);
-	bool mmio = error & PF_RESERVED;
 
-	if (!mmio)
+	if (!(error & PF_RESERVED))
 		address &= PAGE_MASK;
-	return EXITTOP_TARGET_ADDRESS(address, mmio, access_of(error)) &
-	       ((1ull << EXITTOP_TARGET_BITS) - 1);
+	hide(address); /* Else clang shifts it in both cases, with masks of 64 bits. */
+	return EXITTOP_TARGET_VALUE(EXITTOP_TARGET_ADDRESS(address, error));
 }
 
 /* Bits of the exit qualification, if KVM has read it. */
@@ -146,18 +133,22 @@ static __always_inline u64 target_read_at_exit(struct vcpu_slot *slot, u64 vcpu,
 static __always_inline u64 target_read(struct vcpu_slot *slot, u64 vcpu, u32 kind, u64 code_at,
 				       const enum read_by by)
 {
+	/* The frequent ones first; unless it is hidden, clang makes them part of the switch again. */
+	if (kind == EXITTOP_TARGET_NPF)
+		return npf_target(code_at, by);
+	hide32(kind);
+	if (kind == EXITTOP_TARGET_MSR_SVM)
+		return msr_target(slot, vcpu, by) |
+		       (load_u64(code_at + VMCB_EXITINFO1, by) & 1) << 32;
+	hide32(kind);
+	if (kind == EXITTOP_TARGET_IO_SVM)
+		return load_u64(code_at + VMCB_EXITINFO1, by) & 0xffff0071;
+	hide32(kind);
 	switch (kind) {
 	case EXITTOP_TARGET_FIXED:
 		return 0;
 	case EXITTOP_TARGET_MSR:
 		return msr_target(slot, vcpu, by);
-	case EXITTOP_TARGET_MSR_SVM:
-		return msr_target(slot, vcpu, by) |
-		       (load_u64(code_at + VMCB_EXITINFO1, by) & 1) << 32;
-	case EXITTOP_TARGET_IO_SVM:
-		return load_u64(code_at + VMCB_EXITINFO1, by) & 0xffff0071;
-	case EXITTOP_TARGET_NPF:
-		return npf_target(code_at, by);
 	case EXITTOP_TARGET_PF_SVM:
 		return load_u64(code_at + VMCB_EXITINFO1, by) & 0x1f;
 	case EXITTOP_TARGET_AVIC:

@@ -15,24 +15,15 @@ namespace {
 /// How often an area is read until no entry became another target's meanwhile.
 constexpr unsigned read_tries = 100;
 
-TargetAccess access_of(std::uint64_t access) {
-    switch (access) {
-        case EXITTOP_READ: return TargetAccess::read;
-        case EXITTOP_WRITE: return TargetAccess::write;
-        case EXITTOP_FETCH: return TargetAccess::fetch;
-        default: return TargetAccess::unknown;
-    }
-}
-
 TargetAccess read_or_write(bool is_write) {
     return is_write ? TargetAccess::write : TargetAccess::read;
 }
 
 std::string address_text(std::uint64_t value) {
-    const std::uint64_t address = value >> 3;
-    const bool is_mmio = (value >> 2 & 1) != 0;
-    return is_mmio ? mmio_target(address, access_of(value & 3))
-                   : page_target(address, access_of(value & 3));
+    const std::uint64_t address = value / EXITTOP_TARGET_ADDRESS(1, 0);
+    const TargetAccess access =
+        (value & PF_FETCH) != 0 ? TargetAccess::fetch : read_or_write((value & PF_WRITE) != 0);
+    return (value & PF_RESERVED) != 0 ? mmio_target(address, access) : page_target(address, access);
 }
 
 /// Of reasons whose code says it all: APM vol. 2, appendix C.
@@ -63,7 +54,10 @@ std::string apic_text(std::uint32_t code, std::uint64_t value) {
     constexpr std::uint32_t eoi_induced = 45, apic_write = 56;
     if (code == eoi_induced) return vector_target(std::uint8_t(value));
     if (code == apic_write) return apic_target(value & 0xfff, TargetAccess::write);
-    return apic_target(value & 0xfff, access_of(std::min<std::uint64_t>(value >> 12, 3)));
+    constexpr std::array accesses = {TargetAccess::read, TargetAccess::write, TargetAccess::fetch};
+    const std::uint64_t access = value >> 12;  // 4 bits; others are not of instructions
+    return apic_target(value & 0xfff,
+                       access < accesses.size() ? accesses[access] : TargetAccess::unknown);
 }
 
 /// SDM vol. 3, table 27-5.
