@@ -4,7 +4,7 @@
 //
 // The guest runs BATCHES times: rdtsc, EXITS times an instruction that exits, rdtsc. So there are
 // only exits between the two stamps. If the emulator's clock ticks once per instruction, ticks are
-// instructions, and the smallest batch is one without interrupts. Prints the ticks per exit of that
+// instructions, and the smallest batch is one without interrupts. Prints the loop, the ticks per exit of that
 // batch and of all batches, how many exits the guest made and KVM counted, and the ticks of the
 // smallest batch of the second half, for effects that begin late.
 #define _GNU_SOURCE
@@ -15,10 +15,12 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/eventfd.h>
 
 enum { HALTED = 0x1f000, STACK_END = 0x1f000, RESULTS = 0x20000, MEMORY = 0x100000 };
 enum { MAX_BATCHES = 1000 };
-enum { PORT_EXIT = 0x10, PORT_DONE = 0x11 };
+enum { PORT_EXIT = 0x10, PORT_DONE = 0x11, PORT_DOORBELL = 0x12 };
+enum { DOORBELL = MEMORY }; // no memory, so an address of a device
 
 // rdi: HALTED, r12: exits of a batch, r13: batches, r14: where the next result goes, r15: exits
 // left.
@@ -52,6 +54,11 @@ enum { PORT_EXIT = 0x10, PORT_DONE = 0x11 };
 LOOP(cpuid_loop, 0, "cpuid");          // handled in the kernel
 LOOP(leaf_loop, 0x4fffffff, "cpuid");  // the same; a leaf of the patch in kernel/
 LOOP(out_loop, 0, "out %al, $0x10");   // handled in this program
+LOOP(msr_loop, 0, "mov $0x8b, %ecx\n rdmsr");
+// Handled in the kernel, which signals an eventfd.
+LOOP(port_loop, 0, "out %al, $0x12");
+LOOP(doorbell_loop, 0, "mov %eax, 0x100000");
+LOOP(wbinvd_loop, 0, "wbinvd"); // without a target
 // Waits in the kernel, until the waker's NMI comes.
 LOOP(halt_loop, 0, "movl $1, (%rdi)\n hlt\n movl $0, (%rdi)");
 
@@ -64,6 +71,10 @@ static const struct loop loops[] = {
     {"cpuid", cpuid_loop, cpuid_loop_nmi, cpuid_loop_end, false},
     {"leaf", leaf_loop, leaf_loop_nmi, leaf_loop_end, false},
     {"out", out_loop, out_loop_nmi, out_loop_end, false},
+    {"msr", msr_loop, msr_loop_nmi, msr_loop_end, false},
+    {"port", port_loop, port_loop_nmi, port_loop_end, false},
+    {"doorbell", doorbell_loop, doorbell_loop_nmi, doorbell_loop_end, false},
+    {"wbinvd", wbinvd_loop, wbinvd_loop_nmi, wbinvd_loop_end, false},
     {"halt", halt_loop, halt_loop_nmi, halt_loop_end, true},
 };
 
@@ -87,6 +98,20 @@ static void *wake(void *argument)
         if (atomic_load(waker->halted))
             send_nmi(waker->vm_fd, 0);
     return NULL;
+}
+
+// What is written to the port or the address of the doorbell signals an eventfd that nobody reads.
+static void add_doorbells(int vm_fd)
+{
+    const int event = eventfd(0, 0);
+    struct kvm_ioeventfd port = {.addr = PORT_DOORBELL, .len = 1, .fd = event,
+                                 .flags = KVM_IOEVENTFD_FLAG_PIO};
+    struct kvm_ioeventfd address = {.addr = DOORBELL, .len = 0, .fd = event}; // of any length
+
+    if (event < 0)
+        fail("eventfd: %s", strerror(errno));
+    IOCTL(vm_fd, KVM_IOEVENTFD, &port);
+    IOCTL(vm_fd, KVM_IOEVENTFD, &address);
 }
 
 static void run(int vcpu_fd, const struct kvm_run *state)
@@ -160,7 +185,7 @@ int main(int argc, char **argv)
     const struct kvm_run *state;
 
     if (!loop)
-        fail("usage: exit_loop_vm cpuid|leaf|out|halt EXITS BATCHES");
+        fail("usage: exit_loop_vm cpuid|leaf|out|msr|port|doorbell|wbinvd|halt EXITS BATCHES");
     exits = number_of(argv[2], 1000000);
     batches = number_of(argv[3], MAX_BATCHES);
 
@@ -169,7 +194,8 @@ int main(int argc, char **argv)
     IOCTL(vm, KVM_SET_TSS_ADDR, 0xfffbd000);
     if (loop->halts)
         IOCTL(vm, KVM_CREATE_IRQCHIP, 0);
-    write_page_tables(memory, MEMORY);
+    add_doorbells(vm);
+    write_page_tables(memory, DOORBELL + PAGE);
     write_gdt(memory);
     write_nmi_gate(memory, CODE + (uint64_t)(loop->nmi - loop->code));
     memcpy(memory + CODE, loop->code, (size_t)(loop->end - loop->code));
@@ -197,8 +223,8 @@ int main(int argc, char **argv)
         if (i >= batches / 2 && ticks < late)
             late = ticks;
     }
-    printf("least=%.2f mean=%.2f exits=%lu kvm_exits=%llu late=%.2f\n",
-           (double)least / (double)exits, (double)sum / (double)(exits * batches), exits * batches,
+    printf("loop=%s least=%.2f mean=%.2f exits=%lu kvm_exits=%llu late=%.2f\n",
+           loop->name, (double)least / (double)exits, (double)sum / (double)(exits * batches), exits * batches,
            kvm_exits(), (double)late / (double)exits);
     return 0;
 }

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import measuring
-from overhead_tools import OWN, RIVALS, Reading, Tool
+from overhead_tools import OWN, RIVALS, SIZE, TARGET_RIVALS, TARGETS, Reading, Tool
 
 import kernels
 import run_job
@@ -24,10 +24,9 @@ from emulated_host import Job
 from lab_error import LabError, exit_with
 
 _BOOTS = 2
-LOOPS = {"": "cpuid 200 60", "-out": "out 200 60", "-halt": "halt 50 60"}
 _PROGRAMS = {"/usr/bin/perf": Path("/usr/bin/perf"), "/usr/bin/bpftrace": Path("/usr/bin/bpftrace")}
-_LOOP = """#!/bin/sh
-exec /bin/exit_loop_vm $LOOP >/tmp/loop.txt
+_LOOP = f"""#!/bin/sh
+exec /bin/exit_loop_vm $LOOP {SIZE} >/tmp/loop.txt
 """
 _RESULT = re.compile(r"least=([\d.]+) mean=([\d.]+) exits=(\d+) kvm_exits=(\d+)")
 
@@ -42,24 +41,29 @@ class Run:
     reading: Reading
 
 
+# By names of tool and loop.
+Runs = dict[tuple[str, str], Run]
+
+
 @dataclass(frozen=True)
 class Boot:
-    """What one boot of a host gave: the runs by name, and what a start of exittop takes."""
-    runs: dict[str, Run]
+    """What one boot of a host gave: the runs, and what a start of exittop takes."""
+    runs: Runs
     start_s: float      # one instruction to a ns
+
+
+def _named(tools: tuple[Tool, ...]) -> list[tuple[str, Tool, str]]:
+    """Every tool with each of its loops, and a name for their files."""
+    return [(f"{tool.name}-{loop}", tool, loop) for tool in tools for loop in tool.loops]
 
 
 def _script(tools: tuple[Tool, ...]) -> str:
     parts = ["export PATH=/usr/bin:$PATH\nload_kvm 1 || exit 1\nsleep 10\n"
              "cat /proc/cpuinfo >/out/cpuinfo.txt\n"]
-    for suffix, loop in LOOPS.items():
-        for tool in tools:
-            if suffix and tool.rival:   # these loops are for exittop's split of the time
-                continue
-            name = tool.name + suffix
-            parts.append(f"step {name}\nOUT=/out/{name}.txt\nexport LOOP='{loop}'\n"
-                         f"( {tool.script}\n ) 2>/out/{name}.err\n"
-                         f"mv /tmp/loop.txt /out/{name}.loop || exit 1\n")
+    for name, tool, loop in _named(tools):
+        parts.append(f"step {name}\nOUT=/out/{name}.txt\nexport LOOP={loop}\n"
+                     f"( {tool.script}\n ) 2>/out/{name}.err\n"
+                     f"mv /tmp/loop.txt /out/{name}.loop || exit 1\n")
     parts.append("step start\ncat /proc/uptime >/out/start.txt\n"
                  "exittop dump -- cat /proc/uptime >>/out/start.txt 2>/dev/null\n")
     return "".join(parts)
@@ -67,7 +71,7 @@ def _script(tools: tuple[Tool, ...]) -> str:
 
 def boot(version: str, vendor: str, tools: tuple[Tool, ...], programs: dict[str, Path],
          keep: Path | None) -> Boot:
-    """Runs every tool once in a fresh host; exits to the VMM under NAME-out, halts NAME-halt."""
+    """Runs every tool once in a fresh host."""
     rivals = any(tool.rival for tool in tools)
     job = Job(kernel=version, vendor=vendor, script=_script(tools), icount=vendor == "amd",
               files={"/bin/loop": _LOOP.encode()},
@@ -82,13 +86,10 @@ def boot(version: str, vendor: str, tools: tuple[Tool, ...], programs: dict[str,
             target.write_bytes(content)
     measuring.require_success(job, result)
     runs = {}
-    for tool in tools:
-        reading = tool.read(_text(result.out, f"{tool.name}.txt"))
-        for suffix in LOOPS:
-            if text := _text(result.out, f"{tool.name}{suffix}.loop"):
-                least, mean, exits, kvm_exits = _RESULT.search(text).groups()
-                runs[tool.name + suffix] = Run(float(least), float(mean), int(exits),
-                                               int(kvm_exits), reading)
+    for name, tool, loop in _named(tools):
+        least, mean, exits, kvm_exits = _RESULT.search(_text(result.out, f"{name}.loop")).groups()
+        runs[tool.name, loop] = Run(float(least), float(mean), int(exits), int(kvm_exits),
+                                    tool.read(_text(result.out, f"{name}.txt")))
     before, at_command = (float(line.split()[0])
                           for line in _text(result.out, "start.txt").splitlines()[:2])
     return Boot(runs, at_command - before)
@@ -99,14 +100,14 @@ def _text(out: dict[str, bytes], name: str) -> str:
 
 
 def is_right(run: Run) -> str:
-    """Whether a tool's count is that of the guest (of CPUID), or KVM's own (of all exits)."""
+    """Whether a tool's count is that of the guest (of its loop), or KVM's own (of all exits)."""
     reading = run.reading
     if reading.uncounted is not None:
         return "none, as it says" if reading.uncounted >= run.exits else "no"
-    if reading.cpuid is not None:
-        if reading.cpuid == run.exits:
+    if reading.of_loop is not None:
+        if reading.of_loop == run.exits:
             return "yes"
-        return f"no: {reading.cpuid:,} of {run.exits:,}"
+        return f"no: {reading.of_loop:,} of {run.exits:,}"
     if reading.exits is not None:
         # KVM goes on counting until the guest's program has read its counter.
         near = abs(reading.exits - run.kvm_exits) <= 5
@@ -114,9 +115,9 @@ def is_right(run: Run) -> str:
     return "-"
 
 
-def cost(runs: dict[str, Run], tool: Tool, loop: str = "") -> float:
+def cost(runs: Runs, tool: Tool, loop: str = "cpuid") -> float:
     """Instructions that a tool adds to one turn of a loop: its run beside the one without it."""
-    return runs[tool.name + loop].least - runs[f"{tool.without}{loop}"].least
+    return runs[tool.name, loop].least - runs[tool.without, loop].least
 
 
 def traced(tools: tuple[Tool, ...]) -> list[Tool]:
@@ -124,36 +125,52 @@ def traced(tools: tuple[Tool, ...]) -> list[Tool]:
     return [tool for tool in tools if tool.without]
 
 
-def _rows(tools: tuple[Tool, ...], boots: list[dict[str, Run]]) -> list[tuple[str, ...]]:
-    floor = boots[0]["floor"].least - boots[0]["none"].least
+def _rows(tools: tuple[Tool, ...], boots: list[Runs]) -> list[tuple[str, ...]]:
+    floor = cost(boots[0], next(tool for tool in tools if tool.name == "floor"))
     rows = [("tool", "instructions", "2nd boot", "x floor", "in all", "CPUID exit takes",
              "counts right?")]
     for tool in traced(tools):
         first, *others = (cost(boot, tool) for boot in boots)
-        in_all = boots[0][tool.name].mean - boots[0][tool.without].mean
-        run = boots[0][tool.name]
+        run = boots[0][tool.name, "cpuid"]
+        in_all = run.mean - boots[0][tool.without, "cpuid"].mean
         rows.append((tool.title, f"{first:.0f}",
                      " ".join(f"{other - first:+.0f}" for other in others),
                      f"{first / floor:.2f}", f"{in_all:.0f}", run.reading.mean, is_right(run)))
     return rows
 
 
-def _split_rows(tools: tuple[Tool, ...], boots: list[dict[str, Run]]) -> list[tuple[str, ...]]:
+def _split_rows(boots: list[Runs]) -> list[tuple[str, ...]]:
     """What exits to the VMM and halts cost beyond their exits, per event of the split."""
     rows = [("tool", "exit to the VMM", "kvm_fpu", "halt", "kvm_vcpu_wakeup", "2nd boot")]
-    for tool in traced(tools):
-        if tool.rival:
-            continue
+    for tool in traced(OWN):
         costs = []
         for boot in boots:
-            pair, out, halt = (cost(boot, tool, loop) for loop in LOOPS)
+            pair, out, halt = (cost(boot, tool, loop) for loop in ("cpuid", "out", "halt"))
             # KVM tells how many exits a halt takes: its end by an NMI may be another exit.
-            exits = round(boot["none-halt"].kvm_exits / boot["none-halt"].exits)
+            halts = boot["none", "halt"]
+            exits = round(halts.kvm_exits / halts.exits)
             costs.append((out, (out - pair) / 2, halt, halt - exits * pair))
         first, *others = costs
         rows.append((tool.title, *(str(round(cost)) for cost in first),
                      " ".join(f"{round(other[1] - first[1]):+d}, {round(other[3] - first[3]):+d}"
                               for other in others)))
+    return rows
+
+
+def _target_cell(tool: Tool, loop: str, boots: list[Runs]) -> str:
+    """What it costs, in both boots where they differ, and what is wrong with its count."""
+    costs = [round(cost(boot, tool, loop)) for boot in boots]
+    right = is_right(boots[0][tool.name, loop]) if tool.rival else "yes"
+    return " / ".join(map(str, sorted(set(costs)))) + ("" if right == "yes" else f" ({right})")
+
+
+def _target_rows(tools: tuple[Tool, ...], boots: list[Runs]) -> list[tuple[str, ...]]:
+    """What an exit of each kind costs where tools tell what it was about, and where not."""
+    rows = [("tool", *TARGETS.values())]
+    for title in dict.fromkeys(tool.title for tool in tools):
+        by_loop = {loop: tool for tool in tools if tool.title == title for loop in tool.loops}
+        rows.append((title, *(_target_cell(by_loop[loop], loop, boots) if loop in by_loop else "-"
+                              for loop in TARGETS)))
     return rows
 
 
@@ -167,17 +184,21 @@ def _table(rows: list[tuple[str, ...]]) -> str:
 
 def measure(version: str, vendor: str, options: argparse.Namespace) -> str:
     """The tables of one kernel, as Markdown."""
-    tools = OWN if options.own or vendor == "intel" else OWN + RIVALS
+    rivals, target_rivals = (RIVALS, TARGET_RIVALS) if not options.own and vendor == "amd" else \
+        ((), ())
     programs = {f"/bin/{name}": options.build / name
                 for name in ("exittop", "floor", "exit_loop_vm")}
     release = kernels.kernel(version).release
     with ThreadPoolExecutor(_BOOTS) as pool:    # their clocks count instructions, not time
-        boots = list(pool.map(lambda number: boot(version, vendor, tools, programs, options.keep
+        boots = list(pool.map(lambda number: boot(version, vendor, OWN + rivals + target_rivals,
+                                                  programs, options.keep
                                                   and options.keep / f"boot-{number}"),
                               range(1, _BOOTS + 1)))
     runs = [boot.runs for boot in boots]
+    by_target = tuple(tool for tool in OWN if "wbinvd" in tool.loops and tool.without)
     return (f"### Linux {release}, {measuring.VENDORS[vendor]}\n\n"
-            + _table(_rows(tools, runs)) + "\n" + _table(_split_rows(tools, runs))
+            + _table(_rows(OWN + rivals, runs)) + "\n" + _table(_split_rows(runs))
+            + "\n" + _table(_target_rows(by_target + target_rivals, runs))
             + (f"\nStart: {boots[0].start_s * 1000:.0f} million instructions\n"
                if vendor == "amd" else ""))     # the Intel host's clock goes on while it waits
 
