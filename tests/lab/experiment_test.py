@@ -163,6 +163,12 @@ _SHADOW_TARGETS = {
 }
 
 
+# The guest adds to a number in each page: a single write to Bochs; QEMU reads first, and the write
+# then meets a page that KVM keeps read-only until it is dirty.
+_FAULTS = {"amd": ("#PF read kernel", "#PF write kernel protection"),
+           "intel": ("#PF write kernel",)}
+
+
 def exits_by_reason(run: dict) -> dict[str, dict]:
     (vcpu,) = [vcpu for vm in run["vms"] for vcpu in vm["vcpus"]]
     return {stats["reason"]: stats for stats in vcpu["exits"]}
@@ -197,8 +203,7 @@ def check_targets(result: Result, vendor: str) -> None:
     changes = {target["target"]: target["runs"][1].get("change")
                for row in json.loads(result.text("whole.out"))["reasons"]
                for target in row.get("targets", [])}
-    # The guest writes to its own page table and touches pages: the two kinds that matter.
-    for target in ("cr3 write", "#PF read kernel", "#PF write kernel protection"):
+    for target in ("cr3 write", *_FAULTS[vendor]):
         if changes.get(target) != "new":
             raise Mismatch(f"{target} is {changes.get(target, 'not there')} without nested paging")
 
