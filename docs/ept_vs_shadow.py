@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
@@ -35,7 +36,7 @@ class Exittop:
         return runs
 
     def compare(self, runs: list[Path]) -> dict:
-        return json.loads(self._run("compare", "--format", "json", *runs))
+        return json.loads(self._run("compare", "--targets", "--format", "json", *runs))
 
 
 def rows(comparison: dict) -> dict[str, list[dict]]:
@@ -58,14 +59,16 @@ def count(cells: list[dict], run: int) -> str:
     return f"{cells[run]['count']:,.0f}" if cells else ""
 
 
-def table(headings: list[str], sources: list[dict[str, list[dict]]], least: int) -> str:
+def table(headings: list[str], sources: list[dict[str, list[dict]]], least: int,
+          what: str = "reason") -> str:
     """A row per reason, for each source its two counts and their ratio; rare reasons left out."""
-    lines = ["| " + " | ".join(["reason", *headings]) + " |",
+    lines = ["| " + " | ".join([what, *headings]) + " |",
              "|" + " :--- |" + " ---: |" * len(headings)]
     reasons = sorted({reason for source in sources for reason in source} - {"total"},
                      key=lambda reason: -max(cell["count"] for source in sources
                                              for cell in source.get(reason, [])))
-    for reason in [*reasons, "total"]:
+    totals = ["total"] if any("total" in source for source in sources) else []
+    for reason in [*reasons, *totals]:
         found = [source.get(reason, []) for source in sources]
         if max(cell["count"] for cells in found for cell in cells) < least:
             continue
@@ -75,19 +78,41 @@ def table(headings: list[str], sources: list[dict[str, list[dict]]], least: int)
     return "\n".join(lines) + "\n"
 
 
+# Reasons of Intel and AMD whose targets say what the extra exits are.
+REASONS = ({"CR_ACCESS", "EXCEPTION_NMI", "MSR_WRITE"},
+           {"write_cr3", "read_cr3", "PF excp", "msr"})
+
+
+def targets(comparison: dict, reasons: set[str]) -> dict[str, list[dict]]:
+    """Cells by target. MSRs have names that say more than those of page faults and of CR3."""
+    found = {}
+    for row in comparison["reasons"]:
+        for target in row.get("targets", []) if row["reason"] in reasons else []:
+            name = f" ({target['name']})" if target["target"].startswith("0x") else ""
+            found[target["target"] + name] = target["runs"]
+    return found
+
+
 def conditions(comparison: dict) -> str:
     facts = comparison["runs"][0]["facts"]
     return f"{facts['CPU']} (emulated), Linux {facts['kernel']}, {facts['vCPUs']} vCPU"
 
 
+def wrapped(text: str, before: str = "", indent: str = "") -> str:
+    """In lines as long as those of the page, where `before` is already in the first one."""
+    lines = textwrap.fill(before + text, width=100, subsequent_indent=indent,
+                          break_on_hyphens=False, break_long_words=False)
+    return lines.removeprefix(before) + "\n"
+
+
 def warnings(comparison: dict) -> str:
-    return "".join(f"- `{warning['name']}`: {warning['text']}\n"
+    return "".join(wrapped(f"- `{warning['name']}`: {warning['text']}", indent="  ")
                    for warning in comparison["warnings"])
 
 
 def fill(page: str, name: str, text: str) -> str:
     """Puts a text between "<!-- NAME -->" and the "<!-- end -->" that follows it."""
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    pattern = re.compile(rf"(<!-- {name} -->\s).*?(<!-- end -->)", re.DOTALL)
     if not pattern.search(page):
         raise SystemExit(f"{PAGE.name} has no place for {name}")
     return pattern.sub(lambda match: match[1] + text + match[2], page)
@@ -111,7 +136,13 @@ def main() -> int:
             ("intel", table(["lab, ept=1", "ept=0", "", "published, ept=1", "ept=0", ""],
                             [rows(lab["intel"]), rows(clean)], least=100)),
             ("amd", table(["lab, npt=1", "npt=0", ""], [rows(lab["amd"])], least=100)),
-            ("conditions", f"Intel: {conditions(lab['intel'])}. AMD: {conditions(lab['amd'])}.\n"),
+            ("targets", table(["Intel, ept=1", "ept=0", "", "AMD, npt=1", "npt=0", ""],
+                              [targets(lab[vendor], reasons)
+                               for vendor, reasons in zip(("intel", "amd"), REASONS)],
+                              least=100, what="target")),
+            ("conditions",
+             wrapped(f"Intel: {conditions(lab['intel'])}. AMD: {conditions(lab['amd'])}.",
+                     before="The lab's hosts: <!-- conditions --> ")),
             ("cumulative", warnings(seed))):
         page = fill(page, place, text)
     PAGE.write_text(page)

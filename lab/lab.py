@@ -63,7 +63,8 @@ def _counting_script(vendor: str) -> str:
     return "".join(f"""
 step "{vendor}: guest with {nested}={value}"
 {load} {value} || {{ echo "cannot load kvm with {nested}={value}" >/out/error; exit 1; }}
-exittop record -o /out/{run}.json --label {nested}={value} -- guest 2>/out/error || exit 1
+exittop record --targets all -o /out/{run}.json --label {nested}={value} -- guest \
+    2>/out/error || exit 1
 """ for load, value, run in (("load_kvm", 1, nested), ("reload_kvm", 0, "shadow")))
 
 
@@ -108,7 +109,7 @@ def _count(options: argparse.Namespace, vendor: str, folder: Path, progress: Pro
     for path in paths:
         _compare(options.exittop, [path])
     page = _page(options, vendor)
-    _compare(options.exittop, [*paths, "--html", page] if page else paths)
+    _compare(options.exittop, ["--extra-targets", *paths, *(["--html", page] if page else [])])
     if page:
         print(f"exittop lab: wrote '{page}'", file=sys.stderr)
     if fault:

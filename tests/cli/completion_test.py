@@ -20,6 +20,7 @@ VALUES = {
     "exittop reasons --isa ": {"vmx", "svm"},
     "exittop --color a": {"auto", "always"},
     "exittop dump --targets ": {"all", "rip"},
+    "exittop experiment --targets ": {"all", "rip", "none"},
     "exittop live --target-memory ": set(),
     "exittop lab --workload ": {"linux", "micro"},
     "exittop du": {"dump"},

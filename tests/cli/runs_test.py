@@ -141,6 +141,26 @@ class RunsTest(CommandLineTest):
                                      (0, run(*arguments, *unknown).stdout))
                     self.assertRegex(done.stderr, "^exittop: no run has targets: [^\n]*\n$")
 
+    def test_targets_of_extra_exits(self):
+        more = self.folder / "more.json"
+        run_file = json.loads(RUN_WITH_TARGETS.read_text())
+        exits = run_file["vms"][0]["vcpus"][0]["exits"]
+        grown = next(stats for stats in exits if len(stats.get("targets", [])) > 1)
+        grown["count"] += 1_000_000
+        grown["targets"][0]["count"] += 1_000_000
+        more.write_text(json.dumps(run_file))
+        for form in FORMATS:
+            with self.subTest(form=form):
+                done = run("compare", "--format", form, "--extra-targets", RUN_WITH_TARGETS, more)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                all_targets = run("compare", "--format", form, "--targets", RUN_WITH_TARGETS, more)
+                if form in ("csv", "json"):
+                    self.assertEqual(done.stdout, all_targets.stdout)
+                else:
+                    self.assertLess(len(done.stdout), len(all_targets.stdout))
+                    self.assertRegex(done.stdout, grown["targets"][0]["target"].split()[0])
+                    self.assertRegex(done.stdout, r"others \(\d+")
+
     def test_targets_of_csv_are_not_imported_twice(self):
         done = run("import", "-o", self.folder / "out.json", RUN_WITH_TARGETS.with_suffix(".csv"))
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`exittop experiment` whole, in an emulated host: both runs are what they say, and the module is
 afterwards as it was, also after failures and signals; where it must refuse, nothing is touched.
+The runs say by target what the exits without nested paging are.
 
 On the emulated Intel host, which is slow, only that all goes well.
 """
@@ -44,6 +45,12 @@ _WHOLE = """
 modprobe $LAB_VENDOR_MODULE nested=0
 try whole exittop experiment --yes --keep /out/keep --format json -- guest
 """
+_TARGETS = """
+try table exittop experiment --yes -- guest
+try without exittop experiment --yes --targets none --format json -- guest
+try little exittop experiment --yes --target-memory 1K --format json -- guest
+try too_little exittop experiment --yes --target-memory 1K --targets all -- guest
+"""
 _FAILURES = r"""
 # Fails, or is interrupted, only where the paging mode is not $1.
 cat >/bin/in_other_mode <<'END'
@@ -79,6 +86,10 @@ killall micro_vm
 # Name of a case: status, what stderr's last line says, whether the module is as before.
 _CASES = {
     "whole": (0, None, True),
+    "table": (0, None, True),
+    "without": (0, None, True),
+    "little": (0, "\nexittop: without targets: targets of 4096 vCPUs take at least", True),
+    "too_little": (1, "\nexittop: targets of 4096 vCPUs take at least", True),
     "busy": (1, "a VM runs (process ", True),
     "declined": (1, "did not agree", True),
     "unanswered": (1, "did not agree", True),
@@ -110,6 +121,7 @@ def check_case(result: Result, name: str) -> None:
 
 
 # What only the second run has, what only the first has, and what both have.
+_NESTED = {"amd": "npt", "intel": "ept"}
 _SIGNATURE = {
     "amd": {"npf": "gone", "write_cr3": "new", "invlpg": "new", "PF excp": "new", "cpuid": None},
     "intel": {"EPT_VIOLATION": "gone", "CR_ACCESS": "new", "INVLPG": "new",
@@ -119,7 +131,7 @@ _SIGNATURE = {
 
 def check_whole(result: Result, vendor: str) -> None:
     """The comparison and the kept runs agree, and have the signature of the two modes."""
-    nested = {"amd": "npt", "intel": "ept"}[vendor]
+    nested = _NESTED[vendor]
     before = parameters(result.text("whole.before"))
     if before["nested"] not in ("0", "N"):
         raise Mismatch(f"the test itself is wrong: nested is {before['nested']}")
@@ -144,8 +156,76 @@ def check_whole(result: Result, vendor: str) -> None:
             raise Mismatch(f"{label}: nested became {run['host']['parameters']}")
 
 
+# With shadow paging: the exits of a reason, and the beginnings of all targets that it can have.
+_SHADOW_TARGETS = {
+    "amd": {"write_cr3": ["cr3 write"], "PF excp": ["#PF "]},
+    "intel": {"CR_ACCESS": ["cr0 ", "cr3 ", "cr4 "], "EXCEPTION_NMI": ["#PF "]},
+}
+
+
+# The guest adds to a number in each page: a single write to Bochs; QEMU reads first, and the write
+# then meets a page that KVM keeps read-only until it is dirty.
+_FAULTS = {"amd": ("#PF read kernel", "#PF write kernel protection"),
+           "intel": ("#PF write kernel",)}
+
+
+def exits_by_reason(run: dict) -> dict[str, dict]:
+    (vcpu,) = [vcpu for vm in run["vms"] for vcpu in vm["vcpus"]]
+    return {stats["reason"]: stats for stats in vcpu["exits"]}
+
+
+def check_sums(label: str, exits: dict[str, dict]) -> None:
+    """Targets, other and unknown ones are all exits of their reason. (The vCPU's last exit, which
+    was not completed, is of a reason without targets.)"""
+    counted = {reason: stats for reason, stats in exits.items() if "targets" in stats}
+    for reason, stats in counted.items():
+        parts = [*stats["targets"], stats["targets_other"], stats["targets_unknown"]]
+        if sum(part["count"] for part in parts) != stats["count"]:
+            raise Mismatch(f"{label}, {reason}: {parts} are not {stats['count']}")
+    if "cpuid" not in map(str.lower, counted):
+        raise Mismatch(f"{label} has targets of {list(counted)} only")
+
+
+def check_targets(result: Result, vendor: str) -> None:
+    """Both runs have targets; those of the shadow run say what its exits are, each of them."""
+    for label in (f"{_NESTED[vendor]}=1", f"{_NESTED[vendor]}=0"):
+        exits = exits_by_reason(json.loads(result.text(f"keep/{label}.json")))
+        check_sums(label, exits)
+    # Those of the second run:
+    for reason, starts in _SHADOW_TARGETS[vendor].items():
+        stats = exits[reason]
+        targets = {target["target"]: target["count"] for target in stats["targets"]}
+        if sum(targets.values()) != stats["count"]:
+            raise Mismatch(f"{reason}: {targets} are not {stats['count']}")
+        strange = [target for target in targets if not target.startswith(tuple(starts))]
+        if strange:
+            raise Mismatch(f"{reason} has the targets {strange}")
+    changes = {target["target"]: target["runs"][1].get("change")
+               for row in json.loads(result.text("whole.out"))["reasons"]
+               for target in row.get("targets", [])}
+    for target in ("cr3 write", *_FAULTS[vendor]):
+        if changes.get(target) != "new":
+            raise Mismatch(f"{target} is {changes.get(target, 'not there')} without nested paging")
+
+
+def check_choice(result: Result) -> None:
+    """What is printed of targets, and that they can be left out."""
+    table = result.text("table.out")
+    for target in ("#PF write kernel protection", "#PF is a page fault: "):
+        if target not in table:
+            raise Mismatch(f"the table lacks '{target}': {table}")
+    if "leaf 0x" in table:
+        raise Mismatch(f"the table has targets of exits that did not become more: {table}")
+    for name in ("without", "little"):
+        if '"targets"' in result.text(f"{name}.out"):
+            raise Mismatch(f"{name}: it counted targets")
+
+
 def check(result: Result, vendor: str) -> None:
     check_whole(result, vendor)
+    check_targets(result, vendor)
+    if vendor == "amd":
+        check_choice(result)
     names = list(_CASES) if vendor == "amd" else ["whole"]
     for name in names:
         check_case(result, name)
@@ -156,7 +236,7 @@ def check(result: Result, vendor: str) -> None:
 
 def main() -> int:
     options = harness.options()
-    script = _SETUP + _WHOLE + (_FAILURES if options.vendor == "amd" else "")
+    script = _SETUP + _WHOLE + (_TARGETS + _FAILURES if options.vendor == "amd" else "")
     job = Job(kernel=options.kernel, vendor=options.vendor, script=script, timeout_s=400,
               programs={"/bin/exittop": options.exittop,
                         **workloads.guest_programs(options.guests, "micro_vm")})

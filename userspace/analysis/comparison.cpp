@@ -389,7 +389,7 @@ std::vector<TargetRow> first_targets(const ReasonRow& reason, std::size_t most) 
             all_known = all_known && cell;
         }
     }
-    rest.folded = known - most;
+    rest.folded += known - most;
     if (all_known) compare_with_first(rest);
     rows.push_back(std::move(rest));
     if (reason.targets.back().kind == RowKind::unknown) rows.push_back(reason.targets.back());

@@ -524,6 +524,23 @@ BpfProgram::BpfProgram(BpfProgram&&) noexcept = default;
 BpfProgram& BpfProgram::operator=(BpfProgram&&) noexcept = default;
 BpfProgram::~BpfProgram() = default;
 
+namespace {
+
+/// Whether there can be targets, however the program is attached.
+std::expected<void, Error> check_targets(const std::optional<TargetRequest>& targets,
+                                         std::uint32_t max_vcpus, const KernelFacts& facts) {
+    if (!targets) return {};
+    if (auto kinds = target_kinds(*targets, facts.vendor_btf); !kinds) {
+        return std::unexpected(kinds.error());
+    }
+    if (auto room = target_room(max_vcpus, targets->memory); !room) {
+        return std::unexpected(room.error());
+    }
+    return {};
+}
+
+}  // namespace
+
 std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uint32_t max_vcpus,
                                                    CountDetail detail,
                                                    const std::optional<LeafMeanings>& leaves,
@@ -531,6 +548,9 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
     keep_complaints();
     auto facts = read_kernel_facts();
     if (!facts) return std::unexpected(facts.error());
+    if (auto able = check_targets(targets, max_vcpus, *facts); !able) {
+        return std::unexpected(able.error());
+    }
     if (leaves) facts->tsc_khz_address = kernel_symbol("tsc_khz");
     std::vector<FailedAttach> failed;
     for (const AttachVariant variant : variants_to_try(*facts, choice)) {

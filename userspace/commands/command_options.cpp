@@ -203,6 +203,8 @@ private:
         add_comparison(compare.comparison);
         add_flag("--targets", "Add the targets of each reason, where runs have them.",
                  compare.comparison.targets);
+        add_flag("--extra-targets", "Add only those of the exits that a run has more of.",
+                 compare.comparison.extra_targets);
         add_flag("--strict", "Fail if runs are hard to compare.", compare.strict);
     }
 
@@ -218,6 +220,10 @@ private:
         add("--keep", "DIR", "Keep both runs as files in this folder.", experiment.keep);
         add_comparison(experiment.comparison);
         add_attach(experiment.counting);
+        add("--targets", "all|rip|none|REASON[,REASON...]",
+            "What exits were about: MSR, kind of page fault, ... (all).", experiment.targets,
+            target_wish_value);
+        add_target_memory(experiment.counting);
     }
 
     void add_command(ExportOptions& exported) {

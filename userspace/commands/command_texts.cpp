@@ -65,7 +65,8 @@ constexpr std::array texts = {
                 "exittop experiment [OPTIONS] -- COMMAND [ARGS...]",
                 "Runs COMMAND, which must start a VM; reloads kvm_intel or kvm_amd with the\n"
                 "other paging mode, runs it again, and loads the module as it was. Refuses\n"
-                "while a VM runs; asks before it starts.\n"},
+                "while a VM runs; asks before it starts. Also counts what exits were about, and\n"
+                "prints that of the reasons that grew most.\n"},
     CommandText{unless_told<ExportOptions>, "export",
                 "Write metrics for Prometheus (node_exporter).",
                 "exittop export --textfile FILE [OPTIONS]",

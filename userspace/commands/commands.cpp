@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "analysis/extra_targets.h"
 #include "capture/libbpf_log.h"
 #include "capture/collector.h"
 #include "commands/batch.h"
@@ -217,6 +218,14 @@ CommandResult run_command(const ImportOptions& options, const Options&) {
     return write_run(options.file, *run);
 }
 
+/// With the targets that were asked for. Programs get all of them rather than a part.
+Comparison with_wanted_targets(Comparison comparison, const ComparisonOptions& how) {
+    if (how.targets) return comparison;
+    if (!how.extra_targets) return without_targets(std::move(comparison));
+    if (how.format == ReportFormat::csv || how.format == ReportFormat::json) return comparison;
+    return extra_targets(std::move(comparison));
+}
+
 std::string print(const Comparison& comparison, const ComparisonOptions& options, ColorMode mode) {
     switch (options.format) {
         case ReportFormat::markdown: return compare_markdown(comparison, options.explain);
@@ -258,7 +267,7 @@ CommandResult run_command(const CompareOptions& options, const Options& all) {
     }
     Comparison comparison = compare_runs(runs, how.normalize);
     if (options.strict && !comparison.warnings.empty()) return not_comparable(comparison.warnings);
-    if (how.targets && !has_targets(comparison)) {
+    if ((how.targets || how.extra_targets) && !has_targets(comparison)) {
         report("no run has targets: record them with --targets all");
     }
     if (auto done = write_html(comparison, how); !done) return std::unexpected(done.error());
@@ -268,8 +277,7 @@ CommandResult run_command(const CompareOptions& options, const Options& all) {
         table.targets = how.targets;
         return finish(dump_table(runs.front().repeats.front(), table));
     }
-    if (!how.targets) comparison = without_targets(std::move(comparison));
-    return finish(print(comparison, how, all.color));
+    return finish(print(with_wanted_targets(std::move(comparison), how), how, all.color));
 }
 
 /// Files of both runs in a folder, if one is given, which is created if it does not exist.
@@ -294,8 +302,7 @@ CommandResult run_command(const ExperimentOptions& options, const Options& all) 
     if (auto kept = keep_runs(options.keep, *runs); !kept) return std::unexpected(kept.error());
     Comparison comparison = compare_runs(*runs, how.normalize);
     if (auto done = write_html(comparison, how); !done) return std::unexpected(done.error());
-    if (!how.targets) comparison = without_targets(std::move(comparison));
-    return finish(print(comparison, how, all.color));
+    return finish(print(with_wanted_targets(std::move(comparison), how), how, all.color));
 }
 
 /// The lab is written in Python: this process executes it.

@@ -73,6 +73,11 @@ TargetChoice targets_value(std::string_view option, std::string_view typed) {
     return choice;
 }
 
+TargetWish target_wish_value(std::string_view option, std::string_view typed) {
+    if (typed == "none") return {.is_told = true, .choice = std::nullopt};
+    return {.is_told = true, .choice = targets_value(option, typed)};
+}
+
 std::uint64_t size_value(std::string_view option, std::string_view typed) {
     const auto size = parse_size(typed);
     if (size) return *size;

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "commands/options.h"
 #include "model/target.h"
 
 namespace exittop {
@@ -59,6 +60,8 @@ std::string textfile_value(std::string_view option, std::string_view typed);
 std::chrono::nanoseconds duration_value(std::string_view option, std::string_view typed);
 /// "all", "rip", or names and numbers of reasons with commas between them.
 TargetChoice targets_value(std::string_view option, std::string_view typed);
+/// "none", or what targets_value() takes.
+TargetWish target_wish_value(std::string_view option, std::string_view typed);
 /// In bytes.
 std::uint64_t size_value(std::string_view option, std::string_view typed);
 

@@ -98,6 +98,8 @@ public:
 
     void operator()(ExperimentOptions& experiment) const {
         if (experiment.command.empty()) fail("no command given (-- COMMAND)");
+        experiment.counting.targets = experiment.targets.choice;
+        experiment.counting.targets_if_able = !experiment.targets.is_told;
     }
 
     void operator()(ExportOptions& exported) const {

@@ -40,7 +40,8 @@ struct CountingOptions {
     bool no_wait = false;            ///< Fail, not wait, if KVM's vendor module is not loaded.
     /// Reasons that are counted by target; none: none. parse() then sets `detail` to time at least.
     std::optional<TargetChoice> targets{};
-    bool targets_later = false;  ///< They may be switched on while exits are counted.
+    bool targets_later = false;    ///< They may be switched on while exits are counted.
+    bool targets_if_able = false;  ///< Count without them where they cannot be counted.
     std::uint64_t target_memory =
         default_target_memory;  ///< Most kernel memory for that, in bytes.
 };
@@ -65,7 +66,8 @@ struct ComparisonOptions {
     Basis normalize = Basis::count;  ///< What counts are divided by.
     bool explain = false;            ///< Add the cause of each reason.
     bool targets = false;            ///< Add what exits of each reason were about.
-    std::string html;                ///< Page to write; empty: none.
+    bool extra_targets = false;      ///< Else: only that of exits that a run has more of.
+    std::string html{};              ///< Page to write; empty: none.
     bool force = false;              ///< Replace an existing page.
 };
 
@@ -118,12 +120,19 @@ struct ImportOptions {
     Isa isa = Isa::vmx;  ///< Whose reason numbers the text has.
 };
 
+/// Whether an experiment counts targets.
+struct TargetWish {
+    bool is_told = false;  ///< Not by default: it fails without them.
+    std::optional<TargetChoice> choice = TargetChoice{};
+};
+
 struct ExperimentOptions {
     std::vector<std::string> command;  ///< Not empty.
     std::uint32_t repeats = 1;
-    std::string keep;  ///< Folder for both runs; empty: none.
-    bool yes = false;  ///< Do not ask.
-    ComparisonOptions comparison;
+    std::string keep;    ///< Folder for both runs; empty: none.
+    bool yes = false;    ///< Do not ask.
+    TargetWish targets;  ///< parse() then sets those of `counting`.
+    ComparisonOptions comparison{.extra_targets = true};
     CountingOptions counting;
 };
 

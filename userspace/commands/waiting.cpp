@@ -84,8 +84,17 @@ std::expected<void, Error> DeferredCollector::attach() {
     if (leaves_) {
         if (auto able = require_leaves(host_); !able) return able;
     }
-    auto started = Collector::start(host_, options_.attach, options_.max_vcpus, options_.detail,
-                                    leaves_, target_request(options_));
+    const auto start = [this](const std::optional<TargetRequest>& targets) {
+        return Collector::start(host_, options_.attach, options_.max_vcpus, options_.detail,
+                                leaves_, targets);
+    };
+    const auto targets = target_request(options_);
+    auto started = start(targets);
+    if (!started && targets && options_.targets_if_able) {
+        const std::string why = started.error().text;
+        started = start(std::nullopt);
+        if (started) report("without targets: " + why);
+    }
     if (!started) return std::unexpected(started.error());
     collector_.emplace(std::move(*started));
     listener_.counts(*collector_);

@@ -21,7 +21,8 @@ std::size_t end_of_number(std::string_view target) {
 }  // namespace
 
 std::string labelled_target(std::string_view target, std::string_view name) {
-    if (name.empty()) return std::string(target);
+    // A page fault's words say more than its name, and need the room.
+    if (name.empty() || target.starts_with("#PF ")) return std::string(target);
     const std::size_t end = end_of_number(target);
     return fmt::format("{} {}{}", target.substr(0, end), name, target.substr(end));
 }

@@ -326,6 +326,9 @@ std::string compare_table(const Comparison& comparison, bool explain, const Tabl
     for (const std::string& line : unknown_targets(comparison)) {
         out += fit(line, options.width) + "\n";
     }
+    if (const std::string note = page_fault_note(comparison); !note.empty()) {
+        for (const std::string& line : wrap(note, options.width)) out += line + "\n";
+    }
     if (const std::string noise = noise_line(comparison); !noise.empty()) out += noise + "\n";
     if (const Table costs = cost_table(comparison); !costs.rows.empty()) {
         out += "\n" + draw_grid(costs.columns, costs.rows, {options.width, 0, options.color});
@@ -357,6 +360,9 @@ std::string compare_markdown(const Comparison& comparison, bool explain) {
         fmt::format("\nPer reason, {}:\n\n{}", basis_name(comparison.basis), draw_markdown(counts));
     for (const std::string& line : unknown_targets(comparison)) {
         out += "\n" + markdown_text(line) + "\n";
+    }
+    if (const std::string note = page_fault_note(comparison); !note.empty()) {
+        out += "\n" + markdown_text(note) + "\n";
     }
     if (const std::string noise = noise_line(comparison); !noise.empty()) {
         out += "\n" + noise + "\n";

@@ -52,6 +52,18 @@ std::string target_label(const ReasonRow& reason, const TargetRow& target) {
     return fit(labelled_target(reason.isa, reason.code, target.target), target_columns);
 }
 
+std::string page_fault_note(const Comparison& comparison) {
+    const auto is_page_fault = [](const TargetRow& row) { return row.target.starts_with("#PF "); };
+    const bool has_page_faults = std::ranges::any_of(comparison.rows, [&](const ReasonRow& row) {
+        return std::ranges::any_of(row.targets, is_page_fault);
+    });
+    if (!has_page_faults) return {};
+    return "#PF is a page fault: who touched a page, how, and what the CPU found there. Without a "
+           "further word: no entry, be it in the guest's table or only in KVM's shadow of it. "
+           "protection: an entry that forbids it; KVM write-protects the page tables that it "
+           "shadows. reserved: an entry with a reserved bit, by which KVM marks device addresses.";
+}
+
 std::string fact_of(const RunSummary& run, std::string_view name) {
     const auto found = std::ranges::find(run.facts, name, &Fact::name);
     return found == run.facts.end() ? std::string{} : found->value;

@@ -26,6 +26,9 @@ std::string print_time(const std::optional<double>& ns);
 /// "0x6e0 IA32_TSC_DEADLINE write", "others (13)", "unknown"; harmless to print.
 std::string target_label(const ReasonRow& reason, const TargetRow& target);
 
+/// What the words of "#PF write kernel protection" mean; empty where there is no such target.
+std::string page_fault_note(const Comparison& comparison);
+
 /// A fact of a run, raw; empty where it is not known.
 std::string fact_of(const RunSummary& run, std::string_view name);
 

@@ -291,6 +291,27 @@ TEST(Options, CompareImportAndExperiment) {
     EXPECT_EQ(experiment.keep, "d");
     EXPECT_EQ(experiment.command, std::vector<std::string>{"vm"});
     EXPECT_FALSE(parsed_as<ExperimentOptions>({"experiment", "--", "vm"}).yes);
+    EXPECT_TRUE(experiment.comparison.extra_targets);
+    EXPECT_FALSE(compare.comparison.extra_targets);
+    EXPECT_TRUE(
+        parsed_as<CompareOptions>({"compare", "a", "--extra-targets"}).comparison.extra_targets);
+}
+
+TEST(Options, AnExperimentCountsTargetsUnlessToldOtherwise) {
+    const auto counting = [](const Words& more) {
+        Words words = {"experiment"};
+        words.insert(words.end(), more.begin(), more.end());
+        words.insert(words.end(), {"--", "vm"});
+        return parsed_as<ExperimentOptions>(words).counting;
+    };
+    EXPECT_EQ(counting({}).targets, TargetChoice{});
+    EXPECT_TRUE(counting({}).targets_if_able);
+    EXPECT_TRUE(counting({"--target-memory", "1MiB"}).targets_if_able);
+    EXPECT_EQ(counting({"--targets", "none"}).targets, std::nullopt);
+    EXPECT_EQ(counting({"--targets", "all"}).targets, TargetChoice{});
+    EXPECT_FALSE(counting({"--targets", "all"}).targets_if_able) << "it fails without them";
+    EXPECT_EQ(counting({"--targets", "npf"}).targets, TargetChoice{.reasons = {"npf"}});
+    EXPECT_FALSE(parsed_as<RecordOptions>({"record", "-o", "x"}).counting.targets_if_able);
 }
 
 TEST(Options, MistakesAreOneLine) {

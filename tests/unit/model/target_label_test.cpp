@@ -14,7 +14,8 @@ TEST(TargetLabel, HasTheNameBehindTheNumber) {
     EXPECT_EQ(labelled_target("hypercall kvm 5", "KICK_CPU"), "hypercall kvm 5 KICK_CPU");
     EXPECT_EQ(labelled_target("cr3 write", "page table"), "cr3 page table write");
     EXPECT_EQ(labelled_target("#UD", "invalid opcode"), "#UD invalid opcode");
-    EXPECT_EQ(labelled_target("#PF write user", "page fault"), "#PF page fault write user");
+    EXPECT_EQ(labelled_target("#PF write user", "page fault"), "#PF write user");
+    EXPECT_EQ(labelled_target("#PF", "page fault"), "#PF page fault");
     EXPECT_EQ(labelled_target("0x6e0 write", ""), "0x6e0 write");
     EXPECT_EQ(labelled_target("", "name"), " name");
 }

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "analysis/extra_targets.h"
 #include "golden.h"
 #include "output/json.h"
 #include "run_samples.h"
@@ -104,6 +105,12 @@ TEST(Compare, Targets) {
     test::expect_golden("compare_targets.md", compare_markdown(comparison, true));
     test::expect_golden("compare_targets.csv", compare_csv(comparison, false));
     test::expect_golden("compare_targets.json", to_json(comparison));
+}
+
+TEST(Compare, TargetsOfExtraExits) {
+    const Comparison comparison = extra_targets(compare_runs(runs_with_targets(), Basis::count));
+    test::expect_golden("compare_extra_targets.txt",
+                        compare_table(comparison, false, {.width = 80}));
 }
 
 TEST(Compare, WithoutTargetsThereIsNoTraceOfThem) {

@@ -106,6 +106,11 @@ std::string meanings_html(const Comparison& comparison) {
     return out;
 }
 
+std::string page_faults_html(const Comparison& comparison) {
+    const std::string note = page_fault_note(comparison);
+    return note.empty() ? "" : fmt::format("<p class=\"hint\">{}</p>\n", html_text(note));
+}
+
 // The section as a whole: a page without targets is as if there was none.
 std::string targets_section(const Comparison& comparison) {
     const std::string targets = targets_html(comparison);
@@ -116,9 +121,9 @@ std::string targets_section(const Comparison& comparison) {
         "reason, its most frequent targets: registers, ports, addresses, kinds of fault. A bar is "
         "a "
         "target's part of its reason's exits in that run; - where the run did not tell it "
-        "apart.</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Exits by "
+        "apart.</p>\n{}<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Exits by "
         "target\">\n{}\n</div>\n</section>",
-        targets);
+        page_faults_html(comparison), targets);
 }
 
 std::string table_hint(const Comparison& comparison) {
