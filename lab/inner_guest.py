@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The small Linux that runs as a guest inside an emulated host: its files and its command line."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import kernel_image
@@ -17,16 +17,18 @@ _LEFT_OUT = (
     "cubictcp_register", "kfunc_init", "bpf_key_sig_kfuncs_init", "bpf_prog_test_run_init",
     "bpf_tcp_ca_kfunc_init", "bpf_kfunc_init", "cpumask_kfunc_init", "bpf_fs_kfuncs_init",
     "bpf_rstat_kfunc_init", "bpf_dummy_struct_ops_init",
-    # Seconds of measuring jitter; ACPI beyond the tables that name the APICs; the rest is unused.
-    "jent_mod_init", "acpi_init", "slab_sysfs_init", "load_system_certificate_list",
+    # Seconds of measuring jitter; the rest is unused.
+    "jent_mod_init", "slab_sysfs_init", "load_system_certificate_list",
 )
+# ACPI beyond the tables that name the APICs: only PCI devices need it.
+_ACPI = "acpi_init"
 # noxsave: QEMU's emulated SVM does not intercept XSETBV, so KVM tells such a guest a wrong size of
 # its state, at which kernels of the 7 series fall over. pti=on, where the kernel heeds it beside
 # mitigations=off (up to 6.1), makes the address space change twice in each system call: what
 # shadow paging pays most for.
 _ARGUMENTS = ("console=ttyS0 loglevel=1 panic=-1 reboot=t mitigations=off pti=on nokaslr noxsave "
               "tsc=reliable no_timer_check random.trust_cpu=on nowatchdog audit=0 "
-              "cryptomgr.notests pci=off initcall_blacklist=" + ",".join(_LEFT_OUT))
+              "cryptomgr.notests")
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Load:
     forks: int = 100
     pings: int = 500
     touches: int = 100
+    clocks: int = 0
+    sleeps: int = 0
+    prints: int = 0
 
 
 def files(kernel: kernels.Kernel, guests: Path) -> dict[str, Path | bytes]:
@@ -50,12 +55,17 @@ def files(kernel: kernels.Kernel, guests: Path) -> dict[str, Path | bytes]:
             "/guests/initrd": initrd.bytes()}
 
 
-def arguments(load: Load = Load()) -> str:
-    """The kernel's command line, and after "--" the arguments of its init."""
-    return f"{_ARGUMENTS} -- forks={load.forks} pings={load.pings} touches={load.touches}"
+def arguments(load: Load = Load(), more: str = "", pci: bool = False) -> str:
+    """The kernel's command line, with `more` words of it, and after "--" the arguments of its init.
+    With `pci` it looks for devices, which takes seconds."""
+    left_out = ",".join(_LEFT_OUT if pci else (*_LEFT_OUT, _ACPI))
+    words = [_ARGUMENTS, *([] if pci else ["pci=off"]), f"initcall_blacklist={left_out}",
+             *([more] if more else []), "--",
+             *(f"{name}={number}" for name, number in asdict(load).items())]
+    return " ".join(words)
 
 
-def command(name: str = "linux", load: Load = Load()) -> str:
+def command(name: str = "linux", load: Load = Load(), more: str = "") -> str:
     """The shell command that runs it, under a name that exittop can show."""
     return (f"/guests/linux_vm -name guest={name} -kernel /guests/vmlinux -initrd /guests/initrd "
-            f"-append '{arguments(load)}'")
+            f"-append '{arguments(load, more)}'")

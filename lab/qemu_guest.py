@@ -11,12 +11,15 @@ import inner_guest
 import kernels
 from lab_error import HOST_LACKS, LabError
 
-# Firmware of the machine type "microvm": qboot, the default in Debian 12. Debian 13's default is
+# Firmware of both machine types: qboot. It is the default of "microvm" in Debian 12. Debian 13's is
 # SeaBIOS, which waits forever in a VM that has neither PIT nor PIC.
 _BIOS = "qboot.rom"
 _FIRMWARE = (_BIOS, "linuxboot_dma.bin")
 _FOLDERS = (Path("/usr/share/qemu"), Path("/usr/share/seabios"))
-_MACHINE = "microvm,x-option-roms=off,rtc=on,acpi=on,pic=off,pit=off"
+_FAST = "microvm,x-option-roms=off,rtc=on,acpi=on,pic=off,pit=off"
+_COMMON = (f"/usr/bin/qemu-system-x86_64 -bios {_BIOS} -enable-kvm -m 128M -nodefaults "
+           "-no-user-config -display none -no-reboot -kernel /guests/vmlinuz "
+           "-initrd /guests/initrd")
 
 
 def programs() -> dict[str, Path]:
@@ -36,10 +39,15 @@ def files(kernel: kernels.Kernel, guests: Path) -> dict[str, Path | bytes]:
 
 def command(name: str, uuid: str, load: inner_guest.Load = inner_guest.Load()) -> str:
     """The shell command that runs it, named as libvirt names a VM."""
-    return (f"/usr/bin/qemu-system-x86_64 -name guest={name},debug-threads=on -uuid {uuid} "
-            f"-M {_MACHINE} -bios {_BIOS} -enable-kvm -cpu host -m 128M -nodefaults "
-            f"-no-user-config -display none -serial stdio -no-reboot -kernel /guests/vmlinuz "
-            f"-initrd /guests/initrd -append '{inner_guest.arguments(load)}'")
+    return (f"{_COMMON} -name guest={name},debug-threads=on -uuid {uuid} -M {_FAST} -cpu host "
+            f"-serial stdio -append '{inner_guest.arguments(load)}'")
+
+
+def pc_command(name: str, options: str, arguments: str) -> str:
+    """The same on a PC, with its timers and PCI; `arguments` are the kernel's. Its exit
+    status is 1 if the guest did all its work, 3 if it failed."""
+    return (f"{_COMMON} -name guest={name} -M q35 -device isa-debug-exit,iobase=0x501 {options} "
+            f"-append '{arguments}'")
 
 
 def _firmware(name: str) -> Path:

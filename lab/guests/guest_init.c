@@ -2,12 +2,15 @@
 // guest_init: init of the small Linux guest, and the workload that shows what paging costs.
 //
 // usage (arguments come from the kernel's command line, after "--"):
-//   guest_init [forks=N] [pings=N] [touches=N]
+//   guest_init [forks=N] [pings=N] [touches=N] [clocks=N] [sleeps=N] [prints=N]
 //
 //   forks    fork, exec and wait: new page tables, filled and thrown away
 //   pings    a byte to another process and one back: two switches of address space
 //   touches  write 16 pages and give them back by madvise: faults and INVLPG (munmap would free
 //            page tables too, and the kernel then flushes everything instead)
+//   clocks   ask for the time: a read of the kernel's clock source
+//   sleeps   for a millisecond: a timer that is set, and its interrupt
+//   prints   16 characters on the console: one request to its device, if it takes them at once
 //
 // No libc: the start of a static glibc program costs 55 CPUID exits, each exec again, and those
 // would bury the exits that matter. Memory of its own is kept at a few pages for the same reason.
@@ -15,6 +18,7 @@
 #include <asm/unistd.h>
 #include <linux/mman.h>
 #include <linux/reboot.h>
+#include <linux/time.h>
 #include <stddef.h>
 
 enum { STATUS_PORT = 0x501, STATUS_DONE = 0, STATUS_FAILED = 1 };
@@ -27,6 +31,9 @@ struct workload {
     long forks;
     long pings;
     long touches;
+    long clocks;
+    long sleeps;
+    long prints;
 };
 
 static long system_call(long number, long a, long b, long c, long d, long e, long f)
@@ -157,6 +164,28 @@ static void touch_pages(long rounds)
     }
 }
 
+static void read_clock(long rounds)
+{
+    struct timespec now;
+    while (rounds-- > 0)
+        must(SYSTEM_CALL_3(clock_gettime, CLOCK_MONOTONIC, &now, 0));
+}
+
+static void sleep_often(long rounds)
+{
+    const struct timespec millisecond = {.tv_nsec = 1000000};
+    while (rounds-- > 0)
+        must(SYSTEM_CALL_3(nanosleep, &millisecond, 0, 0));
+}
+
+static void print(long rounds)
+{
+    static const char text[] = "as much as fits ";
+    enum { STDOUT = 1, LENGTH = sizeof(text) - 1 };
+    while (rounds-- > 0)
+        must(SYSTEM_CALL_3(write, STDOUT, text, LENGTH) - LENGTH);
+}
+
 static void run(long argc, const char *const *argv)
 {
     if (argc == 2 && same(argv[1], exit_at_once))
@@ -166,10 +195,16 @@ static void run(long argc, const char *const *argv)
         workload.forks = number_of(argv[i], "forks", workload.forks);
         workload.pings = number_of(argv[i], "pings", workload.pings);
         workload.touches = number_of(argv[i], "touches", workload.touches);
+        workload.clocks = number_of(argv[i], "clocks", workload.clocks);
+        workload.sleeps = number_of(argv[i], "sleeps", workload.sleeps);
+        workload.prints = number_of(argv[i], "prints", workload.prints);
     }
     fork_and_exec(workload.forks);
     play_ping_pong(workload.pings);
     touch_pages(workload.touches);
+    read_clock(workload.clocks);
+    sleep_often(workload.sleeps);
+    print(workload.prints);
     end_guest(STATUS_DONE);
 }
 

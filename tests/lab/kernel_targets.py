@@ -10,6 +10,7 @@ import kernel_counts
 _SUBLEAVES = {4, 7, 0xb, 0xd, 0xf, 0x10, 0x12, 0x14, 0x17, 0x18, 0x1d, 0x1e, 0x1f, 0x20, 0x23, 0x24,
               0x8000001d, 0x80000020, 0x80000026}
 _PF = 14
+_CR0_SELECTIVE_WRITE = 0x65
 _EXCEPTIONS = {1: "#DB", 2: "NMI", 3: "#BP", 6: "#UD", 7: "#NM", 13: "#GP", 17: "#AC", 18: "#MC"}
 
 # The exit codes that are compared, by what they are.
@@ -65,6 +66,8 @@ def _svm_exit(code: int, info1: int) -> str | None:
         return _page_fault(info1)
     if code < 0x60:
         return _EXCEPTIONS[code - 0x40]
+    if code == _CR0_SELECTIVE_WRITE:
+        return "cr0 write"
     if code == CODES["amd"]["io"]:
         return port(info1 >> 16 & 0xffff, "in" if info1 & 1 else "out", info1 >> 4 & 7)
     return None

@@ -7,53 +7,16 @@ What each screen held comes back as a file of its name.
 
 import json
 import re
-import shutil
 import sys
-from pathlib import Path
 
 import harness
 from counts import Mismatch
 
+import live_terminal
 import workloads
 from emulated_host import Job, Result
-from lab_error import HOST_LACKS, LabError
 
-_WIDTH = 110
-
-_SCRIPT = r"""
-export LC_ALL=C.UTF-8 TERM=linux
-cd /out
-fail() { echo "failed at: $*" >>/out/failed; }
-screen() { tmux capture-pane -p -t live >/out/$1.txt; }
-keys() { tmux send-keys -t live "$@"; }
-# Waits until the screen holds a text, and keeps it under the name.
-see() {
-    for i in $(seq 60); do
-        screen $1
-        if grep -qF -- "$2" /out/$1.txt; then return 0; fi
-        # It will not appear if exittop has ended.
-        if [ $i -gt 10 ] && grep -q '^status=[^0]' /out/$1.txt; then break; fi
-        sleep 0.2
-    done
-    fail "$1: no '$2' on the screen"
-    grep . /out/$1.txt
-    cat /out/live.err
-    exit 1
-}
-# Waits until a command says yes of the screen's text, which is kept under the name, too.
-see_that() {
-    name=$1
-    shift
-    for i in $(seq 60); do
-        screen $name
-        if "$@" /out/$name.txt; then return 0; fi
-        sleep 0.2
-    done
-    fail "$name: not $*"
-    grep . /out/$name.txt
-    exit 1
-}
-lacks() { ! grep -qF -- "$1" "$2"; }
+_SCRIPT = live_terminal.SHELL + r"""
 # Rows whose rates are much the same change places: it is the row that tells, not what is in it.
 marks_second_row() { grep -A2 "^ REASON" "$1" | tail -n 1 | grep -q "^>"; }
 # stands_still FILE: below the lines with the clock, the screen is as it was 1.5 seconds before.
@@ -63,24 +26,6 @@ stands_still() {
     screen later
     tail -n +4 /out/later.txt | cmp -s - /tmp/before
 }
-gone() {
-    for i in $(seq 50); do pidof exittop >/dev/null || return 0; sleep 0.2; done
-    return 1
-}
-# live [OPTIONS [ENVIRONMENT]]
-live() {
-    # From a shell with job control: SIGTSTP stops nothing in a process group without one.
-    tmux -u -f /dev/null new-session -d -s live -x 110 -y 24 sh
-    see shell "#"
-    keys "echo before; $2 exittop $1 2>>/out/live.err; echo status=\$?" Enter
-    for i in $(seq 50); do pidof exittop >/dev/null && return 0; sleep 0.2; done
-    screen not_started
-    cat /out/not_started.txt /out/live.err
-    fail "exittop does not start"
-    exit 1
-}
-live_pid() { for p in $(pidof exittop); do grep -q dump /proc/$p/cmdline || echo $p; done; }
-
 step "before the vendor's module"
 load_kvm_core
 live
@@ -244,29 +189,6 @@ tmux kill-server
 """
 
 
-def _terminal_files() -> dict[str, Path]:
-    """What a terminal needs: its description, and a locale that has UTF-8."""
-    wanted = {"s/screen": "terminfo", "s/screen-256color": "terminfo",
-              "t/tmux-256color": "terminfo", "l/linux": "terminfo", "v/vt100": "terminfo",
-              "C.utf8/LC_CTYPE": "locale"}
-    files = {}
-    for name, kind in wanted.items():
-        folders = ("/lib/terminfo", "/usr/share/terminfo") if kind == "terminfo" else (
-            "/usr/lib/locale",)
-        found = [Path(folder) / name for folder in folders if (Path(folder) / name).is_file()]
-        if not found:
-            raise LabError(f"{name} is in none of {', '.join(folders)}", HOST_LACKS)
-        files[str(found[0])] = found[0]
-    return files
-
-
-def _program(name: str) -> Path:
-    path = shutil.which(name)
-    if not path:
-        raise LabError(f"{name} is missing: install the package {name}", HOST_LACKS)
-    return Path(path)
-
-
 def _rows(screen: str) -> dict[str, str]:
     """The lines of the first screen by VM name."""
     lines = screen.splitlines()
@@ -366,8 +288,8 @@ def check(result: Result) -> None:
 def main() -> int:
     options = harness.options()
     job = Job(kernel=options.kernel, vendor=options.vendor, script=_SCRIPT, timeout_s=300,
-              files=_terminal_files(),
-              programs={"/bin/exittop": options.exittop, "/bin/tmux": _program("tmux"),
+              files=live_terminal.files(),
+              programs={"/bin/exittop": options.exittop, **live_terminal.programs(),
                         **workloads.guest_programs(options.guests, "micro_vm")})
     return harness.run(job, check)
 

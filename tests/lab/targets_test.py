@@ -24,6 +24,7 @@ import kernel_targets
 import workloads
 from emulated_host import Job, Result
 from kernel_targets import CODES, Expected, leaf, port
+from target_counts import check_kernel, check_sums, completed, known
 
 # Targets of a reason: so few have room, so many have not; any reason has room for _ROOM.
 _FEW, _MANY, _ROOM = 60, 300, 64
@@ -131,47 +132,22 @@ class Mode:
         return f"nested paging {'on' if self.nested else 'off'}"
 
 
-def known(stats: dict) -> Counter:
-    """Counts by target."""
-    targets = Counter({one["target"]: one["count"] for one in stats["targets"]})
-    if len(targets) != len(stats["targets"]):
-        raise Mismatch(f"{stats['reason']}: a target occurs twice")
-    return targets
-
-
-def completed(stats: dict, vendor: str) -> int:
+def check_last(what: str, stats: dict, vendor: str) -> None:
     """A vCPU's last exit is its OUT to PORT_DONE, which no entry follows."""
-    return stats["count"] - (stats["code"] == CODES[vendor]["io"])
+    last = stats["code"] == CODES[vendor]["io"]
+    if completed(stats) != stats["count"] - last:
+        raise Mismatch(f"{what}: {completed(stats)} exits in the histogram, {stats['count']} in "
+                       "all")
 
 
-def check_sums(what: str, stats: dict, vendor: str) -> None:
-    """Each completed exit is counted once: with a target, with the others, or as unknown."""
-    parts = [*stats["targets"], stats["targets_other"], stats["targets_unknown"]]
-    timed = sum(count for _, count in stats["histogram"])
-    if timed != completed(stats, vendor):
-        raise Mismatch(f"{what}: {timed} exits in the histogram, {stats['count']} in all")
-    if sum(part["count"] for part in parts) != timed:
-        raise Mismatch(f"{what}: {timed} exits completed, by target {stats['targets']}, other "
-                       f"{stats['targets_other']}, unknown {stats['targets_unknown']}")
-    if sum(part["time_ns"] for part in parts) != stats["time_ns"]:
-        raise Mismatch(f"{what}: the times by target do not add up to {stats['time_ns']}")
-
-
-def check_kernel(what: str, stats: dict, tid: int, mode: Mode) -> int:
-    """Equal to the kernel's own counts, except of what had no room. The number of equal ones."""
+def check_with_kernel(what: str, stats: dict, tid: int, mode: Mode) -> int:
+    """The number of targets that are equal to the kernel's."""
     if stats["code"] == CODES[mode.vendor].get("mmio"):     # no event has it once per exit
         return 0
     theirs = Counter(mode.kernel.get((tid, stats["code"])))
     if stats["code"] == CODES[mode.vendor]["io"]:
         theirs[port(0xf1, "out", 1)] -= 1
-    ours = known(stats)
-    if stats["targets_other"]["count"]:
-        theirs = Counter({target: min(theirs[target], count) for target, count in ours.items()})
-    wrong = {target: (ours[target], theirs[target]) for target in ours | theirs
-             if ours[target] != theirs[target]}
-    if wrong:
-        raise Mismatch(f"{what}: exittop, kernel: {wrong}")
-    return len(ours)
+    return check_kernel(what, stats, theirs)
 
 
 def check_devices(what: str, devices: Counter, targets: Counter) -> None:
@@ -231,7 +207,7 @@ def check_unknown(what: str, stats: dict, mode: Mode) -> None:
     codes = CODES[mode.vendor]
     is_missing = mode.kernel is None and stats["code"] in (codes["io"], codes["memory"])
     if is_missing:
-        if unknown["count"] != completed(stats, mode.vendor) or unknown.get("why") != _NO_BTF:
+        if unknown["count"] != completed(stats) or unknown.get("why") != _NO_BTF:
             raise Mismatch(f"{what}: {unknown}")
     elif unknown["count"]:
         raise Mismatch(f"{what}: {unknown}")
@@ -262,11 +238,12 @@ def check_vcpu(vm: str, vcpu: dict, mode: Mode) -> int:
             if mode.kernel and mode.kernel.get((vcpu["tid"], stats["code"])):
                 raise Mismatch(f"{what} has no targets")
             continue
-        check_sums(what, stats, mode.vendor)
+        check_last(what, stats, mode.vendor)
+        check_sums(what, stats)
         check_unknown(what, stats, mode)
         check_room(what, vm, stats)
         if mode.kernel is not None:
-            equal += check_kernel(what, stats, vcpu["tid"], mode)
+            equal += check_with_kernel(what, stats, vcpu["tid"], mode)
     what = f"{vm} vCPU {vcpu['id']}, {mode.what}"
     if vm == "many":
         check_frequent(what, vcpu, mode)

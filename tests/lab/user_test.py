@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """exittop as the service runs it: as a user of its own with the capabilities of exittop.service and
-no others, under Debian's settings and with a root that is read-only, counts what the kernel counts
-and tells the paging mode."""
+no others, under Debian's settings and with a root that is read-only, counts what the kernel counts,
+also by target, and tells the paging mode."""
 
 import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import harness
-from counts import Mismatch, compare, lost
+from counts import Mismatch, check_kvm_count, compare, guest_rounds, guest_threads, lost
 
 import workloads
 from emulated_host import Job, Result
+from kernel_targets import leaf, port
+from target_counts import check_vcpu, known
 
 _UNIT = Path(__file__).resolve().parents[2] / "deploy/exittop.service"
 _ISA = {"intel": 1, "amd": 2}
@@ -54,16 +57,31 @@ guests() {
 echo "#!/bin/sh
 while [ ! -e /done ]; do sleep 0.1; done" >/wait.sh
 chmod +x /wait.sh
-as_user "$UNIT_CAPABILITIES" exittop dump --format json -- /wait.sh \
-    >/out/run.json 2>/out/run.err & counting=$!
-while ! grep -q . /out/run.err; do sleep 0.1; done
+# count NAME [OPTION...]
+count() {
+    name=$1
+    shift
+    rm -f /done
+    as_user "$UNIT_CAPABILITIES" exittop dump --format json "$@" -- /wait.sh \
+        >/out/$name.json 2>/out/$name.err & counting=$!
+    while ! grep -q . /out/$name.err; do sleep 0.1; done
+}
+counted() {
+    touch /done
+    wait $counting
+}
+count run
 kernel_counts_start
 guests nested >/out/guests.txt
 reload_kvm 0 || exit 1
 guests shadow >>/out/guests.txt
 kernel_counts_stop /out/kernel.counts
-touch /done
-wait $counting
+counted || exit 1
+count targets --targets all
+guests shadow >/out/targets.txt
+reload_kvm 1 || exit 1
+guests nested >>/out/targets.txt
+counted
 """
 
 
@@ -105,12 +123,36 @@ def check(result: Result, kernel: str, vendor: str) -> None:
         want = nested if vm["name"] == "nested" else "shadow"
         if vm["paging"] != want:
             raise Mismatch(f"VM {vm['name']}: paging {vm['paging']}, not {want}")
+    check_targets(result)
     if "MISSING" in result.text("check.txt"):
         raise Mismatch(f"exittop check as this user:\n{result.text('check.txt')}")
     less = result.text("less.txt").splitlines()
     if len(less) != len(capabilities()) or any(" 77 exittop: " not in line for line in less):
         raise Mismatch("with a capability less it is to end with status 77: " + "; ".join(less))
     print(f"  with {', '.join(capabilities())} alone, on a read-only root: {said}")
+
+
+def check_targets(result: Result) -> None:
+    """All completed exits are counted by target; a round of the guests is a CPUID and an OUT."""
+    run = json.loads(result.text("targets.json"))
+    if losses := lost(run, {"split_missed"}):
+        raise Mismatch(f"with targets: lost {losses}")
+    rounds = {seen.vcpu: seen.rounds for seen in guest_rounds(result.text("targets.txt"))}
+    threads = guest_threads(result.text("targets.txt"))
+    exits = 0
+    vcpus = [vcpu for vm in run["vms"] for vcpu in vm["vcpus"]]
+    for vcpu in vcpus:
+        what = f"thread {vcpu['tid']}"
+        exits += check_vcpu(what, vcpu)[0]
+        targets = sum((known(stats) for stats in vcpu["exits"] if "targets" in stats), Counter())
+        ours = [targets[leaf(0, 0)], targets[port(0x10, "out", 1)]]
+        if ours != [rounds[threads[vcpu["tid"]]]] * 2:
+            raise Mismatch(f"{what}: CPUIDs and OUTs by target {ours}, rounds "
+                           f"{rounds[threads[vcpu['tid']]]}")
+    if len(vcpus) != len(rounds):
+        raise Mismatch(f"{len(vcpus)} vCPUs with targets, not {len(rounds)}")
+    print(f"  {exits} exits of {len(vcpus)} vCPUs with a target, as the guests made them; "
+          f"{check_kvm_count(run)}")
 
 
 def main() -> int:

@@ -192,9 +192,19 @@ private:
                                .error = done ? std::string() : done.error().text});
     }
 
+    /// Switched on by a screen, targets are counted of its VM alone: elsewhere they are none, or
+    /// what vCPUs had that ended while another screen was open.
+    void drop_uncounted_targets(Snapshot& snapshot) const {
+        if (state_.chosen_targets) return;
+        for (Vm& vm : snapshot.vms) {
+            if (vm.id != asked_targets_) take_out_targets(vm);
+        }
+    }
+
     std::string write_run() {
         Snapshot snapshot = collector()->snapshot();
         keep_wanted(snapshot, options_.vms);
+        drop_uncounted_targets(snapshot);
         const std::string name = run_file_name(snapshot.taken_at);
         const auto written = write_file(name, to_json(snapshot), false);
         return written ? "wrote " + name : written.error().text;
