@@ -192,19 +192,35 @@ private:
                                .error = done ? std::string() : done.error().text});
     }
 
-    /// Switched on by a screen, targets are counted of its VM alone: elsewhere they are none, or
-    /// what vCPUs had that ended while another screen was open.
-    void drop_uncounted_targets(Snapshot& snapshot) const {
+    /// Switched on by a screen, targets are counted of its VM alone, from then on. Elsewhere they
+    /// are none, or what vCPUs had that ended while another screen was open.
+    void settle_targets(Snapshot& snapshot) const {
         if (state_.chosen_targets) return;
         for (Vm& vm : snapshot.vms) {
-            if (vm.id != asked_targets_) take_out_targets(vm);
+            if (vm.id == asked_targets_) {
+                fill_up_targets(vm);
+            } else {
+                take_out_targets(vm);
+            }
+        }
+    }
+
+    static void fill_up_targets(Vm& vm) {
+        for (Vcpu& vcpu : vm.vcpus) {
+            for (ExitStats& stats : vcpu.exits) {
+                if (!stats.targets) continue;
+                const bool has_histogram = !stats.histogram.empty();
+                const std::uint64_t completed =
+                    has_histogram ? stats.histogram.total() : stats.count;
+                stats.targets->fill_up({completed, stats.time_ns}, "before they were counted");
+            }
         }
     }
 
     std::string write_run() {
         Snapshot snapshot = collector()->snapshot();
         keep_wanted(snapshot, options_.vms);
-        drop_uncounted_targets(snapshot);
+        settle_targets(snapshot);
         const std::string name = run_file_name(snapshot.taken_at);
         const auto written = write_file(name, to_json(snapshot), false);
         return written ? "wrote " + name : written.error().text;

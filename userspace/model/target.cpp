@@ -132,6 +132,13 @@ void Targets::order() {
     add_up_equal(known);
 }
 
+void Targets::fill_up(TargetSum all, std::string_view reason) {
+    const TargetSum missing = since(all, sum_of(*this));
+    if (missing.count == 0) return;
+    unknown += missing;
+    if (why.empty()) why = reason;
+}
+
 Targets& Targets::operator+=(const Targets& other_targets) {
     const auto size = std::ssize(known);
     known.insert(known.end(), other_targets.known.begin(), other_targets.known.end());

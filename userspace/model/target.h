@@ -71,6 +71,8 @@ struct Targets {
     void add(std::string target, TargetSum sum);
     /// For `known` that were appended in any order: orders them and adds up those of one target.
     void order();
+    /// Makes exits of `all` that are in none of them unknown, for this reason if there is no other.
+    void fill_up(TargetSum all, std::string_view reason);
     Targets& operator+=(const Targets& other_targets);
     bool operator==(const Targets&) const = default;
 };

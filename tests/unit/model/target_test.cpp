@@ -51,6 +51,18 @@ TEST(Targets, OfSeveralVcpusAreAddedByTarget) {
     EXPECT_EQ(Targets(sum) += sample({}), sum);
 }
 
+TEST(Targets, AreFilledUpByUnknownOnes) {
+    Targets targets = sample({{{2, 20}, "a"}}, {1, 5});
+    targets.fill_up({3, 25}, "early");
+    EXPECT_EQ(targets, sample({{{2, 20}, "a"}}, {1, 5}));
+    targets.fill_up({10, 100}, "early");
+    EXPECT_EQ(targets.unknown, (TargetSum{7, 75}));
+    EXPECT_EQ(targets.why, "early");
+    targets.fill_up({11, 101}, "later");
+    EXPECT_EQ(targets.unknown, (TargetSum{8, 76}));
+    EXPECT_EQ(targets.why, "early");
+}
+
 TEST(Targets, InAnyOrderAreOrderedAndAddedUp) {
     Targets targets = sample({{{1, 10}, "c"}, {{2, 20}, "a"}, {{3, 30}, "c"}, {{4, 40}, "b"}});
     targets.order();
