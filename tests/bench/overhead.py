@@ -206,14 +206,14 @@ def measure(version: str, vendor: str, options: argparse.Namespace) -> str:
 _ABOUT = """# What counting costs
 
 `tests/bench/overhead --write docs/cost.md` writes this page. It needs root, installs the other
-tools from Debian's packages, and takes ten minutes on two CPUs. `tests/bench/overhead --own
---kernel 6.12` measures only exittop, in a minute. `ctest -R lab.cost` fails if exittop's cost on
-6.1 exceeds a limit.
+tools from Debian's packages, and takes a quarter of an hour on two CPUs. `tests/bench/overhead
+--own --kernel 6.12` measures only exittop, in two minutes. `ctest -R lab.cost` fails if exittop's
+cost on 6.1 exceeds a limit.
 
 ## Instructions per exit and entry
 
-The guest does nothing but CPUID, in an emulated host (`mitigations=off`, one CPU) whose clock
-advances by one per instruction. The columns:
+In the first table of each kernel, the guest does nothing but CPUID, in an emulated host
+(`mitigations=off`, one CPU) whose clock advances by one per instruction. The columns:
 
 - *instructions*: what a pair of exit and entry takes beyond no tracing. It is measured in batches
   of 200 exits; the figure is from the cheapest of 60 batches, which no interrupt disturbed.
@@ -227,6 +227,10 @@ advances by one per instruction. The columns:
 Instructions are not cycles: on hardware, a clock read or a cache miss costs more. The emulated
 Intel host also counts instructions, but its clock is coarser, as the differences between its boots
 show.
+
+These are costs of a vCPU whose slot is the first that is looked at. In the second, an exit and its
+entry cost some 60 more; further behind, some 200. One vCPU in ten is not in its first slot where
+800 share 4,096, nor is one whose VM was started again before the ended VM's counts were read.
 
 Most of exittop's cost above the floor has known parts. Two clock reads (bpf_ktime_get_ns) take 98
 instructions on 6.1 and 6.12. Reading the exit code takes 86 on 6.1 (bpf_probe_read_kernel) and 8
@@ -243,6 +247,14 @@ run only when a vCPU's thread goes to its VMM and back, or halts. The second tab
 shows their cost per event. *exit to the VMM* is an OUT, with two kvm_fpu events beyond its exit.
 *halt* is a HLT that waits in the kernel until an NMI comes, with one kvm_vcpu_wakeup event beyond
 its exits (two exits on AMD). *2nd boot* is the difference in each event's cost.
+
+The third table shows what it costs to know what an exit was about (`--targets`), by the kind of
+exit. None of these exits goes to the VMM: the port of *I/O* and the address of *npf* signal an
+eventfd. *another* is WBINVD, which has no target. The other tools are those that tell such targets,
+one kind at a time and for all VMs together: hist triggers and bpftrace on the event that has it
+(kvm_cpuid, kvm_msr, kvm_pio, kvm_page_fault), and `perf kvm stat report --event` (msr, ioport,
+mmio). In brackets is what they miss; of *npf*, the first exit has another address, as KVM does not
+know yet that it is a device's.
 
 *Start* is the time from starting exittop until everything is attached and its command runs. At one
 instruction per ns, which today's processors exceed, a million instructions is a millisecond.
