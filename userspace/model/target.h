@@ -77,8 +77,8 @@ struct Targets {
     bool operator==(const Targets&) const = default;
 };
 TargetSum sum_of(const Targets& targets);
-/// Whether they can be of so many exits of a reason. An exit is counted when it begins and by target
-/// when it ends: of an interval, each vCPU's first one may be among the targets alone.
+/// Whether they can be of so many exits of a reason. An exit is counted when it begins and by
+/// target when it ends: of an interval, each vCPU's first one may be among the targets alone.
 bool can_be_of(const Targets& targets, std::uint64_t exits);
 /// What came since an earlier state. A target that made room for others meanwhile took its earlier
 /// counts to `other`: these are not what came since.
