@@ -246,13 +246,15 @@ static __always_inline int entry_by_target(struct vcpu_slot *slot, u32 slot_inde
 	struct vcpu_header *header = &slot->header;
 	s64 ns = now - header->exit_ns;
 	u64 target;
+	u32 kind;
 
 	time_exit(slot, now, histogram);
+	kind = header->target_kind;
 	/* None if it was no exit, or one that came before targets were switched on. */
-	if (!header->target_kind)
+	if (!kind)
 		return 0;
 	hide(ns); /* Else both times are kept beyond what follows. */
-	target = target_of_exit(slot, EXITTOP_VCPU_OF(header->vcpu), by);
+	target = target_of_exit(slot, EXITTOP_VCPU_OF(header->vcpu), kind, by);
 	header->target_kind = EXITTOP_TARGET_NONE;
 	return target_add(slot, slot_index, ns < 0 ? 0 : ns, target);
 }

@@ -55,6 +55,26 @@ static __always_inline u64 load_u64(u64 address, const enum read_by by)
 	return value;
 }
 
+/* Two words, the second right behind the first: they are loaded with one pointer, or one call. */
+struct two_words {
+	u64 first, second;
+};
+
+static __always_inline struct two_words load_two(u64 address, const enum read_by by)
+{
+	struct two_words words = {};
+
+	if (by == READ_BY_CAST) {
+		struct timespec64 *word = bpf_rdonly_cast(
+			(void *)address, bpf_core_type_id_kernel(struct timespec64));
+		words.first = word->tv_sec;
+		words.second = word->tv_nsec;
+		return words;
+	}
+	bpf_probe_read_kernel(&words, sizeof(words), (void *)address);
+	return words;
+}
+
 /*
  * Whether HF_GUEST_MASK is set in vcpu->arch.hflags: bit 5, and bit 0 since Linux 6.4 (commit
  * 916b54a7688b moved its neighbours away). A macro, so BTF does not have it; a callback of the same
@@ -228,8 +248,7 @@ static __always_inline u32 vmx_interrupt_offset(void)
 }
 
 /* Distances from the exit code in a VMCB, whose layout is the hardware's (APM vol. 2, appendix B). */
-#define VMCB_EXITINFO1 8
-#define VMCB_EXITINFO2 16
+#define VMCB_EXITINFO1 8 /* EXITINFO2 is right behind it */
 #define VMCB_RIP 0x508
 
 /* Whether KVM cannot see the guest's registers, which then are not what it has in memory. */

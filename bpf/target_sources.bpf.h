@@ -70,8 +70,8 @@ static __always_inline u64 hypercall_target(u64 vcpu, bool in_l2, const enum rea
 /* KVM marks MMIO by reserved bits. Of memory the page tells enough: KVM maps pages. */
 static __always_inline u64 npf_target(u64 code_at, const enum read_by by)
 {
-	u64 error = load_u64(code_at + VMCB_EXITINFO1, by) & EXITTOP_TARGET_ERROR;
-	u64 address = load_u64(code_at + VMCB_EXITINFO2, by);
+	struct two_words info = load_two(code_at + VMCB_EXITINFO1, by);
+	u64 error = info.first & EXITTOP_TARGET_ERROR, address = info.second;
 
 	if (!(error & PF_RESERVED))
 		address &= PAGE_MASK;

@@ -225,14 +225,13 @@ static __always_inline void target_note(struct vcpu_slot *slot, u64 vcpu, u32 co
 	header->target_kind = kind | EXITTOP_TARGET_NOTED;
 }
 
-/* The target of the exit being handled, at its entry. */
-static __always_inline u64 target_of_exit(struct vcpu_slot *slot, u64 vcpu, const enum read_by by)
+/* The target of the exit being handled, at its entry; `kind` is what target_note() noted. */
+static __always_inline u64 target_of_exit(struct vcpu_slot *slot, u64 vcpu, u32 kind,
+					  const enum read_by by)
 {
-	struct vcpu_header *header = &slot->header;
-
-	if (header->target_kind & EXITTOP_TARGET_NOTED)
-		return header->target_noted;
-	return target_read(slot, vcpu, header->target_kind, header->code_at, by);
+	if (kind & EXITTOP_TARGET_NOTED)
+		return slot->header.target_noted;
+	return target_read(slot, vcpu, kind, slot->header.code_at, by);
 }
 
 /* An event tells the target of the exit being handled, if it is of that kind: the first one does. */

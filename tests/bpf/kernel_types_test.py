@@ -89,12 +89,13 @@ _FIELDS = {
 _SIZES = {"vmcb_control_area.exit_code": {"-6.12": 4, "7.2+": 8}}
 
 # Offsets the program takes for granted: a struct kvm_vcpu is at the start of its vendor's struct,
-# the word that load_u64() reads is the first of a timespec64, and the high half of the exit code
-# lies behind the low one.
+# the words that load_u64() and load_two() read are those of a timespec64, and the high half of the
+# exit code lies behind the low one.
 _OFFSETS = [
     ("kvm_amd", "vcpu_svm.vcpu", "6.1+", 0),
     ("kvm_intel", "vcpu_vmx.vcpu", "6.1+", 0),
     ("vmlinux", "timespec64.tv_sec", "", 0),
+    ("vmlinux", "timespec64.tv_nsec", "", 8),
     ("kvm_amd", "vmcb_control_area.exit_code_hi", "6.1-6.12", "vmcb_control_area.exit_code + 4"),
     ("kvm_amd", "vmcb_control_area.exit_info_1", "6.1+", "vmcb_control_area.exit_code + 8"),
     ("kvm_amd", "vmcb_control_area.exit_info_2", "6.1+", "vmcb_control_area.exit_code + 16"),

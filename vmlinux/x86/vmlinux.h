@@ -53,6 +53,7 @@ enum {
 
 struct timespec64 {
 	s64 tv_sec;
+	s64 tv_nsec;
 };
 
 struct hlist_node {
