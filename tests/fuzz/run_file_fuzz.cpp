@@ -14,6 +14,7 @@
 #include "output/compare.h"
 #include "output/import.h"
 #include "output/json.h"
+#include "output/json_input.h"
 #include "output/table.h"
 
 namespace {

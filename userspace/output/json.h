@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // Snapshots and runs as JSON, schema "exittop/1": written for other programs, read back for
-// comparisons. A run is the snapshot of its first repetition with more members: other facts about
-// it, and in "repeats" the snapshots of the other repetitions.
+// comparisons (json_input.h). A run is the snapshot of its first repetition with more members:
+// other facts about it, and in "repeats" the snapshots of the other repetitions.
 #pragma once
 
-#include <expected>
 #include <string>
 #include <string_view>
 
@@ -12,6 +11,8 @@
 #include "output/reasons_report.h"
 
 namespace exittop {
+
+inline constexpr std::string_view run_schema = "exittop/1";
 
 /// One object, ended by a newline. ASCII only, whatever names hold; invalid UTF-8 is replaced.
 std::string to_json(const Snapshot& snapshot);
@@ -22,11 +23,5 @@ std::string to_json(const Comparison& comparison);
 /// read back.
 std::string to_json(const ReasonRows& rows);
 std::string targets_to_json(const ReasonRows& rows);
-
-/// The run in a text, or one line that says where in it something is wrong. Files may come from
-/// anywhere: types and ranges are checked, duplicate keys are rejected, size and depth are bounded.
-/// Unknown keys are ignored, because later versions may add some. A plain snapshot is a run without
-/// further facts.
-std::expected<Run, std::string> from_json(std::string_view text);
 
 }  // namespace exittop

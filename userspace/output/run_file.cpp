@@ -2,7 +2,7 @@
 #include "output/run_file.h"
 
 #include "base/text.h"
-#include "output/json.h"
+#include "output/json_input.h"
 #include "system/files.h"
 
 namespace exittop {

@@ -10,6 +10,7 @@
 #include "output/batch_format.h"
 #include "output/csv.h"
 #include "output/json.h"
+#include "output/json_input.h"
 #include "samples.h"
 
 namespace exittop {

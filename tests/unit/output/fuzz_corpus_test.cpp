@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "../fuzz/run_file_fuzz.h"
-#include "output/json.h"
+#include "output/json_input.h"
 
 namespace exittop {
 namespace {

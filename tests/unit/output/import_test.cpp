@@ -9,6 +9,7 @@
 
 #include "output/csv.h"
 #include "output/json.h"
+#include "output/json_input.h"
 #include "samples.h"
 
 namespace exittop {

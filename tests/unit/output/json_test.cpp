@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "output/json.h"
+#include "output/json_input.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
