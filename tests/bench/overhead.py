@@ -219,8 +219,8 @@ In the first table of each kernel, the guest does nothing but CPUID, in an emula
   of 200 exits; the figure is from the cheapest of 120 batches, which no interrupt disturbed.
 - *2nd boot*: the difference measured in another boot.
 - *in all*: the mean of all batches. It includes the tool's own process and timer interrupts, which
-  vary by some dozens. In these 80 ms, exittop also reads once who the new VM is, and until its first
-  look, a program learns when KVM counts an exit.
+  vary by some dozens. In these 80 ms, exittop also reads once who the new VM is, and until its
+  first look, a program learns when KVM counts an exit.
 - *CPUID exit takes*: the mean time in ns that the tool reports, one ns per instruction. The excess
   over the smallest value in the column is the tool's own overhead.
 - *counts right?*: whether the CPUID exits equal the guest's own number, or all exits equal KVM's.
