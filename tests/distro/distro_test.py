@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One Debian from bare to proven: README's first command, the units, its package, all in there.
+"""One Debian from bare to proven, all in there: README's first command, the units, the BPF tests,
+its package.
 
 usage: distro_test.py SUITE FOLDER [--only-warn]
 
@@ -83,6 +84,17 @@ def units(root: DebianRoot, _: Path) -> str:
     return next(line for line in text.splitlines() if "tests passed" in line)
 
 
+def bpf(root: DebianRoot, _: Path) -> str:
+    """The tests that load the BPF program with that suite's libbpf and clang, into this kernel."""
+    succeed(root, "the build of the BPF tests", "bash cmake/build.sh release ON exittop_bpf_test")
+    done = root.run("bash", "-c", f"{CHECKOUT}/build/release/exittop_bpf_test --gtest_brief=1",
+                    own_pids=False)
+    if done.returncode:
+        print(done.stdout[-10000:], done.stderr[-10000:], sep="\n")
+        raise Failure(f"the BPF tests ended with status {done.returncode}")
+    return re.findall(r"\[  PASSED  \] (\d+ tests)", done.stdout)[-1]
+
+
 def package(root: DebianRoot, folder: Path) -> str:
     """The package made from the build counts correctly in its own lab."""
     done = root.install(*_FOR_CPACK)
@@ -110,6 +122,7 @@ def run(suite: str, folder: Path, say: Callable[[str], None]) -> None:
     with DebianRoot(suite) as root:
         root.add_checkout()
         for name, step in (("README's first command", readme), ("the units", units),
+                           ("the BPF tests", bpf),
                            ("its package, installed, in the lab", package)):
             began = time.monotonic()
             said = step(root, folder)

@@ -153,6 +153,8 @@ struct BpfProgram::State {
     std::expected<void, Error> set_targets(const KernelFacts& facts);
     [[nodiscard]] std::vector<bpf_program*> target_programs() const;
     std::expected<void, Error> open_targets();
+    [[nodiscard]] std::uint32_t area_size() const;
+    [[nodiscard]] FileDescriptor make_areas(std::uint32_t count) const;
     int map_areas();
     void close_targets();
     [[nodiscard]] target_area* area(std::uint32_t slot_index) const;
@@ -264,6 +266,7 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     if (const int code = exittop_bpf__load(skeleton.get())) {
         return std::unexpected(kernel_error("cannot load the BPF program", code));
     }
+    target_map = FileDescriptor();
     if (auto proven = prove_memory(); !proven) return proven;
     ring.reset(ring_buffer__new(bpf_map__fd(skeleton->maps.command_lines), take_command_line,
                                 &command_lines, nullptr));
@@ -291,11 +294,30 @@ std::expected<void, Error> BpfProgram::State::set_targets(const KernelFacts& fac
     std::ranges::copy(kinds->by_index, skeleton->rodata->target_kinds);
     skeleton->rodata->other_target_kind = kinds->other;
     skeleton->rodata->targets_from_start = from_start;
-    const auto size = std::uint32_t(EXITTOP_AREA_SIZE(room->entries));
-    bpf_map__set_value_size(skeleton->maps.start_areas, size);
-    bpf_map__set_max_entries(skeleton->maps.start_areas, slot_count());
-    bpf_map__set_value_size(bpf_map__inner_map(skeleton->maps.later_areas), size);
+    if (from_start) {
+        bpf_map__set_value_size(skeleton->maps.start_areas, area_size());
+        bpf_map__set_max_entries(skeleton->maps.start_areas, slot_count());
+        return {};
+    }
+    // What later maps will be like. The size of an inner map that libbpf makes cannot be set:
+    // libbpf 1.5 crashes.
+    target_map = make_areas(1);
+    const int code =
+        target_map ? bpf_map__set_inner_map_fd(skeleton->maps.later_areas, target_map.number())
+                   : -errno;
+    if (code != 0) return std::unexpected(kernel_error("cannot make a map for targets", code));
     return {};
+}
+
+std::uint32_t BpfProgram::State::area_size() const {
+    return std::uint32_t(EXITTOP_AREA_SIZE(target_room.entries));
+}
+
+/// A map for later_areas; none: see errno.
+FileDescriptor BpfProgram::State::make_areas(std::uint32_t count) const {
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE);
+    return FileDescriptor(bpf_map_create(BPF_MAP_TYPE_ARRAY, "targets", sizeof(std::uint32_t),
+                                         area_size(), count, &options));
 }
 
 /// What tells targets besides the programs that count: on VMX an address is in no register.
@@ -330,15 +352,12 @@ std::expected<void, Error> BpfProgram::State::open_targets() {
 
 /// Maps the areas, which the program has from the start or is given now. 0, or -errno.
 int BpfProgram::State::map_areas() {
-    const std::size_t size = EXITTOP_AREA_SIZE(target_room.entries) * slot_count();
+    const std::size_t size = std::size_t{area_size()} * slot_count();
     if (targets->from_start) {
         target_areas = SharedMemory(bpf_map__fd(skeleton->maps.start_areas), size);
         return target_areas ? 0 : -errno;
     }
-    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE);
-    target_map = FileDescriptor(bpf_map_create(
-        BPF_MAP_TYPE_ARRAY, "targets", sizeof(std::uint32_t),
-        std::uint32_t(EXITTOP_AREA_SIZE(target_room.entries)), slot_count(), &options));
+    target_map = make_areas(slot_count());
     if (target_map) target_areas = SharedMemory(target_map.number(), size);
     if (!target_areas) return -errno;
     const std::uint32_t only = 0;
@@ -366,8 +385,7 @@ void BpfProgram::State::close_targets() {
 
 target_area* BpfProgram::State::area(std::uint32_t slot_index) const {
     if (!target_areas) return nullptr;
-    const std::size_t size = EXITTOP_AREA_SIZE(target_room.entries);
-    return reinterpret_cast<target_area*>(target_areas.at(size * slot_index));
+    return reinterpret_cast<target_area*>(target_areas.at(std::size_t{area_size()} * slot_index));
 }
 
 /// Before the load: constants and sizes for answering leaves.
