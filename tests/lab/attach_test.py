@@ -17,6 +17,7 @@ import harness
 from counts import (Mismatch, check_kvm_count, compare, exittop_by_vcpu, guest_rounds,
                     guest_threads, lost)
 
+import paused_guests
 import workloads
 from emulated_host import Job, Result
 
@@ -24,15 +25,7 @@ _SCRIPT = r"""
 cat >/tmp/guests.sh <<'END'
 . /lab/job.env
 . /lab/shell.sh
-threads() { cat /proc/$1/task/*/stat | sed 's/.*) \(.\).*/\1/'; }
-pause() {
-    kill -STOP $guests || exit 1
-    for pid in $guests; do
-        while threads $pid | grep -qv T; do sleep 0.02; done
-    done
-}
-resume() { kill -CONT $guests; }
-count_events() {
+""" + paused_guests.SHELL + r"""count_events() {
     /guests/event_count kvm_exit >$1 &
     counter=$!
     while ! grep -q counting $1; do sleep 0.02; done

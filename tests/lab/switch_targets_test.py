@@ -16,6 +16,7 @@ import harness
 from counts import Mismatch, check_kvm_count, compare, lost
 
 import live_terminal
+import paused_guests
 import workloads
 from emulated_host import Job, Result
 from target_counts import completed
@@ -25,16 +26,7 @@ _ISA = {"intel": 1, "amd": 2}
 _REASON = {"amd": "cpuid", "intel": "CPUID"}
 _WORK = 4000000000      # more rounds of a guest than it makes
 
-_SCRIPT = live_terminal.SHELL + r"""
-threads() { cat /proc/$1/task/*/stat | sed 's/.*) \(.\).*/\1/'; }
-pause() {
-    kill -STOP $guests || exit 1
-    for pid in $guests; do
-        while threads $pid | grep -qv T; do sleep 0.02; done
-    done
-}
-resume() { kill -CONT $guests; }
-now() { cut -d. -f1 /proc/uptime; }
+_SCRIPT = live_terminal.SHELL + "\n" + paused_guests.SHELL + r"""now() { cut -d. -f1 /proc/uptime; }
 # What exittop holds of BPF.
 held() {
     ls -l /proc/$exittop/fd | awk '
