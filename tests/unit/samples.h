@@ -29,7 +29,11 @@ inline ExitStats make_exits(std::uint32_t code, Times times) {
 inline Vm make_web_vm() {
     ExitStats io = make_exits(30, {{9'000, 130'000}, {41'000, 2'000}, {2'400'000, 3}});
     io.vmm_ns = 900'000'000;
+    io.preempted_ns = 200'000'000;
+    io.blocked_ns = 60'000'000;
     ExitStats halt = make_exits(12, {{210'000, 4'000}, {3'900'000, 600}});
+    halt.polled_ns = 50'000'000;
+    halt.preempted_ns = 20'000'000;
     halt.halted_ns = 3'100'000'000;
     ExitStats nested = make_exits(10, {{1'450, 77}});
     nested.level = GuestLevel::l2;

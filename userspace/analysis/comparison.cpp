@@ -283,35 +283,34 @@ void adjust_p_values(Comparison& comparison, std::size_t run) {
     }
 }
 
-std::vector<TimePart> time_parts(const Run& run, const RunSums& repeats) {
-    const bool is_known = std::ranges::all_of(run.repeats, [](const Snapshot& snapshot) {
-        return snapshot.split && snapshot.detail >= CountDetail::time;
-    });
-    const auto mean = [&](auto ns_of) -> std::optional<double> {
-        if (!is_known) return std::nullopt;
+std::vector<MeanTime> mean_times(const Run& run, const RunSums& repeats) {
+    const auto mean = [&](const Field& field, auto ns_of) -> std::optional<double> {
+        const auto knows = [&field](const Snapshot& repeat) { return is_known(field, repeat); };
+        if (!std::ranges::all_of(run.repeats, knows)) return std::nullopt;
         double mean_ns = 0.0;
         for (const Sums& sums : repeats) {
             mean_ns += ns_of(sums) / static_cast<double>(repeats.size());
         }
         return mean_ns;
     };
-    std::vector<TimePart> parts = {
-        {"guest_ns", "guest", mean([](const Sums& sums) { return sums.guest_s * 1e9; })}};
+    // Without the kernel's time, there is nothing that the guest's could be a part of.
+    const auto guest_ns = [](const Sums& sums) { return sums.guest_s * 1e9; };
+    std::vector<MeanTime> times = {{"guest_ns", "guest", mean(*find_field("kernel"), guest_ns)}};
     for (const Field& field : fields()) {
         if (!field.is_time_part()) continue;
         const auto ns_of = [&field](const Sums& sums) {
             return number_of(field.value(sums.total, {})).value_or(0.0);
         };
-        parts.push_back({field.data_name, field.places.time_part, mean(ns_of)});
+        times.push_back({field.data_name, field.places.time_part, mean(field, ns_of)});
     }
-    return parts;
+    return times;
 }
 
 RunSummary summarise(const Run& run, const RunSums& repeats) {
     RunSummary summary;
     summary.label = run.label;
     summary.repeats = repeats.size();
-    summary.times = time_parts(run, repeats);
+    summary.times = mean_times(run, repeats);
     summary.facts = run_facts(run);
     summary.parameters = run.repeats.front().host.parameters;
     for (const Sums& sums : repeats) {
@@ -405,11 +404,9 @@ std::array<CellField, 5> costs_of(const Cell& cell) {
 }
 
 std::optional<double> all_time(const RunSummary& run) {
+    if (!run.times.front().ns) return std::nullopt;
     double sum = 0.0;
-    for (const TimePart& part : run.times) {
-        if (!part.ns) return std::nullopt;
-        sum += *part.ns;
-    }
+    for (const MeanTime& time : run.times) sum += time.ns.value_or(0.0);
     return sum;
 }
 

@@ -91,11 +91,11 @@ struct ReasonRow {
 };
 
 /// A part of the vCPUs' time: the guest's, or a part of the exits'. Mean over the repetitions.
-struct TimePart {
+struct MeanTime {
     std::string_view data_name;  ///< "vmm_ns"
     std::string_view name;       ///< "VMM"
-    std::optional<double> ns;    ///< Nothing where a part is not known, as of imported counts.
-    bool operator==(const TimePart&) const = default;
+    std::optional<double> ns;    ///< Nothing where it is not known, as of imported counts.
+    bool operator==(const MeanTime&) const = default;
 };
 
 /// "kernel" -> "6.1.0-50-cloud-amd64". Empty where it is not known.
@@ -108,8 +108,10 @@ struct Fact {
 struct RunSummary {
     std::string label;
     std::size_t repeats = 1;
-    double duration_s = 0.0;      ///< Mean over the repetitions; 0: not known.
-    std::vector<TimePart> times;  ///< The same parts for all runs; they add up to all time.
+    double duration_s = 0.0;  ///< Mean over the repetitions; 0: not known.
+    /// The same for all runs: the guest's, the kernel's, and the other parts. Those that are known
+    /// add up to all time.
+    std::vector<MeanTime> times;
     std::vector<Fact> facts;  ///< The same names in the same order for all runs of a comparison.
     std::map<std::string, std::string> parameters;  ///< Of kvm's modules: "kvm_amd.npt" -> "1".
     Lost lost;                                      ///< Of all repetitions together.
@@ -150,7 +152,7 @@ struct CellField {
 /// Rate, time, mean and percentiles: what exits cost.
 std::array<CellField, 5> costs_of(const Cell& cell);
 
-/// All parts together; nothing where one is not known.
+/// All parts together; nothing where the guest's or the kernel's is not known.
 std::optional<double> all_time(const RunSummary& run);
 
 /// "exits", "exits/s", "share of exits", "exits per second in the guest": what values are.

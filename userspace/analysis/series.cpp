@@ -188,7 +188,7 @@ VmSeries series_of(const std::string& label, const AnyVm& vm, const SeriesOption
     series.uncounted = vcpus.uncounted;
 
     std::vector<ExitStats> exits = exits_by_reason(vm);
-    const std::uint64_t busy_before = busy_ns(memory.exits);
+    const std::uint64_t on_cpu_before = on_cpu_ns(memory.exits);
     const std::uint64_t guest_before = memory.guest_ns;
     for (const ExitStats& stats : exits) series.exits.add_numbers(stats);
     for (const auto number : exit_numbers) {
@@ -196,7 +196,7 @@ VmSeries series_of(const std::string& label, const AnyVm& vm, const SeriesOption
     }
     keep_from_shrinking(series.guest_ns, memory.guest_ns);
     if (series.untraced) keep_from_shrinking(*series.untraced, memory.untraced);
-    series.exit_ratio = ratio_of(saturating_subtract(busy_ns(series.exits), busy_before),
+    series.exit_ratio = ratio_of(saturating_subtract(on_cpu_ns(series.exits), on_cpu_before),
                                  series.guest_ns - guest_before);
 
     choose_reasons(exits, options.top_reasons, memory);

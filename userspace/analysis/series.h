@@ -47,7 +47,7 @@ struct VmSeries {
     ExitStats exits;                        ///< All of them, without code and histogram.
     std::optional<std::uint64_t> untraced;  ///< Exits that KVM counted only itself; none: unknown.
     std::uint64_t uncounted = 0;            ///< Exits of vCPUs while they had no slot.
-    /// Share of the vCPUs' time (in the guest and in exits, without halted time) that was spent in
+    /// Share of the vCPUs' time (in the guest, and in exits on a CPU) that was spent in
     /// exits since the series were last made.
     double exit_ratio = 0.0;
     std::vector<ReasonSeries> reasons;  ///< By level and code; at the end "other".

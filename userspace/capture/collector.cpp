@@ -361,8 +361,9 @@ SnapshotInfo Collector::info(const Lost& lost, std::uint64_t exits) {
         info.cost.run_ns += program.run_ns;
         info.cost.runs += program.runs;
     }
-    info.split = program_.splits_time();
-    if (!info.split && info.detail >= CountDetail::time) {
+    info.known_parts =
+        program_.splits_time() ? TimeParts{TimePart::vmm, TimePart::halted} : TimeParts{};
+    if (info.known_parts.empty() && info.detail >= CountDetail::time) {
         info.lost.split_missed += exits;
     }
     return info;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <span>
 
+#include "base/number.h"
 #include "capture/shared_word.h"
 
 namespace exittop {
@@ -52,6 +53,19 @@ Histogram read_histogram(const vcpu_slot& slot, unsigned number, const SeenBucke
     return Histogram(std::span(counts).first(end));
 }
 
+/// A part of the time, in a slot and in what is read from it.
+struct SlotPart {
+    u64 exit_parts::* slot;
+    std::uint64_t ExitStats::* stats;
+};
+constexpr std::array slot_parts = {
+    SlotPart{&exit_parts::vmm_ns, &ExitStats::vmm_ns},
+    SlotPart{&exit_parts::polled_ns, &ExitStats::polled_ns},
+    SlotPart{&exit_parts::preempted_ns, &ExitStats::preempted_ns},
+    SlotPart{&exit_parts::halted_ns, &ExitStats::halted_ns},
+    SlotPart{&exit_parts::blocked_ns, &ExitStats::blocked_ns},
+};
+
 /// All of a cell but its histogram; `stats` may be of another cell before.
 void read_counts(const vcpu_slot& slot, unsigned number, ExitStats& stats) {
     const exit_cell& cell = slot.cells[number];
@@ -61,18 +75,19 @@ void read_counts(const vcpu_slot& slot, unsigned number, ExitStats& stats) {
     stats.count = load(cell.count);
     stats.time_ns = load(cell.time_ns);
     stats.max_ns = load(cell.max_ns);
-    stats.vmm_ns = stats.halted_ns = 0;
+    for (const SlotPart& part : slot_parts) stats.*part.stats = 0;
     if ((flags & EXITTOP_CELL_PARTS) == 0) return;
-    stats.vmm_ns = load(slot.parts[number].vmm_ns);
-    stats.halted_ns = load(slot.parts[number].halted_ns);
+    for (const SlotPart& part : slot_parts) stats.*part.stats = load(slot.parts[number].*part.slot);
 
     // Of the exit being handled, parts are there already while its time is not.
     const vcpu_header& header = slot.header;
     const std::uint64_t pending = load(header.exit_ns);
     if (pending != 0 && header.parts_exit_ns == pending &&
         header.current_cell == number * sizeof cell) {
-        stats.vmm_ns -= std::min(stats.vmm_ns, header.current_parts.vmm_ns);
-        stats.halted_ns -= std::min(stats.halted_ns, header.current_parts.halted_ns);
+        for (const SlotPart& part : slot_parts) {
+            std::uint64_t& ns = stats.*part.stats;
+            ns = saturating_subtract(ns, header.current_parts.*part.slot);
+        }
     }
 }
 

@@ -38,7 +38,7 @@ constexpr std::array help = {
     HelpLine{"", ""},
     HelpLine{"", "Columns"},
     HelpLine{"EXITS/s", "VM exits per second in the last interval"},
-    HelpLine{"CORE", "share of one core spent on handling exits; halted time left out"},
+    HelpLine{"CORE", "share of one core spent on exits; sleep and waiting left out"},
     HelpLine{"GUEST", "share of the vCPUs' time that was spent in the guest"},
     HelpLine{"TIME/s", "time of exits per second: KERNEL + VMM + HALTED"},
     HelpLine{"MEAN P50 P99", "of one exit, until the guest runs again"},

@@ -152,7 +152,7 @@ void toggle_baseline(State& state) {
         state.note = "no baseline";
         return;
     }
-    Baseline baseline{state.taken_at, state.interval_s, {}, state.split};
+    Baseline baseline{state.taken_at, state.interval_s, {}, state.known_parts};
     const bool cumulative = std::exchange(state.cumulative, false);
     for (const auto& [id, track] : state.tracks) {
         if (track.vm.ended || !track.seen) continue;

@@ -102,7 +102,7 @@ struct VmTrack {
     double to_s = 0.0;     ///< and ended.
     std::vector<ReasonTrack> reasons;  ///< Ascending by (level, code).
     double rate = 0.0;                 ///< Exits per second.
-    double cores = 0.0;                ///< Cores spent on handling exits, those halted left out.
+    double cores = 0.0;                ///< Cores spent on handling exits.
     double guest = 0.0;                ///< Share of its vCPUs' time that was spent in the guest.
     double smooth_rate = 0.0;
     double smooth_cores = 0.0;
@@ -123,7 +123,7 @@ struct Baseline {
     std::string label;
     double duration_s = 0.0;
     std::map<std::string, VmBaseline> vms;
-    bool split = true;  ///< Snapshot::split of what it was made from.
+    TimeParts known_parts = TimeParts::all();  ///< Of what it was made from.
     /// The rates of the VM with that name; of the only VM if names do not match.
     [[nodiscard]] const VmBaseline* find(const std::string& name) const;
 };
@@ -175,7 +175,7 @@ struct State {
     double interval_s = 0.0;  ///< Between the newest two.
     double zero_s = 0.0;      ///< When the counts were set to zero.
     Lost lost;
-    bool split = true;  ///< Snapshot::split of the last sample.
+    TimeParts known_parts = TimeParts::all();  ///< Of the last sample.
     Cost cost;
     double cpu_share = 0.0;     ///< Of a core, by exittop itself, in the last interval.
     double ns_per_event = 0.0;  ///< In the kernel; 0: not measured.

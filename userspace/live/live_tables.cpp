@@ -66,7 +66,7 @@ std::optional<double> comparable(const Field& field, const ExitStats& stats,
 struct FieldCells {
     std::vector<const Field*> fields;
     bool per_second = false;  // of the interval, not sums
-    bool split = true;        // Snapshot::split
+    TimeParts known_parts = TimeParts::all();
     bool ratio = false;
     std::vector<ExitStats> baseline;
     FieldContext baseline_context;
@@ -74,7 +74,7 @@ struct FieldCells {
     [[nodiscard]] std::string print(std::size_t column, const ExitStats& stats,
                                     const FieldContext& context) const {
         const Field& field = *fields[column];
-        if (field.is_time_part() && !split) return "-";
+        if (!is_known(field, known_parts)) return "-";
         if (ratio) {
             const ExitStats* base = find_reason(baseline, reason_key(stats));
             const auto now = comparable(field, stats, context);
@@ -93,10 +93,10 @@ struct FieldCells {
 FieldCells field_cells(const State& state, const VmTrack& track) {
     FieldCells cells;
     cells.per_second = !state.cumulative;
-    cells.split = state.split;
+    cells.known_parts = state.known_parts;
     if (!state.baseline) return cells;
     cells.ratio = true;
-    cells.split = state.split && state.baseline->split;
+    cells.known_parts &= state.baseline->known_parts;
     if (const Baseline::VmBaseline* base = state.baseline->find(track.vm.name)) {
         cells.baseline = base->exits;
         cells.baseline_context = {track.vm.isa, sum_of(base->exits).count,
@@ -177,7 +177,7 @@ VmNumbers known_vm_numbers(const State& state, const VmTrack& track) {
         const double seconds = state.baseline->duration_s;
         const double guest = base && base->guest > 0.0 ? base->guest : -1.0;
         return {print_ratio(track.rate, as_rate(static_cast<double>(sum.count), seconds)),
-                print_ratio(track.cores, cores_of(busy_ns(sum), seconds)),
+                print_ratio(track.cores, cores_of(on_cpu_ns(sum), seconds)),
                 print_ratio(track.guest, guest)};
     }
     if (!state.cumulative) {
@@ -185,14 +185,15 @@ VmNumbers known_vm_numbers(const State& state, const VmTrack& track) {
     }
     ExitStats sum;
     for (const ReasonTrack& reason : track.reasons) sum += exits_since(reason.now, reason.zero);
-    return {group_digits(sum.count), print_ns(busy_ns(sum)), print_percent(track.guest)};
+    return {group_digits(sum.count), print_ns(on_cpu_ns(sum)), print_percent(track.guest)};
 }
 
 VmNumbers vm_numbers(const State& state, const VmTrack& track) {
     if (track.vm.silent || is_uncounted(track.vm)) return {"-", "-", "-"};
     VmNumbers numbers = known_vm_numbers(state, track);
-    // Those halted are to be left out.
-    if (!state.split || (state.baseline && !state.baseline->split)) numbers.cores = "-";
+    TimeParts known = state.known_parts;
+    if (state.baseline) known &= state.baseline->known_parts;
+    if (!knows_on_cpu(known)) numbers.cores = "-";
     return numbers;
 }
 
@@ -360,8 +361,9 @@ LiveTable vcpu_list(const State& state, const VmTrack& track) {
         const ExitStats sum = sum_of(shown.exits);
         const double seconds = shown.duration_s;
         if (column == 2) return print_exits(state, sum.count, seconds);
-        if ((column == 3 || column == 4) && !state.split) return std::string("-");
-        if (column == 3) return print_percent(std::min(cores_of(busy_ns(sum), seconds), 1.0));
+        if (column == 3 && !knows_on_cpu(state.known_parts)) return std::string("-");
+        if (column == 4 && !state.known_parts.contains(TimePart::halted)) return std::string("-");
+        if (column == 3) return print_percent(std::min(cores_of(on_cpu_ns(sum), seconds), 1.0));
         if (column == 4) return print_percent(std::min(cores_of(sum.halted_ns, seconds), 1.0));
         std::vector<ExitStats> exits = shown.exits;
         sort_exits(exits, *find_field("count"), {});

@@ -56,7 +56,7 @@ void sum_up(VmTrack& track, double interval_s, bool first) {
     std::uint64_t busy = 0;
     for (const ReasonTrack& reason : track.reasons) {
         count += reason.interval.count;
-        busy += busy_ns(reason.interval);
+        busy += on_cpu_ns(reason.interval);
     }
     // An exit's time is known when it ends, so that a long one may be longer than the interval.
     const auto vcpus = static_cast<double>(track.vm.vcpus.size());
@@ -178,7 +178,7 @@ void take_sample(State& state, Sample&& sample) {
     state.interval_s = std::max(0.0, overview.duration_s - state.duration_s);
     state.duration_s = overview.duration_s;
     state.lost = overview.lost;
-    state.split = overview.split;
+    state.known_parts = overview.known_parts;
     take_cost(state, overview.cost);
     for (auto& [id, track] : state.tracks) track.seen = false;
     std::set<std::string> faded;
@@ -204,7 +204,7 @@ const Baseline::VmBaseline* Baseline::find(const std::string& name) const {
 }
 
 Baseline baseline_from(const Snapshot& run, std::string label) {
-    Baseline baseline{std::move(label), run.duration_s, {}, run.split};
+    Baseline baseline{std::move(label), run.duration_s, {}, run.known_parts};
     for (const Vm& vm : run.vms) {
         const double guest_rate = per_second(sum_of_vcpus(vm).guest_ns, run.duration_s);
         const double guest = guest_share(guest_rate, vm.vcpus.size());

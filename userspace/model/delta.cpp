@@ -127,7 +127,7 @@ Snapshot snapshot_since(const Snapshot& later, const Snapshot& earlier) {
     Snapshot interval;
     static_cast<SnapshotInfo&>(interval) = later;
     interval.duration_s = std::max(0.0, later.duration_s - earlier.duration_s);
-    interval.split = later.split && earlier.split;
+    interval.known_parts = later.known_parts & earlier.known_parts;
     interval.lost = lost_since(later.lost, earlier.lost);
     interval.cost = cost_since(later.cost, earlier.cost);
     const VmsById before = by_id(earlier.vms);

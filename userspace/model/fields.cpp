@@ -34,6 +34,11 @@ Value mean_value(const ExitStats& stats, const FieldContext&) {
     return stats.time_ns / stats.count;
 }
 
+Value mean_cpu_value(const ExitStats& stats, const FieldContext&) {
+    if (stats.count == 0 || stats.time_ns == 0) return {};
+    return on_cpu_ns(stats) / stats.count;
+}
+
 // Where nothing happened, the longest time is not 0 but unknown.
 Value max_value(const ExitStats& stats, const FieldContext&) {
     if (stats.count == 0) return {};
@@ -75,15 +80,31 @@ constexpr std::array table = {
           &ExitStats::time_ns, nullptr, Places{.csv = 2, .live = {7, 2, 2}}},
     Field{"kernel", "kernel_ns", "KERNEL", "time in kernel", Unit::nanoseconds, CountDetail::time,
           Combine::sum, nullptr, kernel_value,
-          Places{.table = wide, .live = {8, 8, 6}, .time_part = "kernel"}},
+          Places{.table = wide, .live = {8, 8, 6}, .time_part = "kernel"},
+          TimeParts{TimePart::vmm}},
     Field{"vmm", "vmm_ns", "VMM", "time in VMM", Unit::nanoseconds, CountDetail::time, Combine::sum,
           &ExitStats::vmm_ns, nullptr,
-          Places{.table = wide, .csv = 4, .live = {7, 9, 7}, .time_part = "VMM"}},
+          Places{.table = wide, .csv = 4, .live = {7, 9, 7}, .time_part = "VMM"},
+          TimeParts{TimePart::vmm}},
+    Field{"polled", "polled_ns", "POLLED", "time polled", Unit::nanoseconds, CountDetail::time,
+          Combine::sum, &ExitStats::polled_ns, nullptr,
+          Places{.table = never, .csv = 9, .time_part = "polled"}, TimeParts{TimePart::polled}},
+    Field{"preempted", "preempted_ns", "PREEMPTED", "time without a CPU", Unit::nanoseconds,
+          CountDetail::time, Combine::sum, &ExitStats::preempted_ns, nullptr,
+          Places{.table = never, .csv = 10, .time_part = "preempted"},
+          TimeParts{TimePart::preempted}},
     Field{"halted", "halted_ns", "HALTED", "time halted", Unit::nanoseconds, CountDetail::time,
           Combine::sum, &ExitStats::halted_ns, nullptr,
-          Places{.table = wide, .csv = 5, .live = {8, 10, 8}, .time_part = "halted"}},
+          Places{.table = wide, .csv = 5, .live = {8, 10, 8}, .time_part = "halted"},
+          TimeParts{TimePart::halted}},
+    Field{"blocked", "blocked_ns", "BLOCKED", "time blocked", Unit::nanoseconds, CountDetail::time,
+          Combine::sum, &ExitStats::blocked_ns, nullptr,
+          Places{.table = never, .csv = 11, .time_part = "blocked"}, TimeParts{TimePart::blocked}},
     Field{"mean", "mean_ns", "MEAN", "mean time", Unit::nanoseconds, CountDetail::time,
           Combine::anew, nullptr, mean_value, Places{.csv = 6, .live = {6, 3, 3}}},
+    Field{"mean_cpu", "mean_cpu_ns", "CPU MEAN", "mean time on a CPU", Unit::nanoseconds,
+          CountDetail::time, Combine::anew, nullptr, mean_cpu_value,
+          Places{.table = never, .csv = 12}, off_cpu_parts},
     Field{"p50", "p50_ns", "P50", "median time", Unit::nanoseconds, CountDetail::histogram,
           Combine::anew, nullptr, percentile_value<50>, Places{.csv = 7, .live = {6, 6, 5}}},
     Field{"p99", "p99_ns", "P99", "99th percentile", Unit::nanoseconds, CountDetail::histogram,
@@ -109,8 +130,23 @@ bool ordered(const Value& a, const Value& b) {
 
 std::span<const Field> fields() { return table; }
 
-bool is_known(const Field& field, const Snapshot& snapshot) {
-    return field.needs <= snapshot.detail && (snapshot.split || !field.is_time_part());
+bool is_known(const Field& field, TimeParts known) {
+    return field.parts.empty() || !(field.parts & known).empty();
+}
+
+bool is_known(const Field& field, const SnapshotInfo& snapshot) {
+    return field.needs <= snapshot.detail && is_known(field, snapshot.known_parts);
+}
+
+void clear_unknown_parts(Snapshot& snapshot) {
+    for (const Field& field : fields()) {
+        if (field.stored == nullptr || is_known(field, snapshot.known_parts)) continue;
+        for (Vm& vm : snapshot.vms) {
+            for (Vcpu& vcpu : vm.vcpus) {
+                for (ExitStats& stats : vcpu.exits) stats.*field.stored = 0;
+            }
+        }
+    }
 }
 
 const Field* find_field(std::string_view key) {

@@ -45,8 +45,7 @@ struct Places {
     std::size_t table = 0;  ///< In tables, from this width of the terminal on.
     int csv = 0;            ///< Place among the columns of CSV, from 1; 0: none.
     LiveColumnSpace live{};
-    /// The name of the part of the exits' time that it is: "VMM". Empty: it is none. Parts are
-    /// known where Snapshot::split.
+    /// The name of the part of the exits' time that it is: "VMM". Empty: it is none.
     std::string_view time_part{};
 };
 
@@ -61,6 +60,7 @@ struct Field {
     std::uint64_t ExitStats::* stored;  ///< What files hold; nullptr: it follows from others.
     Value (*derived)(const ExitStats&, const FieldContext&);  ///< nullptr: as it is stored.
     Places places{};
+    TimeParts parts{};  ///< It is known where one of these is; empty: it is made from none.
 
     [[nodiscard]] Value value(const ExitStats& stats, const FieldContext& context) const {
         return derived != nullptr ? derived(stats, context) : Value(stats.*stored);
@@ -69,8 +69,12 @@ struct Field {
     [[nodiscard]] bool is_time_part() const { return !places.time_part.empty(); }
 };
 
-/// Whether a snapshot can tell a field's values.
-bool is_known(const Field& field, const Snapshot& snapshot);
+/// Whether a field's values can be told where these parts of the time are known,
+bool is_known(const Field& field, TimeParts known);
+/// and whether a snapshot can tell them.
+bool is_known(const Field& field, const SnapshotInfo& snapshot);
+/// Makes parts of the time 0 that are not known after all.
+void clear_unknown_parts(Snapshot& snapshot);
 
 /// All fields, in the order of a full table.
 std::span<const Field> fields();

@@ -20,14 +20,15 @@
 #include "model/exit_reason.h"
 #include "model/histogram.h"
 #include "model/target.h"
+#include "model/time_parts.h"
 
 namespace exittop {
 
 /// Which guest ran when it exited: the VM's own (L1) or one nested inside it (L2).
 enum class GuestLevel : std::uint8_t { l1 = 1, l2 = 2 };
 
-/// Exits of one reason. Times run from kvm_exit to the next kvm_entry of the vCPU, in nanoseconds;
-/// vmm and halted are parts of time, what is left of it was spent in the kernel.
+/// Exits of one reason. Times run from kvm_exit to the next kvm_entry of the vCPU, in nanoseconds.
+/// From vmm to blocked they are its parts (TimePart), 0 where unknown; the rest is the kernel's.
 struct ExitStats {
     std::uint32_t code = 0;  ///< Full exit code, flags included.
     GuestLevel level = GuestLevel::l1;
@@ -35,7 +36,10 @@ struct ExitStats {
     std::uint64_t time_ns = 0;
     std::uint64_t max_ns = 0;
     std::uint64_t vmm_ns = 0;
+    std::uint64_t polled_ns = 0;
+    std::uint64_t preempted_ns = 0;
     std::uint64_t halted_ns = 0;
+    std::uint64_t blocked_ns = 0;
     Histogram histogram;  ///< Of completed exits: count may be one ahead while an exit is handled.
     std::optional<Targets> targets{};  ///< What they were about; none: not counted.
 
@@ -46,8 +50,9 @@ struct ExitStats {
 
 /// The numbers of ExitStats that add up. Whatever adds, subtracts or compares them goes through
 /// this list; the largest time and the histogram have rules of their own.
-inline constexpr std::array exit_numbers = {&ExitStats::count, &ExitStats::time_ns,
-                                            &ExitStats::vmm_ns, &ExitStats::halted_ns};
+inline constexpr std::array exit_numbers = {
+    &ExitStats::count,        &ExitStats::time_ns,   &ExitStats::vmm_ns,    &ExitStats::polled_ns,
+    &ExitStats::preempted_ns, &ExitStats::halted_ns, &ExitStats::blocked_ns};
 
 // Inline, as an overview adds those of each vCPU on the host.
 inline void ExitStats::add_numbers(const ExitStats& other) {
@@ -57,9 +62,14 @@ inline void ExitStats::add_numbers(const ExitStats& other) {
     max_ns = std::max(max_ns, other.max_ns);
 }
 
-/// The time of exits in which the vCPU was not halted.
-inline std::uint64_t busy_ns(const ExitStats& stats) {
-    return saturating_subtract(stats.time_ns, stats.halted_ns);
+/// The time of exits that took a CPU, as far as the others are known: knows_on_cpu(). KVM's halt
+/// polling is part of it.
+inline std::uint64_t on_cpu_ns(const ExitStats& stats) {
+    std::uint64_t ns = stats.time_ns;
+    for (const std::uint64_t off : {stats.preempted_ns, stats.halted_ns, stats.blocked_ns}) {
+        ns = saturating_subtract(ns, off);
+    }
+    return ns;
 }
 
 /// What tells the reasons of a vCPU apart, and orders them.
@@ -225,9 +235,9 @@ struct SnapshotInfo {
     std::string taken_at;                         ///< ISO 8601, UTC, when the counting ended.
     double duration_s = 0.0;                      ///< How long was counted.
     CountDetail detail = CountDetail::histogram;  ///< What it leaves out is 0 or empty, not shown.
-    /// Whether the VMM's time and the halted time are known. Else they are 0 and not shown, and
-    /// what is computed from them is unknown.
-    bool split = true;
+    /// Parts of the exits' time that are known. Others are 0 and not shown, and what is computed
+    /// from them is unknown; their time stays in the rest, which is called the kernel's.
+    TimeParts known_parts = TimeParts::all();
     std::string attach;  ///< The way to the tracepoints ("tp_btf"); empty: not known.
     HostFacts host;
     Lost lost;

@@ -190,7 +190,8 @@ std::string split_line(const RunSummary& run) {
     const double all = all_time(run).value_or(0.0);
     if (!(all > 0.0)) return {};
     std::vector<std::string> parts;
-    for (const TimePart& part : run.times) {
+    for (const MeanTime& part : run.times) {
+        if (!part.ns) continue;
         parts.push_back(fmt::format("{} {} {}", part.name, print_time(part.ns),
                                     print_percent(part.ns.value_or(0.0) / all)));
     }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -29,27 +30,31 @@ const std::vector<const Field*> data_fields = [] {
 
 constexpr std::size_t reason_column = 8, count_column = 10;
 
+// Fields that came later stand behind all that was there before, so that its places stay.
+constexpr auto old_fields = 8;
+const std::span<const Field* const> first_fields = std::span(data_fields).first(old_fields);
+const std::span<const Field* const> last_fields = std::span(data_fields).subspan(old_fields);
+
 class Lines {
 public:
     explicit Lines(const Snapshot& snapshot)
         : snapshot_(snapshot), has_targets_(counts_targets(snapshot)) {
         std::vector<std::string> cells = {"vm",  "pid",    "vmm",   "uuid",   "vcpu",
                                           "isa", "paging", "level", "reason", "code"};
-        for (const Field* field : data_fields) cells.emplace_back(field->data_name);
+        for (const Field* field : first_fields) cells.emplace_back(field->data_name);
         cells.emplace_back("ended");
         if (has_targets_) cells.insert(cells.end(), {"target", "target_name"});
+        for (const Field* field : last_fields) cells.emplace_back(field->data_name);
         columns_ = cells.size();
         out_ = csv_line(cells);
     }
 
     /// A reason's line, then those of its targets.
     void add(const Vm& vm, const std::string& vcpu, const ExitStats& stats) {
-        std::vector<std::string> cells = beginning(vm, vcpu, stats);
-        for (const Field* field : data_fields) {
-            const bool known = is_known(*field, snapshot_);
-            cells.push_back(known ? plain_value(field->value(stats, {.isa = vm.isa})) : "");
-        }
-        end(std::move(cells), vm, "", "");
+        add_line(vm, vcpu, stats, "", "", [&](const Field& field) {
+            return is_known(field, snapshot_) ? plain_value(field.value(stats, {.isa = vm.isa}))
+                                              : std::string();
+        });
         if (stats.targets) add_targets(vm, vcpu, stats);
     }
 
@@ -77,10 +82,13 @@ private:
                 fmt::format("{}", stats.code)};
     }
 
-    void end(std::vector<std::string> cells, const Vm& vm, std::string_view target,
-             std::string_view name) {
+    void add_line(const Vm& vm, const std::string& vcpu, const ExitStats& reason,
+                  std::string_view target, std::string_view name, const auto& cell_of) {
+        std::vector<std::string> cells = beginning(vm, vcpu, reason);
+        for (const Field* field : first_fields) cells.push_back(cell_of(*field));
         cells.emplace_back(vm.ended ? "1" : "0");
         if (has_targets_) cells.insert(cells.end(), {csv_foreign(target), csv_foreign(name)});
+        for (const Field* field : last_fields) cells.push_back(cell_of(*field));
         out_ += csv_line(cells);
     }
 
@@ -101,13 +109,11 @@ private:
         ExitStats stats;
         stats.count = sum.count;
         stats.time_ns = sum.time_ns;
-        std::vector<std::string> cells = beginning(vm, vcpu, reason);
-        for (const Field* field : data_fields) {
-            const bool shown =
-                std::ranges::find(known, field->key) != known.end() && is_known(*field, snapshot_);
-            cells.push_back(shown ? plain_value(field->value(stats, {.isa = vm.isa})) : "");
-        }
-        end(std::move(cells), vm, target, name);
+        add_line(vm, vcpu, reason, target, name, [&](const Field& field) {
+            const bool is_shown =
+                std::ranges::find(known, field.key) != known.end() && is_known(field, snapshot_);
+            return is_shown ? plain_value(field.value(stats, {.isa = vm.isa})) : std::string();
+        });
     }
 
     const Snapshot& snapshot_;

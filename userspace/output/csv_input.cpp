@@ -268,11 +268,14 @@ std::optional<CsvRecord> next_record(CsvReader& reader) {
     return std::move(*record);
 }
 
-bool has_time_parts(const Row& row) {
-    return std::ranges::all_of(fields(), [&row](const Field& field) {
-        const bool is_read = field.is_time_part() && field.stored != nullptr;
-        return !is_read || !row.at(field.data_name).empty();
-    });
+/// Those that the row does not tell.
+TimeParts missing_parts(const Row& row) {
+    TimeParts missing = TimeParts::all();
+    for (const Field& field : fields()) {
+        if (field.stored == nullptr || row.at(field.data_name).empty()) continue;
+        missing = missing - field.parts;
+    }
+    return missing;
 }
 
 Snapshot read_snapshot(std::string_view text) {
@@ -299,11 +302,14 @@ Snapshot read_snapshot(std::string_view text) {
         }
         if (!row.at("time_ns").empty()) {
             snapshot.detail = CountDetail::time;
-            if (row.at("target").empty()) snapshot.split = has_time_parts(row);
+            if (row.at("target").empty()) {
+                snapshot.known_parts = snapshot.known_parts - missing_parts(row);
+            }
         }
         vms.add(row);
     }
     snapshot.vms = std::move(vms).take();
+    clear_unknown_parts(snapshot);
     if (!snapshot.vms.empty()) snapshot.host.isa = snapshot.vms.front().isa;
     return snapshot;
 }

@@ -217,7 +217,7 @@ Json summary_json(const RunSummary& run) {
     Json facts = Json::object();
     for (const Fact& fact : run.facts) add_known(facts, fact.name.c_str(), fact.value);
     Json object = {{"label", run.label}, {"repeats", run.repeats}, {"duration_s", run.duration_s}};
-    for (const TimePart& part : run.times) {
+    for (const MeanTime& part : run.times) {
         object[std::string(part.data_name)] = part.ns ? Json(*part.ns) : Json(nullptr);
     }
     object["facts"] = std::move(facts);

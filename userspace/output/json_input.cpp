@@ -191,7 +191,7 @@ Targets read_targets(const Node& exit, std::uint64_t exits, CountDetail detail) 
     return targets;
 }
 
-/// Notes in the snapshot whether a part of the time is unknown.
+/// Notes in the snapshot which parts of the time are unknown.
 ExitStats read_exit(const Node& node, Snapshot& snapshot) {
     ExitStats stats;
     (void)node.at("reason").text();  // The code is sufficient; names change with versions.
@@ -201,7 +201,7 @@ ExitStats read_exit(const Node& node, Snapshot& snapshot) {
         if (field.stored == nullptr || field.needs > snapshot.detail) continue;
         const std::string name(field.data_name);
         if (field.is_time_part() && !node.has_value(name.c_str())) {
-            snapshot.split = false;
+            snapshot.known_parts = snapshot.known_parts - field.parts;
         } else {
             stats.*field.stored = node.at(name.c_str()).number();
         }
@@ -298,6 +298,7 @@ Snapshot read_snapshot(const Node& node) {
         snapshot.vms.push_back(read_vm(element, snapshot));
         if (!ids.insert(snapshot.vms.back().id).second) vms.fail("holds the same id twice");
     }
+    clear_unknown_parts(snapshot);
     snapshot.lost = read_lost(node.at("lost"));
     if (node.has("cost")) snapshot.cost = read_cost(node.at("cost"));
     return snapshot;

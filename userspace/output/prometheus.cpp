@@ -27,23 +27,32 @@ struct MetricFamily {
 constexpr std::array families = {
     MetricFamily{"exittop_vm_exits_total", "counter", "VM exits by reason, since exittop started."},
     MetricFamily{"exittop_vm_exit_seconds_total", "counter",
-                 "Time from VM exit to the vCPU's next VM entry by reason: in the kernel, in the "
-                 "VMM, halted or preempted."},
+                 "Time from VM exit to the vCPU's next VM entry by reason: in the kernel or the "
+                 "VMM, polled, preempted, halted or blocked."},
     MetricFamily{"exittop_vm_exit_duration_seconds", "histogram",
                  "Distribution of the time from VM exit to the vCPU's next VM entry by reason."},
     MetricFamily{"exittop_vm_target_exits_total", "counter",
                  "Completed VM exits by reason and target: which MSR, port, address, leaf, since "
                  "exittop started."},
     MetricFamily{"exittop_vm_vmm_seconds_total", "counter",
-                 "The part of the exits' time that was spent in the VMM (user space)."},
+                 "The part of the exits' time that was spent on a CPU in the VMM (user space)."},
+    MetricFamily{"exittop_vm_polled_seconds_total", "counter",
+                 "The part of the exits' time in which KVM's halt polling kept a CPU busy; no "
+                 "series where it is not known."},
+    MetricFamily{"exittop_vm_preempted_seconds_total", "counter",
+                 "The part of the exits' time in which the vCPU's thread was runnable and waited "
+                 "for a CPU; no series where it is not known."},
     MetricFamily{"exittop_vm_halted_seconds_total", "counter",
-                 "The part of the exits' time in which the vCPU was halted and waited for an "
-                 "event."},
+                 "The part of the exits' time in which the vCPU was asleep in HLT; neither polling "
+                 "nor waiting for a CPU."},
+    MetricFamily{"exittop_vm_blocked_seconds_total", "counter",
+                 "The part of the exits' time in which the vCPU's thread was asleep other than in "
+                 "HLT, as for a disk; no series where it is not known."},
     MetricFamily{"exittop_vm_guest_seconds_total", "counter",
                  "Time that the vCPUs spent in the guest."},
     MetricFamily{"exittop_vm_exit_time_ratio", "gauge",
-                 "Share of the vCPUs' time, halted time left out, that went to exits since the "
-                 "last update, 0 to 1."},
+                 "Share of the vCPUs' time on a CPU, in the guest or in exits, that went to exits "
+                 "since the last update, 0 to 1."},
     MetricFamily{"exittop_vm_untraced_exits_total", "counter",
                  "Exits that KVM counted itself and did not trace: in no count but this and "
                  "exittop_lost_total; no series where KVM's own count is not known."},
@@ -297,15 +306,27 @@ std::string info_labels(const std::string& labels, const VmInfo& vm) {
         vm.uid ? fmt::format("{}", *vm.uid) : "", foreign(vm.executable));
 }
 
-void write_times(Writer& writer, const LabelledVms& vms, bool is_split) {
-    const auto vmm_ns = [](const VmSeries& vm) { return vm.exits.vmm_ns; };
-    const auto halted_ns = [](const VmSeries& vm) { return vm.exits.halted_ns; };
-    if (is_split) {
-        writer.times("exittop_vm_vmm_seconds_total", vms, vmm_ns);
-        writer.times("exittop_vm_halted_seconds_total", vms, halted_ns);
+struct PartFamily {
+    const char* name;
+    TimePart part;
+    std::uint64_t ExitStats::* ns;
+};
+constexpr std::array part_families = {
+    PartFamily{"exittop_vm_vmm_seconds_total", TimePart::vmm, &ExitStats::vmm_ns},
+    PartFamily{"exittop_vm_polled_seconds_total", TimePart::polled, &ExitStats::polled_ns},
+    PartFamily{"exittop_vm_preempted_seconds_total", TimePart::preempted, &ExitStats::preempted_ns},
+    PartFamily{"exittop_vm_halted_seconds_total", TimePart::halted, &ExitStats::halted_ns},
+    PartFamily{"exittop_vm_blocked_seconds_total", TimePart::blocked, &ExitStats::blocked_ns},
+};
+
+void write_times(Writer& writer, const LabelledVms& vms, TimeParts known) {
+    for (const PartFamily& family : part_families) {
+        if (!known.contains(family.part)) continue;
+        writer.times(family.name, vms,
+                     [&family](const VmSeries& vm) { return vm.exits.*family.ns; });
     }
     writer.times("exittop_vm_guest_seconds_total", vms, &VmSeries::guest_ns);
-    if (!is_split) return;  // The ratio leaves out the halted time.
+    if (!knows_on_cpu(known)) return;
     writer.begin("exittop_vm_exit_time_ratio");
     for (const auto& [labels, vm] : vms) writer.number(labels, vm->exit_ratio);
 }
@@ -389,7 +410,7 @@ std::string prometheus_text(const SnapshotInfo& snapshot, std::span<const VmSeri
     Writer writer;
     write_reasons(writer, label_reasons(labelled), snapshot.detail);
     write_targets(writer, label_targets(labelled));
-    if (snapshot.detail >= CountDetail::time) write_times(writer, labelled, snapshot.split);
+    if (snapshot.detail >= CountDetail::time) write_times(writer, labelled, snapshot.known_parts);
     write_untraced(writer, labelled);
     write_uncounted(writer, labelled);
     write_vms(writer, labelled);

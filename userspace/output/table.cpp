@@ -40,18 +40,37 @@ std::string print_exits(const ExitStats& sum, double duration_s) {
     return fmt::format("{}, {}/s", exits, print_rate(rate));
 }
 
+// Items behind one another; a line that would get too long continues below.
+std::string join_in_lines(std::string line, const std::vector<std::string>& items,
+                          std::size_t width) {
+    std::string out;
+    for (const std::string& item : items) {
+        const bool is_last = &item == &items.back();
+        const std::string next = fmt::format(" {}{}", item, is_last ? "" : ",");
+        if (line.size() + next.size() > width) {
+            out += line + "\n";
+            line = std::string(2 * indent - 1, ' ');
+        }
+        line += next;
+    }
+    return out + line + "\n";
+}
+
 // Where the time of the exits went: "time in exits 12.3s: 40.1% kernel, 12.0% VMM, 47.9% halted".
-std::string print_split(const ExitStats& sum, bool is_split) {
+// Of what is nothing, only the kernel and the VMM.
+std::string print_split(const ExitStats& sum, TimeParts known, std::size_t width) {
     if (sum.time_ns == 0) return {};
-    if (!is_split) return fmt::format("time in exits {}", print_ns(sum.time_ns));
     std::vector<std::string> parts;
     for (const Field& field : fields()) {
-        if (!field.is_time_part()) continue;
+        if (!field.is_time_part() || !is_known(field, known)) continue;
         const double ns = number_of(field.value(sum, {})).value_or(0.0);
+        if (ns == 0.0 && field.key != "kernel" && field.key != "vmm") continue;
         const double share = ns / static_cast<double>(sum.time_ns);
         parts.push_back(fmt::format("{} {}", print_percent(share), field.places.time_part));
     }
-    return fmt::format("time in exits {}: {}", print_ns(sum.time_ns), join(parts));
+    const std::string line =
+        fmt::format("{:{}}time in exits {}", "", indent, print_ns(sum.time_ns));
+    return parts.empty() ? line + "\n" : join_in_lines(line + ":", parts, width);
 }
 
 GridRow make_row(const std::vector<const Field*>& columns, const ExitStats& stats,
@@ -182,8 +201,7 @@ std::string vm_heading(const Vm& vm, const ExitStats& sum, const Snapshot& snaps
         display_width(name) + display_width(facts) + display_width(exits) + 7;
     const std::string gap = needed > options.width ? fmt::format("\n{:{}}", "", indent) : "  ";
     std::string out = strong("VM " + name, options.color) + gap + facts + "  " + exits + "\n";
-    const std::string split = print_split(sum, snapshot.split);
-    if (!split.empty()) out += fmt::format("{:{}}{}\n", "", indent, split);
+    out += print_split(sum, snapshot.known_parts, options.width);
     if (const std::uint64_t uncounted = uncounted_exits(vm); uncounted > 0) {
         const std::string what =
             fmt::format("{} not counted: no room for {} (--max-vcpus)",

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <span>
+#include <string_view>
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
@@ -55,10 +58,13 @@ TEST(Comparison, CountsDeltasAndRatios) {
     EXPECT_NE(row(comparison, "HLT").explanation, "");
     EXPECT_EQ(comparison.total.cells[0].count, 483);
     EXPECT_EQ(comparison.total.cells[1].versus->delta, 121'342 - 483);
-    const std::vector<TimePart> times = {{"guest_ns", "guest", 4e9},
+    const std::vector<MeanTime> times = {{"guest_ns", "guest", 4e9},
                                          {"kernel_ns", "kernel", 424'000.0 + 20'000.0 + 98'000.0},
                                          {"vmm_ns", "VMM", 0.0},
-                                         {"halted_ns", "halted", 0.0}};
+                                         {"polled_ns", "polled", 0.0},
+                                         {"preempted_ns", "preempted", 0.0},
+                                         {"halted_ns", "halted", 0.0},
+                                         {"blocked_ns", "blocked", 0.0}};
     EXPECT_EQ(comparison.runs[0].times, times);
     EXPECT_EQ(all_time(comparison.runs[0]), 4e9 + 542'000.0);
     EXPECT_TRUE(comparison.warnings.empty());
@@ -67,7 +73,7 @@ TEST(Comparison, CountsDeltasAndRatios) {
 TEST(Comparison, WhereTheTimeWentIsKnownIfEachRepetitionKnowsIt) {
     exittop::Run unsplit = test::make_ept_run();
     unsplit.repeats.push_back(unsplit.repeats[0]);
-    unsplit.repeats[1].split = false;
+    unsplit.repeats[1].known_parts = {};
     exittop::Run counted = test::make_ept_run();
     counted.repeats[0].detail = CountDetail::count;
     const std::vector<exittop::Run> runs = {test::make_ept_run(), unsplit, counted};
@@ -75,6 +81,20 @@ TEST(Comparison, WhereTheTimeWentIsKnownIfEachRepetitionKnowsIt) {
     EXPECT_TRUE(all_time(comparison.runs[0]));
     EXPECT_FALSE(all_time(comparison.runs[1]));
     EXPECT_FALSE(all_time(comparison.runs[2]));
+}
+
+TEST(Comparison, PartsOfTheTimeAreKnownOneByOne) {
+    exittop::Run run = test::make_ept_run();
+    run.repeats.push_back(run.repeats[0]);
+    run.repeats[1].known_parts = {TimePart::vmm, TimePart::halted};
+    const Comparison comparison = compare_runs(std::span(&run, 1), Basis::count);
+    std::map<std::string_view, bool> known;
+    for (const MeanTime& time : comparison.runs[0].times) known[time.name] = time.ns.has_value();
+    const std::map<std::string_view, bool> expected = {
+        {"guest", true},      {"kernel", true}, {"VMM", true},     {"polled", false},
+        {"preempted", false}, {"halted", true}, {"blocked", false}};
+    EXPECT_EQ(known, expected);
+    EXPECT_EQ(all_time(comparison.runs[0]), 4e9 + 542'000.0);
 }
 
 TEST(Comparison, Normalized) {

@@ -223,8 +223,11 @@ TEST(Series, RatioIsOfTheTimeSinceTheLast) {
     vm.vcpus[0].guest_ns = 300'000;
     EXPECT_DOUBLE_EQ(make_series(make_host({vm}), {}, memory)[0].exit_ratio, 0.25);
     vm.vcpus[0].guest_ns += 50'000;
-    vm.vcpus[0].exits[0].time_ns += 170'000;
+    vm.vcpus[0].exits[0].time_ns += 200'000;
     vm.vcpus[0].exits[0].halted_ns += 20'000;
+    vm.vcpus[0].exits[0].preempted_ns += 25'000;
+    vm.vcpus[0].exits[0].blocked_ns += 5'000;
+    vm.vcpus[0].exits[0].polled_ns += 10'000;  // It takes a CPU.
     EXPECT_DOUBLE_EQ(make_series(make_host({vm}), {}, memory)[0].exit_ratio, 0.75);
     EXPECT_DOUBLE_EQ(make_series(make_host({vm}), {}, memory)[0].exit_ratio, 0.0);
 }

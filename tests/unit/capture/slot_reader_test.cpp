@@ -130,7 +130,8 @@ TEST_F(CountsBeyond32Bits, WithoutHistogramsNothingIsMissing) {
     EXPECT_EQ(read().lost, Lost{});
 }
 
-/// An exit being handled of which 30 ns in the VMM and 7 ns halted are in its parts already.
+/// An exit being handled of which 30 ns in the VMM, 7 ns halted and 1, 2 and 3 ns of the others are
+/// in its parts already.
 OneSlot with_pending_exit() {
     OneSlot one;
     const unsigned io = one.writer.cell_number(svm_io);
@@ -140,12 +141,18 @@ OneSlot with_pending_exit() {
     cell.max_ns = 500;
     one.writer.parts(cell).vmm_ns = 130;
     one.writer.parts(cell).halted_ns = 57;
+    one.writer.parts(cell).polled_ns = 11;
+    one.writer.parts(cell).preempted_ns = 22;
+    one.writer.parts(cell).blocked_ns = 33;
     vcpu_header& header = one.slots.all()[1].header;
     header.current_cell = static_cast<std::uint16_t>(io * sizeof(exit_cell));
     header.exit_ns = 9'000;
     header.parts_exit_ns = 9'000;
     header.current_parts.vmm_ns = 30;
     header.current_parts.halted_ns = 7;
+    header.current_parts.polled_ns = 1;
+    header.current_parts.preempted_ns = 2;
+    header.current_parts.blocked_ns = 3;
     return one;
 }
 
@@ -154,6 +161,9 @@ TEST(ReadSlot, LeavesOutPartsOfTheExitBeingHandled) {
     const ExitStats stats = one.read().vcpu.exits.at(0);
     EXPECT_EQ(stats.vmm_ns, 100U);
     EXPECT_EQ(stats.halted_ns, 50U);
+    EXPECT_EQ(stats.polled_ns, 10U);
+    EXPECT_EQ(stats.preempted_ns, 20U);
+    EXPECT_EQ(stats.blocked_ns, 30U);
     EXPECT_EQ(stats.time_ns, 500U);
 }
 
@@ -162,6 +172,7 @@ TEST(ReadSlot, LeavesOutNothingOfACompletedExit) {
     one.slots.all()[1].header.exit_ns = 0;
     EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 130U);
     EXPECT_EQ(one.read().vcpu.exits.at(0).halted_ns, 57U);
+    EXPECT_EQ(one.read().vcpu.exits.at(0).blocked_ns, 33U);
 }
 
 TEST(ReadSlot, LeavesOutNothingWhenThePartsAreOfAnEarlierExit) {

@@ -114,7 +114,7 @@ TEST(LiveView, losses_cannot_be_missed) {
 
 TEST(LiveView, parts_of_the_time_that_are_not_known_have_no_numbers) {
     Sample sample = made_sample(made_vms(), 4, "4242.1");
-    sample.overview.split = false;
+    sample.overview.known_parts = {};
     State state = apply(apply(made_state(), Resize{30, 200}), std::move(sample));
     const std::string vms = frame(state);
     state = apply(std::move(state), Key{KeyCode::enter});

@@ -226,6 +226,13 @@ std::vector<std::uint64_t> numbers_of(const Snapshot& snapshot) {
     return numbers;
 }
 
+TEST(Delta, PartsOfTheTimeAreKnownWhereBothEndsKnowThem) {
+    Snapshot earlier, later;
+    earlier.known_parts = {TimePart::vmm, TimePart::halted};
+    later.known_parts = {TimePart::halted, TimePart::polled};
+    EXPECT_EQ(snapshot_since(later, earlier).known_parts, TimeParts{TimePart::halted});
+}
+
 TEST(Delta, PartsAddUp) {
     EXPECT_TRUE(rc::check("(b - a) + (c - b) == c - a", [] {
         const Snapshot a = follow({});

@@ -40,7 +40,10 @@ TEST(Fields, PlacesInCsvAreOneAfterTheOther) {
 TEST(Fields, WhatIsStoredHasANameAndPartsAddUp) {
     ExitStats stats = test::make_exits(10, {{1'000, 9}});
     stats.vmm_ns = 4'000;
+    stats.polled_ns = 200;
+    stats.preempted_ns = 300;
     stats.halted_ns = 1'000;
+    stats.blocked_ns = 700;
     double parts = 0.0;
     for (const Field& field : fields()) {
         EXPECT_TRUE(field.stored == nullptr || !field.data_name.empty()) << field.key;
@@ -52,17 +55,24 @@ TEST(Fields, WhatIsStoredHasANameAndPartsAddUp) {
 TEST(Fields, Values) {
     ExitStats stats = test::make_exits(10, {{1'000, 9}, {11'000, 1}});
     stats.vmm_ns = 4'000;
+    stats.polled_ns = 2'000;
+    stats.preempted_ns = 3'000;
     stats.halted_ns = 1'000;
+    stats.blocked_ns = 500;
     EXPECT_EQ(printed("name", stats), "CPUID");
     EXPECT_EQ(printed("code", stats), "0xa");
     EXPECT_EQ(printed("count", stats), "10");
     EXPECT_EQ(printed("share", stats), "25.0%");
     EXPECT_EQ(printed("rate", stats), "5.00");
     EXPECT_EQ(printed("time", stats), "20.0us");
-    EXPECT_EQ(printed("kernel", stats), "15.0us");
+    EXPECT_EQ(printed("kernel", stats), "9.50us");
     EXPECT_EQ(printed("vmm", stats), "4.00us");
+    EXPECT_EQ(printed("polled", stats), "2.00us");
+    EXPECT_EQ(printed("preempted", stats), "3.00us");
     EXPECT_EQ(printed("halted", stats), "1.00us");
+    EXPECT_EQ(printed("blocked", stats), "500ns");
     EXPECT_EQ(printed("mean", stats), "2.00us");
+    EXPECT_EQ(printed("mean_cpu", stats), "1.55us");
     EXPECT_EQ(printed("max", stats), "11.0us");
     EXPECT_EQ(printed("p99", stats), "11.0us");
 }
@@ -85,6 +95,33 @@ TEST(Fields, KernelTimeIsNeverNegative) {
     stats.vmm_ns = UINT64_MAX;
     stats.halted_ns = UINT64_MAX;
     EXPECT_EQ(printed("kernel", stats), "0ns");
+    EXPECT_EQ(printed("mean_cpu", stats), "0ns");
+}
+
+TEST(Fields, AreKnownByTheirPartsOfTheTime) {
+    struct Case {
+        TimeParts known;
+        std::string unknown;
+    };
+    const Case cases[] = {
+        {{}, "kernel vmm polled preempted halted blocked mean_cpu "},
+        {{TimePart::vmm}, "polled preempted halted blocked mean_cpu "},
+        {{TimePart::halted}, "kernel vmm polled preempted blocked "},
+        {{TimePart::vmm, TimePart::halted}, "polled preempted blocked "},
+        {{TimePart::blocked}, "kernel vmm polled preempted halted "},
+        {TimeParts::all(), ""},
+    };
+    for (const auto& [known, expected] : cases) {
+        std::string unknown;
+        for (const Field& field : fields()) {
+            if (!is_known(field, known)) unknown += std::string(field.key) + " ";
+        }
+        EXPECT_EQ(unknown, expected);
+    }
+    Snapshot counted;
+    counted.detail = CountDetail::count;
+    EXPECT_FALSE(is_known(*find_field("vmm"), counted));
+    EXPECT_TRUE(is_known(*find_field("count"), counted));
 }
 
 TEST(Fields, PlainValuesAreExact) {
@@ -120,6 +157,7 @@ TEST(Sort, ByField) {
     EXPECT_EQ(sorted_codes("count"), (Codes{12, 0, 10, 30}));
     EXPECT_EQ(sorted_codes("time"), (Codes{12, 30, 10, 0}));
     EXPECT_EQ(sorted_codes("mean"), (Codes{30, 12, 10, 0}));
+    EXPECT_EQ(sorted_codes("mean_cpu"), (Codes{30, 12, 10, 0}));
     EXPECT_EQ(sorted_codes("max"), (Codes{12, 30, 10, 0}));
     EXPECT_EQ(sorted_codes("p99"), (Codes{12, 30, 10, 0}));
     EXPECT_EQ(sorted_codes("name"), (Codes{10, 0, 12, 30}));  // CPUID, EXCEPTION_NMI, HLT, IO_...

@@ -179,6 +179,7 @@ Snapshot any_snapshot() {
                 stats.time_ns = *rc::gen::arbitrary<std::uint64_t>();
                 stats.max_ns = *rc::gen::arbitrary<std::uint64_t>();
                 stats.vmm_ns = *rc::gen::arbitrary<std::uint64_t>();
+                stats.polled_ns = *rc::gen::arbitrary<std::uint64_t>();
             }
             // Ascending by (level, code).
             const auto nested = static_cast<std::size_t>(*rc::gen::inRange(0, 3));
@@ -191,7 +192,9 @@ Snapshot any_snapshot() {
     }
     snapshot.detail =
         *rc::gen::element(CountDetail::count, CountDetail::time, CountDetail::histogram);
-    snapshot.split = *rc::gen::arbitrary<bool>();
+    snapshot.known_parts =
+        *rc::gen::element(TimeParts{}, TimeParts{TimePart::vmm, TimePart::halted},
+                          TimeParts{TimePart::polled, TimePart::blocked}, TimeParts::all());
     snapshot.lost.table_full = *rc::gen::inRange<std::uint64_t>(0, 3);
     snapshot.lost.untraced = *rc::gen::arbitrary<std::uint64_t>();
     snapshot.lost.unknown["of_a_later_version"] = *rc::gen::inRange<std::uint64_t>(1, 3);
@@ -205,6 +208,24 @@ TEST(CsvInput, WhateverIsWrittenIsReadBack) {
         const std::string csv = to_csv(snapshot, per_vcpu);
         RC_ASSERT(without_percentiles(written_again(csv, per_vcpu)) == without_percentiles(csv));
     }));
+}
+
+// As version 0.1 wrote it.
+TEST(CsvInput, WithoutTheColumnsOfSomePartsTheseAreNotKnown) {
+    const auto read = from_csv("vm,isa,level,reason,code,count,time_ns,max_ns,vmm_ns,halted_ns\n"
+                               "web,vmx,1,HLT,12,3,900,500,100,700\n");
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(read->known_parts, (TimeParts{TimePart::vmm, TimePart::halted}));
+    EXPECT_EQ(read->vms[0].vcpus[0].exits[0].halted_ns, 700U);
+}
+
+TEST(CsvInput, APartIsKnownWhereAllLinesHaveIt) {
+    const auto read = from_csv("vm,isa,level,reason,code,count,time_ns,vmm_ns,polled_ns\n"
+                               "web,vmx,1,HLT,12,3,900,100,\n"
+                               "web,vmx,1,CPUID,10,1,500,100,7\n");
+    ASSERT_TRUE(read) << read.error();
+    EXPECT_EQ(read->known_parts, TimeParts{TimePart::vmm});
+    for (const ExitStats& stats : read->vms[0].vcpus[0].exits) EXPECT_EQ(stats.polled_ns, 0U);
 }
 
 TEST(CsvInput, OfIntervalsTheSum) {

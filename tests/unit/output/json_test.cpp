@@ -2,10 +2,14 @@
 #include "output/json.h"
 #include "output/json_input.h"
 
+#include <utility>
+
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
 #include "golden.h"
+#include "model/fields.h"
 #include "samples.h"
 
 namespace exittop {
@@ -15,6 +19,13 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
     const std::size_t at = text.find(from);
     EXPECT_NE(at, std::string::npos) << from;
     return at == std::string::npos ? text : text.replace(at, from.size(), to);
+}
+
+std::string without(std::string text, std::string_view what) {
+    for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos;) {
+        text.erase(at, what.size());
+    }
+    return text;
 }
 
 Snapshot plain_snapshot() {
@@ -147,20 +158,39 @@ TEST(Json, AnyTargetsAreReadBack) {
 
 TEST(Json, PartsOfTheTimeThatAreNotKnownAreNull) {
     Snapshot snapshot = plain_snapshot();
-    snapshot.split = false;
-    for (Vm& vm : snapshot.vms) {
-        for (Vcpu& vcpu : vm.vcpus) {
-            for (ExitStats& stats : vcpu.exits) stats.vmm_ns = stats.halted_ns = 0;
+    const std::pair<TimePart, const char*> members[] = {{TimePart::vmm, "vmm_ns"},
+                                                        {TimePart::polled, "polled_ns"},
+                                                        {TimePart::preempted, "preempted_ns"},
+                                                        {TimePart::halted, "halted_ns"},
+                                                        {TimePart::blocked, "blocked_ns"}};
+    for (const TimeParts known :
+         {TimeParts{}, TimeParts{TimePart::halted}, TimeParts{TimePart::vmm, TimePart::halted},
+          TimeParts{TimePart::preempted, TimePart::blocked}, TimeParts::all()}) {
+        snapshot.known_parts = known;
+        const std::string text = to_json(snapshot);
+        Snapshot read = snapshot;
+        clear_unknown_parts(read);
+        EXPECT_EQ(from_json(text), plain_run(read));
+        std::string shorter = text;
+        for (const auto& [part, member] : members) {
+            const std::string unknown = fmt::format("\"{}\":null,", member);
+            EXPECT_EQ(text.contains(unknown), !known.contains(part)) << member;
+            shorter = without(std::move(shorter), unknown);
         }
+        // A part that is missing is not known either.
+        EXPECT_EQ(from_json(shorter), plain_run(read));
     }
-    const std::string text = to_json(snapshot);
-    EXPECT_NE(text.find("\"vmm_ns\":null,\"halted_ns\":null"), std::string::npos);
-    EXPECT_EQ(from_json(text), plain_run(snapshot));
-    // A part that is missing is not known either.
-    Snapshot split = snapshot;
-    split.split = true;
-    const auto read = from_json(replaced(to_json(split), "\"vmm_ns\":0,", ""));
-    EXPECT_EQ(read, plain_run(snapshot));
+}
+
+TEST(Json, APartIsKnownWhereAllExitsHaveIt) {
+    const Snapshot snapshot = plain_snapshot();
+    std::string text = to_json(snapshot);
+    const std::string first = "\"polled_ns\":0,";
+    text.replace(text.find(first), first.size(), "");
+    Snapshot expected = snapshot;
+    expected.known_parts = TimeParts::all() - TimeParts{TimePart::polled};
+    clear_unknown_parts(expected);
+    EXPECT_EQ(from_json(text), plain_run(expected));
 }
 
 TEST(Json, RunsAreReadBack) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
@@ -70,14 +71,27 @@ TEST(Prometheus, Targets) {
 
 TEST(Prometheus, WhereTheTimeWentIsThereWhereItIsKnown) {
     Snapshot snapshot = sample();
-    snapshot.split = false;
-    const std::string text = text_of(snapshot);
-    for (const char* family : {"exittop_vm_vmm_seconds_total", "exittop_vm_halted_seconds_total",
-                               "exittop_vm_exit_time_ratio"}) {
-        EXPECT_EQ(text.find(family), std::string::npos) << family;
-        EXPECT_NE(text_of(sample()).find(family), std::string::npos) << family;
-    }
-    EXPECT_NE(text.find("exittop_vm_guest_seconds_total"), std::string::npos);
+    const auto families_of = [&snapshot](TimeParts known) {
+        snapshot.known_parts = known;
+        const std::string text = text_of(snapshot);
+        std::string found;
+        for (const char* family :
+             {"vmm_seconds_total", "polled_seconds_total", "preempted_seconds_total",
+              "halted_seconds_total", "blocked_seconds_total", "exit_time_ratio"}) {
+            if (text.contains(fmt::format("\nexittop_vm_{}{{", family))) {
+                found += fmt::format("{} ", family);
+            }
+        }
+        EXPECT_TRUE(text.contains("exittop_vm_guest_seconds_total"));
+        return found;
+    };
+    EXPECT_EQ(families_of({}), "");
+    EXPECT_EQ(families_of({TimePart::vmm}), "vmm_seconds_total ");
+    EXPECT_EQ(families_of({TimePart::vmm, TimePart::halted}),
+              "vmm_seconds_total halted_seconds_total exit_time_ratio ");
+    EXPECT_EQ(families_of(TimeParts::all()),
+              "vmm_seconds_total polled_seconds_total preempted_seconds_total "
+              "halted_seconds_total blocked_seconds_total exit_time_ratio ");
 }
 
 TEST(Prometheus, ExitsThatKvmDidNotTraceAreThereWhereTheyAreKnown) {

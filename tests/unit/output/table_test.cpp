@@ -85,7 +85,7 @@ TEST(Table, Histogram) {
 
 TEST(Table, WhereTheTimeWentIsNotShownWhereItIsNotKnown) {
     Snapshot snapshot = test::make_snapshot();
-    snapshot.split = false;
+    snapshot.known_parts = {};
     const std::string table = dump_table(snapshot, {.width = 200});
     for (const char* word : {"VMM ", "HALTED", "KERNEL", "% kernel", "halted"}) {
         EXPECT_EQ(table.find(word), std::string::npos) << word << table;
