@@ -26,7 +26,7 @@ class SchemaTest(unittest.TestCase):
 
     def test_what_is_not_described_is_noticed(self):
         dump = json.loads((GOLDEN / "dump.json").read_text())
-        dump["vms"][0]["vcpus"][0]["exits"][0]["novel"] = 1
+        dump["vms"][-1]["vcpus"][0]["exits"][0]["novel"] = 1  # The end of the text is kept.
         self.assertIn("novel", schema.complaint(json.dumps(dump)))
 
 
