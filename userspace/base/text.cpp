@@ -135,6 +135,25 @@ std::vector<std::string> wrap(std::string_view text, std::size_t width) {
     return lines;
 }
 
+std::string list_in_lines(std::string begin, const std::vector<std::string>& items,
+                          std::size_t width, std::size_t indent) {
+    std::string out;
+    std::string line = std::move(begin);
+    for (const std::string& item : items) {
+        const bool is_last = &item == &items.back();
+        const std::size_t needed = display_width(line) + 1 + item.size() + (is_last ? 0 : 1);
+        const bool is_first = &item == &items.front();
+        if (needed > width && !is_first) {
+            out += line + "\n";
+            line = std::string(indent, ' ') + item;
+        } else {
+            line += " " + item;
+        }
+        if (!is_last) line += ",";
+    }
+    return out + line + "\n";
+}
+
 std::string_view cut_bytes(std::string_view bytes, std::size_t limit) {
     if (bytes.size() <= limit) return bytes;
     std::size_t end = limit;

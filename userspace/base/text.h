@@ -35,6 +35,11 @@ std::string pad(std::string_view text, std::size_t columns, Align align);
 /// Lines of whole words, each at most `width` columns, of plain ASCII.
 std::vector<std::string> wrap(std::string_view text, std::size_t width);
 
+/// Items behind a beginning, separated by commas, in lines of at most `width` columns, each ended
+/// by a newline; from the second on they are indented. An item is never broken, and is plain ASCII.
+std::string list_in_lines(std::string begin, const std::vector<std::string>& items,
+                          std::size_t width, std::size_t indent);
+
 /// At most `limit` bytes of raw text, cut before a UTF-8 sequence rather than within it.
 std::string_view cut_bytes(std::string_view bytes, std::size_t limit);
 

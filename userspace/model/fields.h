@@ -47,6 +47,7 @@ struct Places {
     LiveColumnSpace live{};
     /// The name of the part of the exits' time that it is: "VMM". Empty: it is none.
     std::string_view time_part{};
+    char letter = '\0';  ///< Of that part, in bars.
 };
 
 struct Field {

@@ -45,12 +45,13 @@ Layout make_layout(std::vector<std::size_t> widths, std::size_t available) {
 }
 
 std::string draw_line(const std::vector<std::string>& cells, const std::vector<GridColumn>& columns,
-                      const Layout& layout, std::size_t indent) {
-    std::string line(indent, ' ');
+                      const Layout& layout, const GridStyle& style) {
+    std::string line(style.indent, ' ');
     for (std::size_t i = 0; i < cells.size(); ++i) {
         if (i > 0) line.append(layout.gap, ' ');
         const std::string cell = i == 0 ? fit(cells[i], layout.widths[i]) : cells[i];
-        line += pad(cell, layout.widths[i], columns[i].align);
+        const std::string padded = pad(cell, layout.widths[i], columns[i].align);
+        line += columns[i].paint != nullptr ? columns[i].paint(padded, style.color) : padded;
     }
     line.erase(line.find_last_not_of(' ') + 1);
     return line;
@@ -69,12 +70,14 @@ std::string draw_grid(const std::vector<GridColumn>& columns, const std::vector<
     if (columns.empty()) return {};
     const std::size_t available = style.width > style.indent ? style.width - style.indent : 0;
     const Layout layout = make_layout(natural_widths(columns, rows), available);
+    GridStyle plain = style;
+    plain.color = Color::off;
     std::vector<std::string> headings;
     for (const GridColumn& column : columns) headings.push_back(column.heading);
-    const std::string heading = draw_line(headings, columns, layout, style.indent);
+    const std::string heading = draw_line(headings, columns, layout, plain);
     std::string out = strong(heading, style.color) + "\n";
     for (const GridRow& row : rows) {
-        const std::string line = draw_line(row.cells, columns, layout, style.indent);
+        const std::string line = draw_line(row.cells, columns, layout, style);
         out += (row.strong ? strong(line, style.color) : line) + "\n";
     }
     return out;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/text.h"
@@ -13,6 +14,8 @@ namespace exittop {
 struct GridColumn {
     std::string heading;
     Align align = Align::right;
+    /// Adds colour to a cell, without changing what it says; nullptr: it has none.
+    std::string (*paint)(std::string_view cell, Color color) = nullptr;
 };
 
 struct GridRow {

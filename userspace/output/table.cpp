@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "output/grid.h"
+#include "output/split_bar.h"
 #include "output/target_text.h"
 
 namespace exittop {
@@ -18,13 +20,35 @@ namespace exittop {
 namespace {
 
 constexpr std::size_t indent = 2;
+constexpr std::size_t widest_bar = 50;  // A VM's: a letter is 2%.
+constexpr std::size_t narrowest_bar = 12, widest_row_bar = 20;
+constexpr std::string_view bar_heading = "TIME BY PART";
 
-// Those that fit, of what was counted.
-std::vector<const Field*> columns_for(std::size_t width, const Snapshot& snapshot) {
-    std::vector<const Field*> columns;
+// Parts of the time that are known.
+TimeParts timed_parts(const Snapshot& snapshot) {
+    return snapshot.detail >= CountDetail::time ? snapshot.known_parts : TimeParts{};
+}
+
+bool is_nothing(const Field& field, const ExitStats& sum) {
+    return number_of(field.value(sum, {})).value_or(0.0) == 0.0;
+}
+
+// What a table shows of each reason.
+struct Columns {
+    std::vector<const Field*> fields;
+    std::size_t bar = 0;  ///< Width of the bars behind them; 0: there are none.
+};
+
+// Of what was counted, what is of use in a terminal of this width; it need not all fit.
+Columns columns_for(std::size_t width, const Snapshot& snapshot, const ExitStats& sum) {
+    Columns columns;
     for (const Field& field : fields()) {
-        if (width >= field.places.table && is_known(field, snapshot)) columns.push_back(&field);
+        if (width < field.places.table || !is_known(field, snapshot)) continue;
+        const bool is_main = field.key == "kernel" || field.key == "vmm";
+        if (field.is_time_part() && !is_main && is_nothing(field, sum)) continue;
+        columns.fields.push_back(&field);
     }
+    if (!split_bar(sum, timed_parts(snapshot), 1).empty()) columns.bar = narrowest_bar;
     return columns;
 }
 
@@ -38,22 +62,6 @@ std::string print_exits(const ExitStats& sum, double duration_s) {
     if (!(duration_s > 0.0)) return exits;
     const double rate = static_cast<double>(sum.count) / duration_s;
     return fmt::format("{}, {}/s", exits, print_rate(rate));
-}
-
-// Items behind one another; a line that would get too long continues below.
-std::string join_in_lines(std::string line, const std::vector<std::string>& items,
-                          std::size_t width) {
-    std::string out;
-    for (const std::string& item : items) {
-        const bool is_last = &item == &items.back();
-        const std::string next = fmt::format(" {}{}", item, is_last ? "" : ",");
-        if (line.size() + next.size() > width) {
-            out += line + "\n";
-            line = std::string(2 * indent - 1, ' ');
-        }
-        line += next;
-    }
-    return out + line + "\n";
 }
 
 // Where the time of the exits went: "time in exits 12.3s: 40.1% kernel, 12.0% VMM, 47.9% halted".
@@ -70,7 +78,14 @@ std::string print_split(const ExitStats& sum, TimeParts known, std::size_t width
     }
     const std::string line =
         fmt::format("{:{}}time in exits {}", "", indent, print_ns(sum.time_ns));
-    return parts.empty() ? line + "\n" : join_in_lines(line + ":", parts, width);
+    return parts.empty() ? line + "\n" : list_in_lines(line + ":", parts, width, 2 * indent);
+}
+
+std::string draw_split_bar(const ExitStats& sum, TimeParts known, const TableOptions& options) {
+    const std::size_t width = std::min(options.width, widest_bar + indent) - indent;
+    const std::string bar = split_bar(sum, known, width);
+    if (bar.empty()) return {};
+    return fmt::format("{:{}}{}\n", "", indent, paint_bar(bar, options.color));
 }
 
 GridRow make_row(const std::vector<const Field*>& columns, const ExitStats& stats,
@@ -113,53 +128,88 @@ struct Grid {
     std::vector<GridRow> rows;
 };
 
+// What of a table's rows is made from.
+struct RowSource {
+    Columns columns;
+    FieldContext context;
+    TimeParts known;
+    bool targets = false;
+};
+
 // A row for each reason with those of its targets, and the total.
-Grid make_grid(const std::vector<const Field*>& columns, const std::vector<ExitStats>& exits,
-               const FieldContext& context, bool targets) {
+Grid make_grid(const RowSource& source, const std::vector<ExitStats>& exits) {
+    const std::vector<const Field*>& columns = source.columns.fields;
+    const auto add_bar = [&source](GridRow& row, const ExitStats& stats) {
+        if (source.columns.bar == 0) return;
+        row.cells.push_back(split_bar(stats, source.known, source.columns.bar));
+    };
     Grid grid;
     for (const Field* field : columns) {
         grid.columns.push_back({std::string(field->heading), alignment(field->unit)});
     }
+    if (source.columns.bar > 0) {
+        grid.columns.push_back({std::string(bar_heading), Align::left, paint_bar});
+    }
     for (const ExitStats& stats : exits) {
-        grid.rows.push_back(make_row(columns, stats, context));
-        if (!targets || !stats.targets) continue;
-        FieldContext of_reason = context;
+        add_bar(grid.rows.emplace_back(make_row(columns, stats, source.context)), stats);
+        if (!source.targets || !stats.targets) continue;
+        FieldContext of_reason = source.context;
         of_reason.total_count = sum_of(*stats.targets).count;
-        for (const TargetLine& line : target_lines(*stats.targets, context.isa, stats.code)) {
-            grid.rows.push_back(make_target_row(columns, line, of_reason));
+        for (const TargetLine& line : target_lines(*stats.targets, of_reason.isa, stats.code)) {
+            add_bar(grid.rows.emplace_back(make_target_row(columns, line, of_reason)), {});
         }
     }
-    grid.rows.push_back(make_row(columns, sum_of(exits), context));
+    const ExitStats sum = sum_of(exits);
+    add_bar(grid.rows.emplace_back(make_row(columns, sum, source.context)), sum);
     grid.rows.back().cells.front() = "total";
     grid.rows.back().strong = true;
     return grid;
 }
 
-// Leaves out what says least where targets need the room; false: nothing is left to leave out.
-bool drop_columns(std::vector<const Field*>& columns) {
-    if (std::erase_if(columns, [](const Field* field) { return field->is_time_part(); }) > 0) {
+// Leaves out what says least: of the parts of the time, which the bars show too, the least. Where
+// targets need the room, also what else there is. False: nothing is left to leave out.
+bool drop_columns(Columns& columns, const ExitStats& sum, bool for_targets) {
+    const auto ns_of = [&sum](const Field* field) {
+        return field->is_time_part() ? number_of(field->value(sum, {})).value_or(0.0) : HUGE_VAL;
+    };
+    const auto least = std::ranges::min_element(columns.fields, {}, ns_of);
+    if (least != columns.fields.end() && (*least)->is_time_part()) {
+        columns.fields.erase(least);
         return true;
     }
-    return std::ranges::any_of(std::array{"p50", "max", "p99"}, [&columns](const char* key) {
-        return std::erase(columns, find_field(key)) > 0;
-    });
+    const auto drop = [&columns](const char* key) {
+        return std::erase(columns.fields, find_field(key)) > 0;
+    };
+    if (drop("mean_cpu") || std::exchange(columns.bar, 0) > 0) return true;
+    return for_targets && std::ranges::any_of(std::array{"p50", "max", "p99"}, drop);
+}
+
+// The grid that fits, with bars as wide as there is room.
+Grid fit_grid(RowSource source, const std::vector<ExitStats>& exits, std::size_t width) {
+    const ExitStats sum = sum_of(exits);
+    Grid grid = make_grid(source, exits);
+    const bool has_targets = grid.rows.size() > exits.size() + 1;
+    const auto needed = [&grid] { return indent + least_width(grid.columns, grid.rows); };
+    while (needed() > width && drop_columns(source.columns, sum, has_targets)) {
+        grid = make_grid(source, exits);
+    }
+    if (source.columns.bar == 0 || needed() >= width) return grid;
+    source.columns.bar = std::min(source.columns.bar + width - needed(), widest_row_bar);
+    return make_grid(source, exits);
 }
 
 // The reasons of one VM or vCPU, sorted, with their total.
 std::string draw_reasons(std::vector<ExitStats> exits, Isa isa, const Snapshot& snapshot,
                          const TableOptions& options) {
     if (exits.empty()) return fmt::format("{:{}}no exits\n", "", indent);
-    const FieldContext context{isa, sum_of(exits).count, snapshot.duration_s};
+    const ExitStats sum = sum_of(exits);
+    const FieldContext context{isa, sum.count, snapshot.duration_s};
     const Field* sort = options.sort != nullptr ? options.sort : find_field("count");
     sort_exits(exits, *sort, context);
 
-    std::vector<const Field*> fields_shown = columns_for(options.width, snapshot);
-    Grid grid = make_grid(fields_shown, exits, context, options.targets);
-    const bool has_targets = grid.rows.size() > exits.size() + 1;
-    while (has_targets && indent + least_width(grid.columns, grid.rows) > options.width &&
-           drop_columns(fields_shown)) {
-        grid = make_grid(fields_shown, exits, context, options.targets);
-    }
+    const Grid grid = fit_grid({columns_for(options.width, snapshot, sum), context,
+                                timed_parts(snapshot), options.targets},
+                               exits, options.width);
     std::string out = draw_grid(grid.columns, grid.rows, {options.width, indent, options.color});
     if (options.targets) {
         for (const std::string& line : unknown_lines(exits, isa)) {
@@ -201,7 +251,8 @@ std::string vm_heading(const Vm& vm, const ExitStats& sum, const Snapshot& snaps
         display_width(name) + display_width(facts) + display_width(exits) + 7;
     const std::string gap = needed > options.width ? fmt::format("\n{:{}}", "", indent) : "  ";
     std::string out = strong("VM " + name, options.color) + gap + facts + "  " + exits + "\n";
-    out += print_split(sum, snapshot.known_parts, options.width);
+    out += print_split(sum, timed_parts(snapshot), options.width);
+    out += draw_split_bar(sum, timed_parts(snapshot), options);
     if (const std::uint64_t uncounted = uncounted_exits(vm); uncounted > 0) {
         const std::string what =
             fmt::format("{} not counted: no room for {} (--max-vcpus)",
@@ -360,13 +411,27 @@ std::string host_line(const HostFacts& host) {
     return join(facts);
 }
 
+namespace {
+
+// What the letters of the bars are; nothing where there are no bars.
+std::string legend_line(const Snapshot& snapshot, std::size_t width) {
+    const auto has_bar = [&snapshot](const Vm& vm) {
+        return !split_bar(sum_of(exits_by_reason(vm)), timed_parts(snapshot), 1).empty();
+    };
+    if (std::ranges::none_of(snapshot.vms, has_bar)) return {};
+    return fit("bars: " + bar_legend(timed_parts(snapshot)), width) + "\n";
+}
+
+}  // namespace
+
 std::string dump_table(const Snapshot& snapshot, const TableOptions& options) {
     std::string out = header_lines(snapshot, options.width);
     if (snapshot.vms.empty()) {
         out += "\nNo exit of a VM was seen. `exittop lab` shows this table without a VM.\n";
     }
     for (const Vm& vm : snapshot.vms) out += "\n" + draw_vm(vm, snapshot, options);
-    return out + "\n" + lost_lines(snapshot.lost, options.color) + kvm_count_line(snapshot.vms);
+    out += "\n" + legend_line(snapshot, options.width);
+    return out + lost_lines(snapshot.lost, options.color) + kvm_count_line(snapshot.vms);
 }
 
 }  // namespace exittop

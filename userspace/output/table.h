@@ -15,7 +15,8 @@ struct TableOptions {
     bool histogram = false;       ///< Also the distribution of times of each reason.
     bool per_vcpu = false;        ///< A table per vCPU instead of one per VM.
     bool targets = true;          ///< Also what exits were about, where that was counted.
-    std::size_t width = 80;       ///< From 100 on, the parts of the time get columns of their own.
+    /// From 100 on, parts of the time get columns of their own; bars of them, where there is room.
+    std::size_t width = 80;
     Color color = Color::off;
 };
 

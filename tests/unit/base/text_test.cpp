@@ -82,6 +82,24 @@ TEST(Pad, AlignsByColumns) {
     EXPECT_EQ(pad("abcde", 4, Align::left), "abcde");
 }
 
+TEST(ListInLines, BreaksBetweenItems) {
+    struct Case {
+        std::size_t width;
+        const char* lines;
+    };
+    const Case cases[] = {
+        {80, "time: 10% kernel, 20% VMM, 70% halted\n"},
+        {37, "time: 10% kernel, 20% VMM, 70% halted\n"},
+        {36, "time: 10% kernel, 20% VMM,\n  70% halted\n"},
+        {20, "time: 10% kernel,\n  20% VMM,\n  70% halted\n"},
+        {1, "time: 10% kernel,\n  20% VMM,\n  70% halted\n"},
+    };
+    for (const auto& [width, lines] : cases) {
+        EXPECT_EQ(list_in_lines("time:", {"10% kernel", "20% VMM", "70% halted"}, width, 2), lines);
+    }
+    EXPECT_EQ(list_in_lines("time:", {}, 80, 2), "time:\n");
+}
+
 TEST(CutBytes, KeepsSequencesWhole) {
     EXPECT_EQ(cut_bytes("abc", 3), "abc");
     EXPECT_EQ(cut_bytes("abcd", 3), "abc");

@@ -2,8 +2,10 @@
 #include "output/table.h"
 
 #include <algorithm>
+#include <regex>
 #include <sstream>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "golden.h"
@@ -28,10 +30,17 @@ TEST(Table, Default) {
 }
 
 TEST(Table, Wide) {
-    const std::string table = dump_table(test::make_snapshot(), {.width = 120});
-    test::expect_golden("dump_wide.txt", table);
-    for (const char* heading : {"KERNEL", "VMM", "HALTED"}) {
-        EXPECT_NE(table.find(heading), std::string::npos);
+    const Snapshot snapshot = test::make_snapshot();
+    for (const std::size_t width : {100U, 120U, 160U}) {
+        const std::string table = dump_table(snapshot, {.width = width});
+        test::expect_golden(width == 120 ? "dump_wide.txt" : fmt::format("dump_{}.txt", width),
+                            table);
+        EXPECT_LE(widest_line(table), width);
+    }
+    const std::string widest = dump_table(snapshot, {.width = 160});
+    for (const char* heading :
+         {"KERNEL", "VMM", "POLLED", "PREEMPTED", "HALTED", "BLOCKED", "CPU MEAN"}) {
+        EXPECT_NE(widest.find(heading), std::string::npos);
     }
 }
 
@@ -156,13 +165,12 @@ TEST(Table, ColorOnlyAdds) {
     snapshot.lost.table_full = 1;
     std::string colored = dump_table(snapshot, {.color = Color::on});
     EXPECT_NE(colored.find("\x1b[1;31mLOST"), std::string::npos);
-    for (const char* code : {"\x1b[1m", "\x1b[1;31m", "\x1b[0m"}) {
-        const std::string sequence = code;
-        for (std::size_t at = 0; (at = colored.find(sequence, at)) != std::string::npos;) {
-            colored.erase(at, sequence.size());
-        }
+    for (const std::size_t width : {80U, 160U}) {
+        colored = dump_table(snapshot, {.width = width, .color = Color::on});
+        EXPECT_TRUE(colored.contains("\x1b[38;5;"));
+        const std::string plain = std::regex_replace(colored, std::regex("\x1b\\[[0-9;]*m"), "");
+        EXPECT_EQ(plain, dump_table(snapshot, {.width = width}));
     }
-    EXPECT_EQ(colored, dump_table(snapshot, {}));
 }
 
 TEST(Table, HostileTextDoesNoHarm) {

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// Where time went, as a bar of letters: "KKVVVVWHHHHH". Letters say it where there is no colour.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/text.h"
+#include "model/fields.h"
+#include "model/snapshot.h"
+
+namespace exittop {
+
+struct BarPart {
+    char letter = ' ';
+    double amount = 0.0;
+};
+
+/// `width` letters in the order of the parts and in proportion to them (largest remainders), so
+/// that a small part may have none; empty where all of them are nothing.
+std::string share_bar(std::span<const BarPart> parts, std::size_t width);
+
+/// The parts of the exits' time. Empty where there is no time, or the kernel's is not known.
+std::string split_bar(const ExitStats& stats, TimeParts known, std::size_t width);
+
+/// The guest's letter, where a bar is of all time.
+inline constexpr char guest_letter = 'G';
+
+/// A bar with a colour for each letter. They differ in lightness, too.
+std::string paint_bar(std::string_view bar, Color color);
+
+/// "K kernel, V VMM, H halted": the letters of known parts; empty where the kernel's is not known.
+std::string bar_legend(TimeParts known);
+
+}  // namespace exittop
