@@ -34,11 +34,13 @@ struct Sums {
     ExitStats total;
     double duration_s = 0.0;
     double guest_s = 0.0;
+    bool knows_on_cpu = false;
 };
 
 Sums sums_of(const Snapshot& snapshot) {
     Sums sums;
     sums.duration_s = snapshot.duration_s;
+    sums.knows_on_cpu = is_known(*find_field("mean_cpu"), snapshot);
     std::uint64_t guest_ns = 0;
     for (const Vm& vm : snapshot.vms) {
         guest_ns = saturating_add(guest_ns, sum_of_vcpus(vm).guest_ns);
@@ -100,7 +102,11 @@ Cell make_cell(const RunSums& repeats, const Found& found, Basis basis) {
     if (seconds > 0.0) cell.rate = cell.count * number / seconds;
     if (all.time_ns > 0) {
         cell.time_ns = mean_of(times);
-        cell.mean_ns = static_cast<double>(all.time_ns) / std::max(1.0, cell.count * number);
+        const double exits = std::max(1.0, cell.count * number);
+        cell.mean_ns = static_cast<double>(all.time_ns) / exits;
+        if (std::ranges::all_of(repeats, &Sums::knows_on_cpu)) {
+            cell.mean_cpu_ns = static_cast<double>(on_cpu_ns(all)) / exits;
+        }
     }
     if (!all.histogram.empty()) {
         cell.p50_ns = all.histogram.percentile(0.50, all.max_ns);
@@ -163,7 +169,9 @@ std::optional<Cell> make_target_cell(const RunSums& repeats, const IsaReasonKey&
         all[i].time_ns = sum->time_ns;
         found.push_back(&all[i]);
     }
-    return make_cell(repeats, found, basis);
+    Cell cell = make_cell(repeats, found, basis);
+    cell.mean_cpu_ns.reset();  // Of targets, only the whole time is known.
+    return cell;
 }
 
 // Others are not the same ones in each run where there are more than are known.
@@ -295,15 +303,30 @@ std::vector<MeanTime> mean_times(const Run& run, const RunSums& repeats) {
     };
     // Without the kernel's time, there is nothing that the guest's could be a part of.
     const auto guest_ns = [](const Sums& sums) { return sums.guest_s * 1e9; };
-    std::vector<MeanTime> times = {{"guest_ns", "guest", mean(*find_field("kernel"), guest_ns)}};
+    std::vector<MeanTime> times = {
+        {"guest_ns", "guest", guest_letter, mean(*find_field("kernel"), guest_ns)}};
     for (const Field& field : fields()) {
         if (!field.is_time_part()) continue;
         const auto ns_of = [&field](const Sums& sums) {
             return number_of(field.value(sums.total, {})).value_or(0.0);
         };
-        times.push_back({field.data_name, field.places.time_part, mean(field, ns_of)});
+        times.push_back(
+            {field.data_name, field.places.time_part, field.places.letter, mean(field, ns_of)});
     }
     return times;
+}
+
+// Of a run against the first.
+void add_ratios(std::vector<MeanTime>& times, const std::vector<MeanTime>& first) {
+    const auto is_same = [](const MeanTime& a, const MeanTime& b) {
+        return a.ns.has_value() == b.ns.has_value();
+    };
+    const bool same_parts = std::ranges::equal(times, first, is_same);
+    for (std::size_t i = 0; i < times.size(); ++i) {
+        if (!times[i].ns || first[i].ns.value_or(0.0) == 0.0) continue;
+        if (times[i].data_name == "kernel_ns" && !same_parts) continue;
+        times[i].ratio = *times[i].ns / *first[i].ns;
+    }
 }
 
 RunSummary summarise(const Run& run, const RunSums& repeats) {
@@ -342,6 +365,9 @@ Comparison compare_runs(std::span<const Run> runs, Basis basis) {
         RunSums& repeats = all.emplace_back();
         for (const Snapshot& snapshot : run.repeats) repeats.push_back(sums_of(snapshot));
         comparison.runs.push_back(summarise(run, repeats));
+    }
+    for (RunSummary& run : std::span(comparison.runs).subspan(1)) {
+        add_ratios(run.times, comparison.runs.front().times);
     }
     for (const IsaReasonKey& key : all_reasons(all)) {
         comparison.rows.push_back(make_row(all, key, basis));
@@ -395,10 +421,11 @@ std::vector<TargetRow> first_targets(const ReasonRow& reason, std::size_t most) 
     return rows;
 }
 
-std::array<CellField, 5> costs_of(const Cell& cell) {
+std::array<CellField, 6> costs_of(const Cell& cell) {
     return {{{find_field("rate"), value_of(cell.rate)},
              {find_field("time"), value_of(cell.time_ns)},
              {find_field("mean"), value_of(cell.mean_ns)},
+             {find_field("mean_cpu"), value_of(cell.mean_cpu_ns)},
              {find_field("p50"), value_of(cell.p50_ns)},
              {find_field("p99"), value_of(cell.p99_ns)}}};
 }

@@ -54,6 +54,7 @@ struct Cell {
     std::optional<double> rate;     ///< Per second; nothing where no time is known.
     std::optional<double> time_ns;  ///< Nothing where exits were not timed, and so below.
     std::optional<double> mean_ns;
+    std::optional<double> mean_cpu_ns;  ///< Also nothing where the time on a CPU is not known.
     std::optional<std::uint64_t> p50_ns;
     std::optional<std::uint64_t> p99_ns;
     Histogram histogram;           ///< Of all repetitions together.
@@ -94,7 +95,11 @@ struct ReasonRow {
 struct MeanTime {
     std::string_view data_name;  ///< "vmm_ns"
     std::string_view name;       ///< "VMM"
+    char letter = '\0';          ///< 'V', in bars.
     std::optional<double> ns;    ///< Nothing where it is not known, as of imported counts.
+    /// How many times as much as in the first run; nothing in that, where one of the two is not
+    /// known, and for the kernel where the runs know different parts, as it is what these leave.
+    std::optional<double> ratio{};
     bool operator==(const MeanTime&) const = default;
 };
 
@@ -149,8 +154,8 @@ struct CellField {
     const Field* field;
     Value value;
 };
-/// Rate, time, mean and percentiles: what exits cost.
-std::array<CellField, 5> costs_of(const Cell& cell);
+/// Rate, time, means and percentiles: what exits cost.
+std::array<CellField, 6> costs_of(const Cell& cell);
 
 /// All parts together; nothing where the guest's or the kernel's is not known.
 std::optional<double> all_time(const RunSummary& run);

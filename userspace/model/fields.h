@@ -50,6 +50,9 @@ struct Places {
     char letter = '\0';  ///< Of that part, in bars.
 };
 
+/// Beside those of the parts, where a bar is of all time of the vCPUs.
+inline constexpr char guest_letter = 'G';
+
 struct Field {
     std::string_view key;        ///< As in --sort: "time".
     std::string_view data_name;  ///< In JSON and CSV: "time_ns". Empty: not among the data.

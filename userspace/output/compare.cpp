@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <map>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include "output/comparison_text.h"
 #include "output/csv.h"
 #include "output/grid.h"
+#include "output/split_bar.h"
 #include "output/target_text.h"
 
 namespace exittop {
@@ -105,13 +108,24 @@ std::vector<std::string> unknown_targets(const Comparison& comparison) {
     return unknown_lines(unknown);
 }
 
+// The mean time on a CPU is left out where no run knows it.
+std::vector<CellField> shown_costs(const Comparison& comparison, const Cell& cell) {
+    const auto knows = [](const Cell& total) { return total.mean_cpu_ns.has_value(); };
+    const bool all = std::ranges::any_of(comparison.total.cells, knows);
+    std::vector<CellField> shown;
+    for (const CellField& cost : costs_of(cell)) {
+        if (all || cost.field->key != "mean_cpu") shown.push_back(cost);
+    }
+    return shown;
+}
+
 void add_cost_rows(Table& table, const Comparison& comparison, const ReasonRow& reason) {
     std::string label = reason.label;
     for (std::size_t i = 0; i < reason.cells.size(); ++i) {
         if (reason.cells[i].count == 0.0) continue;
         GridRow& row = table.rows.emplace_back();
         row.cells = {std::exchange(label, ""), short_label(comparison.runs[i])};
-        for (const auto& [field, value] : costs_of(reason.cells[i])) {
+        for (const auto& [field, value] : shown_costs(comparison, reason.cells[i])) {
             row.cells.push_back(print_value(value, field->unit));
         }
     }
@@ -122,7 +136,7 @@ Table cost_table(const Comparison& comparison) {
     const auto timed = [](const Cell& cell) { return cell.rate || cell.time_ns; };
     if (std::ranges::none_of(comparison.total.cells, timed)) return {};
     Table table{{{"REASON", Align::left}, {"RUN", Align::left}}, {}};
-    for (const CellField& cost : costs_of({})) {
+    for (const CellField& cost : shown_costs(comparison, {})) {
         table.columns.push_back({std::string(cost.field->heading)});
     }
     for (const ReasonRow& reason : comparison.rows) add_cost_rows(table, comparison, reason);
@@ -185,17 +199,55 @@ std::string run_line(const Comparison& comparison, std::size_t index) {
     return line;
 }
 
-// "time: guest 2.11s 70.1%, kernel 880ms 29.2%, ..." of all vCPUs; nothing where no time is known.
-std::string split_line(const RunSummary& run) {
+// "guest 2.11s 70.1%", "kernel 880ms 29.2% (1.52x)", ... of all vCPUs; of what is nothing, only the
+// guest, the kernel and the VMM. Nothing where no time is known.
+std::vector<std::string> split_items(const RunSummary& run) {
     const double all = all_time(run).value_or(0.0);
     if (!(all > 0.0)) return {};
-    std::vector<std::string> parts;
-    for (const MeanTime& part : run.times) {
-        if (!part.ns) continue;
-        parts.push_back(fmt::format("{} {} {}", part.name, print_time(part.ns),
-                                    print_percent(part.ns.value_or(0.0) / all)));
+    std::vector<std::string> items;
+    for (const MeanTime& time : run.times) {
+        const bool is_main = std::string_view("GKV").contains(time.letter);
+        if (!time.ns || (!is_main && *time.ns == 0.0)) continue;
+        std::string& item = items.emplace_back(
+            fmt::format("{} {} {}", time.name, print_time(time.ns), print_percent(*time.ns / all)));
+        if (time.ratio) item += fmt::format(" ({})", print_ratio(*time.ratio));
     }
-    return fmt::format("time: {}", fmt::join(parts, ", "));
+    return items;
+}
+
+// Of all time, as the percentages are; empty as above.
+std::string time_bar(const RunSummary& run, std::size_t width) {
+    if (!all_time(run)) return {};
+    std::vector<BarPart> parts;
+    for (const MeanTime& time : run.times) parts.push_back({time.letter, time.ns.value_or(0.0)});
+    return share_bar(parts, width);
+}
+
+std::string split_lines(const RunSummary& run, const TableOptions& options) {
+    constexpr std::size_t indent = 2, widest_bar = 50;
+    const std::vector<std::string> items = split_items(run);
+    if (items.empty()) return {};
+    const std::string bar = time_bar(run, std::min(options.width, widest_bar + indent) - indent);
+    return list_in_lines(fmt::format("{:{}}time:", "", indent), items, options.width, 2 * indent) +
+           fmt::format("{:{}}{}\n", "", indent, paint_bar(bar, options.color));
+}
+
+// What the letters in the bars are; nothing where there are no bars.
+std::string legend_line(const Comparison& comparison, std::size_t width) {
+    std::map<char, std::string_view> known;
+    for (const RunSummary& run : comparison.runs) {
+        if (time_bar(run, 1).empty()) continue;
+        for (const MeanTime& time : run.times) {
+            if (time.ns) known.emplace(time.letter, time.name);
+        }
+    }
+    std::vector<std::string> letters;
+    for (const MeanTime& time : comparison.runs.front().times) {
+        if (!known.contains(time.letter)) continue;
+        letters.push_back(fmt::format("{} {}", time.letter, time.name));
+    }
+    if (letters.empty()) return {};
+    return fit(fmt::format("bars: {}", fmt::join(letters, ", ")), width) + "\n";
 }
 
 std::string losses(const Comparison& comparison, Color color) {
@@ -248,13 +300,19 @@ std::string draw_markdown(const Table& table) {
 
 // ---- CSV
 
+// It came later, and stands behind all other columns, so that their places stay.
+constexpr std::string_view last_cost = "mean_cpu";
+
 std::vector<std::string> csv_heading(bool explain, bool targets) {
     std::vector<std::string> names = {"reason",  "isa",   "level", "code",  "run",
                                       "repeats", "count", "value", "spread"};
-    for (const CellField& cost : costs_of({})) names.emplace_back(cost.field->data_name);
+    for (const CellField& cost : costs_of({})) {
+        if (cost.field->key != last_cost) names.emplace_back(cost.field->data_name);
+    }
     names.insert(names.end(), {"delta", "ratio", "change", "p_value"});
     if (explain) names.emplace_back("explanation");
     if (targets) names.insert(names.end(), {"target", "target_name"});
+    names.emplace_back(find_field(last_cost)->data_name);
     return names;
 }
 
@@ -271,7 +329,9 @@ std::vector<std::string> csv_cells(const RunSummary& run, const ReasonRow& reaso
                                       fmt::format("{}", cell.count),
                                       fmt::format("{}", cell.value),
                                       plain_value(value_of(cell.spread))};
-    for (const CellField& cost : costs_of(cell)) cells.push_back(plain_value(cost.value));
+    for (const CellField& cost : costs_of(cell)) {
+        if (cost.field->key != last_cost) cells.push_back(plain_value(cost.value));
+    }
     const Versus versus = cell.versus.value_or(Versus{});
     cells.insert(cells.end(), {cell.versus ? fmt::format("{}", versus.delta) : "",
                                plain_value(value_of(versus.ratio)), change_name(versus.change),
@@ -300,6 +360,7 @@ std::string csv_target_lines(const Comparison& comparison, const ReasonRow& reas
         if (!target.cells[i]) continue;
         auto cells = csv_cells(comparison.runs[i], reason, *target.cells[i], explain);
         for (std::string& cell : csv_target(reason, target)) cells.push_back(std::move(cell));
+        cells.emplace_back();  // Of targets, it is not known.
         out += csv_line(cells);
     }
     return out;
@@ -312,9 +373,9 @@ std::string compare_table(const Comparison& comparison, bool explain, const Tabl
     for (std::size_t i = 0; i < comparison.runs.size(); ++i) {
         const std::string label = short_label(comparison.runs[i]);
         out += fit(label + ": " + run_line(comparison, i), options.width) + "\n";
-        const std::string split = split_line(comparison.runs[i]);
-        if (!split.empty()) out += fit("  " + split, options.width) + "\n";
+        out += split_lines(comparison.runs[i], options);
     }
+    out += legend_line(comparison, options.width);
     for (const Warning& warning : comparison.warnings) {
         out += alarming("WARNING " + warning.name, options.color) + ": " + sanitise(warning.text) +
                "\n";
@@ -343,8 +404,8 @@ std::string compare_markdown(const Comparison& comparison, bool explain) {
         const RunSummary& run = comparison.runs[i];
         out += fmt::format("- **{}**: {}", markdown_text(run.label),
                            markdown_text(run_line(comparison, i)));
-        const std::string split = split_line(run);
-        out += split.empty() ? "\n" : fmt::format("; {}\n", split);
+        const std::vector<std::string> split = split_items(run);
+        out += split.empty() ? "\n" : fmt::format("; time: {}\n", fmt::join(split, ", "));
     }
     for (const Warning& warning : comparison.warnings) {
         out += fmt::format("- **Warning, {}**: {}\n", warning.name, markdown_text(warning.text));
@@ -381,6 +442,7 @@ std::string compare_csv(const Comparison& comparison, bool explain) {
         for (std::size_t i = 0; i < reason.cells.size(); ++i) {
             auto cells = csv_cells(comparison.runs[i], reason, reason.cells[i], explain);
             if (targets) cells.insert(cells.end(), 2, "");
+            cells.push_back(plain_value(value_of(reason.cells[i].mean_cpu_ns)));
             out += csv_line(cells);
         }
         for (const TargetRow& target : reason.targets) {

@@ -25,9 +25,6 @@ std::string share_bar(std::span<const BarPart> parts, std::size_t width);
 /// The parts of the exits' time. Empty where there is no time, or the kernel's is not known.
 std::string split_bar(const ExitStats& stats, TimeParts known, std::size_t width);
 
-/// The guest's letter, where a bar is of all time.
-inline constexpr char guest_letter = 'G';
-
 /// A bar with a colour for each letter. They differ in lightness, too.
 std::string paint_bar(std::string_view bar, Color color);
 

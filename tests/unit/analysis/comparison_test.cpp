@@ -58,13 +58,14 @@ TEST(Comparison, CountsDeltasAndRatios) {
     EXPECT_NE(row(comparison, "HLT").explanation, "");
     EXPECT_EQ(comparison.total.cells[0].count, 483);
     EXPECT_EQ(comparison.total.cells[1].versus->delta, 121'342 - 483);
-    const std::vector<MeanTime> times = {{"guest_ns", "guest", 4e9},
-                                         {"kernel_ns", "kernel", 424'000.0 + 20'000.0 + 98'000.0},
-                                         {"vmm_ns", "VMM", 0.0},
-                                         {"polled_ns", "polled", 0.0},
-                                         {"preempted_ns", "preempted", 0.0},
-                                         {"halted_ns", "halted", 0.0},
-                                         {"blocked_ns", "blocked", 0.0}};
+    const std::vector<MeanTime> times = {
+        {"guest_ns", "guest", 'G', 4e9},
+        {"kernel_ns", "kernel", 'K', 424'000.0 + 20'000.0 + 98'000.0},
+        {"vmm_ns", "VMM", 'V', 0.0},
+        {"polled_ns", "polled", 'P', 0.0},
+        {"preempted_ns", "preempted", 'W', 0.0},
+        {"halted_ns", "halted", 'H', 0.0},
+        {"blocked_ns", "blocked", 'B', 0.0}};
     EXPECT_EQ(comparison.runs[0].times, times);
     EXPECT_EQ(all_time(comparison.runs[0]), 4e9 + 542'000.0);
     EXPECT_TRUE(comparison.warnings.empty());
@@ -95,6 +96,43 @@ TEST(Comparison, PartsOfTheTimeAreKnownOneByOne) {
         {"preempted", false}, {"halted", true}, {"blocked", false}};
     EXPECT_EQ(known, expected);
     EXPECT_EQ(all_time(comparison.runs[0]), 4e9 + 542'000.0);
+}
+
+TEST(Comparison, PartsOfTheTimeHaveRatiosWhereBothKnowThem) {
+    std::vector<exittop::Run> runs = {test::make_ept_run(), test::make_ept_run(),
+                                      test::make_ept_run()};
+    const double times[] = {1.0, 2.0, 3.0};
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+        ExitStats& halt = runs[i].repeats[0].vms[0].vcpus[0].exits[1];
+        halt.time_ns = 20'000;
+        halt.halted_ns = static_cast<std::uint64_t>(times[i] * 1'000);
+        halt.vmm_ns = 500;
+    }
+    runs[2].repeats[0].known_parts = {TimePart::vmm, TimePart::halted};
+    const Comparison comparison = compare_runs(runs, Basis::count);
+    const auto ratio = [&comparison](std::size_t run, std::string_view name) {
+        return std::ranges::find(comparison.runs[run].times, name, &MeanTime::name)->ratio;
+    };
+    EXPECT_EQ(ratio(0, "halted"), std::nullopt);
+    EXPECT_EQ(ratio(1, "halted"), 2.0);
+    EXPECT_EQ(ratio(2, "halted"), 3.0);
+    EXPECT_EQ(ratio(2, "guest"), 1.0);
+    EXPECT_EQ(ratio(1, "blocked"), std::nullopt) << "there is none in the first";
+    EXPECT_TRUE(ratio(1, "kernel"));
+    EXPECT_FALSE(ratio(2, "kernel")) << "it has what is not known of other parts";
+}
+
+TEST(Comparison, TheMeanTimeOnACpuIsKnownIfEachRepetitionKnowsIt) {
+    exittop::Run known = test::make_ept_run();
+    known.repeats[0].vms[0].vcpus[0].exits[1].halted_ns = 5'000;  // Of ten exits of 2 us.
+    exittop::Run unknown = known;
+    unknown.repeats.push_back(unknown.repeats[0]);
+    unknown.repeats[1].known_parts = {TimePart::vmm};
+    const std::vector<exittop::Run> runs = {known, unknown};
+    const Comparison comparison = compare_runs(runs, Basis::count);
+    EXPECT_EQ(row(comparison, "HLT").cells[0].mean_ns, 2'000.0);
+    EXPECT_EQ(row(comparison, "HLT").cells[0].mean_cpu_ns, 1'500.0);
+    EXPECT_EQ(row(comparison, "HLT").cells[1].mean_cpu_ns, std::nullopt);
 }
 
 TEST(Comparison, Normalized) {
