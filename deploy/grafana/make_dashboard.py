@@ -16,6 +16,12 @@ _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _HOST = 'instance="$instance"'
 _VM = f'{_HOST},vm="$vm"'
 _RATE = "[$__rate_interval]"
+_NOT_EVERYWHERE = ("polled", "preempted", "blocked")    # Kernels may not tell them.
+
+
+def _part(name: str) -> str:
+    return f"sum(rate(exittop_vm_{name}_seconds_total{{{_VM}}}{_RATE}))"
+
 
 # Per row: title, kind, unit, width of 24, and the queries with their legends.
 _ROWS = {
@@ -59,12 +65,11 @@ _ROWS = {
         ("Exits a second by reason", "timeseries", "short", 12,
          [(f"sum by (reason) (rate(exittop_vm_exits_total{{{_VM}}}{_RATE}))", "{{reason}}")]),
         ("Where its vCPUs' time goes", "timeseries", "s", 12,
-         [(f"sum(rate(exittop_vm_guest_seconds_total{{{_VM}}}{_RATE}))", "guest"),
-          (f"sum(rate(exittop_vm_exit_seconds_total{{{_VM}}}{_RATE}))"
-           f" - sum(rate(exittop_vm_vmm_seconds_total{{{_VM}}}{_RATE}))"
-           f" - sum(rate(exittop_vm_halted_seconds_total{{{_VM}}}{_RATE}))", "kernel"),
-          (f"sum(rate(exittop_vm_vmm_seconds_total{{{_VM}}}{_RATE}))", "VMM"),
-          (f"sum(rate(exittop_vm_halted_seconds_total{{{_VM}}}{_RATE}))", "halted")]),
+         [(_part("guest"), "guest"),
+          (_part("exit") + f" - {_part('vmm')} - {_part('halted')}"
+           + "".join(f" - ({_part(part)} or vector(0))" for part in _NOT_EVERYWHERE), "kernel"),
+          (_part("vmm"), "VMM"), (_part("polled"), "polled"), (_part("preempted"), "preempted"),
+          (_part("halted"), "halted"), (_part("blocked"), "blocked")]),
         ("Time of an exit, mean by reason", "timeseries", "s", 12,
          [(f"sum by (reason) (rate(exittop_vm_exit_seconds_total{{{_VM}}}{_RATE}))"
            f" / sum by (reason) (rate(exittop_vm_exits_total{{{_VM}}}{_RATE}))", "{{reason}}")]),
