@@ -24,6 +24,7 @@ def exits(reason: str, count: int, text: str = "") -> dict:
     known, unknown = count - count // 4, count // 4
     return {"reason": reason, "code": CODES[reason], "level": 1, "count": count,
             "time_ns": 3_000 * count, "max_ns": 50_000, "vmm_ns": 700 * count, "halted_ns": 0,
+            "polled_ns": 0, "preempted_ns": 600 * count, "blocked_ns": 0,
             "histogram": [[2_048, count // 2], [4_096, count - count // 2]],
             "targets": [{"target": f"0x6e0 {text}", "count": known, "time_ns": 3_000 * known}],
             "targets_unknown": {"count": unknown, "time_ns": 3_000 * unknown,
@@ -101,7 +102,8 @@ class ReportTest(CommandLineTest):
               return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
             };
             return Math.min(...[...document.querySelectorAll(
-              'p, td, th, a, dd, dt, small, li, .letter, figcaption span, summary')].map(of));
+              'p, td, th, a, dd, dt, small, li, .letter, .part, figcaption span, summary'
+            )].map(of));
         })()"""
         grounds = set()
         for dark in (False, True):
@@ -145,7 +147,44 @@ class ReportTest(CommandLineTest):
         [invlpg] = [figure for figure in figures if figure.startswith("INVLPG")]
         self.assertIn("A: no exits", invlpg)
         self.assertRegex(self.browser.value("document.querySelector('#time').innerText"),
-                         r"kernel 23\.3ms 76\.7%")
+                         r"kernel 17\.2ms 56\.7%")
+
+    def test_time_by_reason_on_a_scale_for_both_runs(self):
+        self.open(self.page)
+        bars = self.browser.value("""Object.fromEntries(
+            [...document.querySelectorAll('#split-chart rect')].map(r =>
+              [r.querySelector('title').textContent, r.getBoundingClientRect().width]))""")
+        self.assertEqual(len(bars), 3 * 6)      # Parts; two reasons are of one run only.
+        widths = {(reason, run, part): bars[f"{reason}, {run}: {part} {figures}"]
+                  for reason, run, part, figures in (
+                      ("HLT", "ept=1", "kernel", "17.0us 56.7%"),
+                      ("HLT", "ept=1", "VMM", "7.00us 23.3%"),
+                      ("HLT", "ept=1", "preempted", "6.00us 20.0%"),
+                      ("HLT", "ept=0", "kernel", "1.70us 56.7%"),
+                      ("CPUID", "ept=0", "kernel", "170us 56.7%"),
+                      ("CPUID", "ept=1", "kernel", "170us 56.7%"))}
+        longest = widths["HLT", "ept=1", "kernel"]
+        for key, part in ((("HLT", "ept=1", "VMM"), 7 / 17),
+                          (("HLT", "ept=1", "preempted"), 6 / 17),
+                          (("HLT", "ept=0", "kernel"), 1 / 10),
+                          (("CPUID", "ept=0", "kernel"), 1), (("CPUID", "ept=1", "kernel"), 1)):
+            self.assertAlmostEqual(widths[key], part * longest, delta=2, msg=key)
+        self.assertFalse(self.browser.value("document.querySelector('#split-figures').open"))
+        labels = self.browser.value("""
+            [...document.querySelectorAll('#split-chart text')].map(t => t.textContent)""")
+        self.assertIn("kernel 17.0us 56.7%", labels)
+        legend = self.browser.value("document.querySelector('.parts').innerText")
+        self.assertRegex(legend, r"W\s+preempted ready to run, but waited for a CPU")
+
+    def test_parts_of_the_time_differ_in_lightness(self):
+        lightness = """["guest", "kernel", "VMM", "polled", "preempted", "halted", "blocked"]
+            .map(part => d3.lab(getComputedStyle(document.documentElement)
+                                .getPropertyValue(`--${part}`).trim()).l)"""
+        for dark in (False, True):
+            self.open(self.page, dark=dark)
+            values = sorted(self.browser.value(lightness))
+            for darker, lighter in zip(values, values[1:]):
+                self.assertGreater(lighter - darker, 6, f"dark: {dark}")
 
     def test_sorts_by_mouse_and_keyboard(self):
         self.open(self.page)
@@ -207,9 +246,11 @@ class ReportTest(CommandLineTest):
             self.browser.open(page, 1600, script=False)
             text = self.visible_text()
             for words in ("The charts need JavaScript", "EPT_VIOLATION", "10,000", "gone", "new",
+                          "preempted ready to run, but", "6.00us 20.0%",
                           "What was compared", "What the reasons mean"):
                 self.assertIn(words, text)
-            for words in ("Show", "On a logarithmic scale", "A heading sorts"):
+            for words in ("Show", "On a logarithmic scale", "A heading sorts",
+                          "on a scale of its own"):
                 self.assertNotIn(words, text)
 
     def visible_text(self) -> str:

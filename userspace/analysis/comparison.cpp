@@ -34,13 +34,13 @@ struct Sums {
     ExitStats total;
     double duration_s = 0.0;
     double guest_s = 0.0;
-    bool knows_on_cpu = false;
+    TimeParts known{};  ///< Parts of the exits' time.
 };
 
 Sums sums_of(const Snapshot& snapshot) {
     Sums sums;
     sums.duration_s = snapshot.duration_s;
-    sums.knows_on_cpu = is_known(*find_field("mean_cpu"), snapshot);
+    if (snapshot.detail >= CountDetail::time) sums.known = snapshot.known_parts;
     std::uint64_t guest_ns = 0;
     for (const Vm& vm : snapshot.vms) {
         guest_ns = saturating_add(guest_ns, sum_of_vcpus(vm).guest_ns);
@@ -78,6 +78,29 @@ const ExitStats* find_stats(const Sums& sums, const IsaReasonKey* key) {
 // What each repetition has of a cell; nullptr: no exits.
 using Found = std::vector<const ExitStats*>;
 
+bool is_known(const Field& field, const RunSums& repeats) {
+    return std::ranges::all_of(repeats,
+                               [&field](const Sums& sums) { return is_known(field, sums.known); });
+}
+
+// The parts of the exits' time.
+std::vector<MeanTime> mean_parts(const RunSums& repeats, const Found& found) {
+    std::vector<MeanTime> parts;
+    for (const Field& field : fields()) {
+        if (!field.is_time_part()) continue;
+        MeanTime& part = parts.emplace_back(
+            MeanTime{field.data_name, field.places.time_part, field.places.letter, {}});
+        if (!is_known(field, repeats)) continue;
+        std::vector<double> times;
+        for (const ExitStats* stats : found) {
+            times.push_back(stats == nullptr ? 0.0
+                                             : number_of(field.value(*stats, {})).value_or(0.0));
+        }
+        part.ns = mean_of(times);
+    }
+    return parts;
+}
+
 Cell make_cell(const RunSums& repeats, const Found& found, Basis basis) {
     const ExitStats nothing;
     Cell cell;
@@ -104,7 +127,8 @@ Cell make_cell(const RunSums& repeats, const Found& found, Basis basis) {
         cell.time_ns = mean_of(times);
         const double exits = std::max(1.0, cell.count * number);
         cell.mean_ns = static_cast<double>(all.time_ns) / exits;
-        if (std::ranges::all_of(repeats, &Sums::knows_on_cpu)) {
+        cell.parts = mean_parts(repeats, found);
+        if (is_known(*find_field("mean_cpu"), repeats)) {
             cell.mean_cpu_ns = static_cast<double>(on_cpu_ns(all)) / exits;
         }
     }
@@ -171,6 +195,7 @@ std::optional<Cell> make_target_cell(const RunSums& repeats, const IsaReasonKey&
     }
     Cell cell = make_cell(repeats, found, basis);
     cell.mean_cpu_ns.reset();  // Of targets, only the whole time is known.
+    cell.parts.clear();
     return cell;
 }
 
@@ -291,28 +316,19 @@ void adjust_p_values(Comparison& comparison, std::size_t run) {
     }
 }
 
-std::vector<MeanTime> mean_times(const Run& run, const RunSums& repeats) {
-    const auto mean = [&](const Field& field, auto ns_of) -> std::optional<double> {
-        const auto knows = [&field](const Snapshot& repeat) { return is_known(field, repeat); };
-        if (!std::ranges::all_of(run.repeats, knows)) return std::nullopt;
-        double mean_ns = 0.0;
-        for (const Sums& sums : repeats) {
-            mean_ns += ns_of(sums) / static_cast<double>(repeats.size());
-        }
-        return mean_ns;
-    };
-    // Without the kernel's time, there is nothing that the guest's could be a part of.
-    const auto guest_ns = [](const Sums& sums) { return sums.guest_s * 1e9; };
-    std::vector<MeanTime> times = {
-        {"guest_ns", "guest", guest_letter, mean(*find_field("kernel"), guest_ns)}};
-    for (const Field& field : fields()) {
-        if (!field.is_time_part()) continue;
-        const auto ns_of = [&field](const Sums& sums) {
-            return number_of(field.value(sums.total, {})).value_or(0.0);
-        };
-        times.push_back(
-            {field.data_name, field.places.time_part, field.places.letter, mean(field, ns_of)});
+// The guest's time and the parts of the exits'.
+std::vector<MeanTime> mean_times(const RunSums& repeats) {
+    Found totals;
+    double guest_ns = 0.0;
+    for (const Sums& sums : repeats) {
+        totals.push_back(&sums.total);
+        guest_ns += sums.guest_s * 1e9 / static_cast<double>(repeats.size());
     }
+    std::vector<MeanTime> times = mean_parts(repeats, totals);
+    // Without the kernel's time, there is nothing that the guest's could be a part of.
+    const bool is_part = is_known(*find_field("kernel"), repeats);
+    times.insert(times.begin(), {"guest_ns", "guest", guest_letter,
+                                 is_part ? std::optional(guest_ns) : std::nullopt});
     return times;
 }
 
@@ -333,7 +349,7 @@ RunSummary summarise(const Run& run, const RunSums& repeats) {
     RunSummary summary;
     summary.label = run.label;
     summary.repeats = repeats.size();
-    summary.times = mean_times(run, repeats);
+    summary.times = mean_times(repeats);
     summary.facts = run_facts(run);
     summary.parameters = run.repeats.front().host.parameters;
     for (const Sums& sums : repeats) {

@@ -44,6 +44,18 @@ inline constexpr double significance_level = 0.05;
 /// With fewer repetitions on both sides, no result can reach that level.
 inline constexpr std::size_t fewest_repeats = 4;
 
+/// A part of the vCPUs' time: the guest's, or a part of the exits'. Mean over the repetitions.
+struct MeanTime {
+    std::string_view data_name;  ///< "vmm_ns"
+    std::string_view name;       ///< "VMM"
+    char letter = '\0';          ///< 'V', in bars.
+    std::optional<double> ns;    ///< Nothing where it is not known, as of imported counts.
+    /// How many times as much as in the first run; nothing in that, where one of the two is not
+    /// known, and for the kernel where the runs know different parts, as it is what these leave.
+    std::optional<double> ratio{};
+    bool operator==(const MeanTime&) const = default;
+};
+
 /// Exits of one reason, or of all of them, in one run. Means over its repetitions, if any, except
 /// for what is read from their common histogram.
 struct Cell {
@@ -55,6 +67,9 @@ struct Cell {
     std::optional<double> time_ns;  ///< Nothing where exits were not timed, and so below.
     std::optional<double> mean_ns;
     std::optional<double> mean_cpu_ns;  ///< Also nothing where the time on a CPU is not known.
+    /// The parts of time_ns, in the order of the fields; empty where that is not known, and of
+    /// targets. Those that are known add up to it, if the kernel's is.
+    std::vector<MeanTime> parts{};
     std::optional<std::uint64_t> p50_ns;
     std::optional<std::uint64_t> p99_ns;
     Histogram histogram;           ///< Of all repetitions together.
@@ -89,18 +104,6 @@ struct ReasonRow {
     /// by target.
     std::vector<TargetRow> targets{};
     bool operator==(const ReasonRow&) const = default;
-};
-
-/// A part of the vCPUs' time: the guest's, or a part of the exits'. Mean over the repetitions.
-struct MeanTime {
-    std::string_view data_name;  ///< "vmm_ns"
-    std::string_view name;       ///< "VMM"
-    char letter = '\0';          ///< 'V', in bars.
-    std::optional<double> ns;    ///< Nothing where it is not known, as of imported counts.
-    /// How many times as much as in the first run; nothing in that, where one of the two is not
-    /// known, and for the kernel where the runs know different parts, as it is what these leave.
-    std::optional<double> ratio{};
-    bool operator==(const MeanTime&) const = default;
 };
 
 /// "kernel" -> "6.1.0-50-cloud-amd64". Empty where it is not known.

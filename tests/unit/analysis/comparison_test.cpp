@@ -98,6 +98,26 @@ TEST(Comparison, PartsOfTheTimeAreKnownOneByOne) {
     EXPECT_EQ(all_time(comparison.runs[0]), 4e9 + 542'000.0);
 }
 
+TEST(Comparison, AReasonsTimeHasParts) {
+    exittop::Run run = test::make_ept_run();
+    ExitStats& cpuid = run.repeats[0].vms[0].vcpus[0].exits[0];
+    cpuid.polled_ns = 24'000;
+    cpuid.preempted_ns = 100'000;
+    run.repeats.push_back(run.repeats[0]);
+    run.repeats[1].known_parts = {TimePart::vmm, TimePart::preempted};
+    const Cell cell = row(compare_runs(std::vector{run}, Basis::count), "CPUID").cells[0];
+    const auto part = [&cell](char letter) {
+        return std::ranges::find(cell.parts, letter, &MeanTime::letter)->ns;
+    };
+    EXPECT_EQ(cell.time_ns, 424'000.0);
+    EXPECT_EQ(part('K'), 300'000.0);
+    EXPECT_EQ(part('W'), 100'000.0);
+    EXPECT_EQ(part('P'), std::nullopt) << "one of the repetitions does not know it";
+    const auto counted =
+        compare_runs(std::vector{test::make_run("no time", Paging::ept, {})}, Basis::count);
+    EXPECT_TRUE(counted.total.cells[0].parts.empty());
+}
+
 TEST(Comparison, PartsOfTheTimeHaveRatiosWhereBothKnowThem) {
     std::vector<exittop::Run> runs = {test::make_ept_run(), test::make_ept_run(),
                                       test::make_ept_run()};

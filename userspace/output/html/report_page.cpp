@@ -126,6 +126,21 @@ std::string targets_section(const Comparison& comparison) {
         page_faults_html(comparison), targets);
 }
 
+// What follows the runs' own times: open, for where there are no charts.
+std::string reason_times_part(const Comparison& comparison) {
+    const std::string table = reason_times_html(comparison);
+    if (table.empty()) return {};
+    const char* same_scale =
+        comparison.runs.size() > 1 ? ": of one reason, lengths compare the runs" : "";
+    return fmt::format(
+        "\n<h3>By reason</h3>\n<p class=\"hint\" hidden>The reasons that took longest, each on a "
+        "scale of its own{}.</p>\n<div class=\"chart\" id=\"split-chart\" hidden></div>\n"
+        "<details id=\"split-figures\" open><summary>Time of all reasons, in figures</summary>\n"
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Time by "
+        "reason\">\n{}\n</div>\n</details>",
+        same_scale, table);
+}
+
 std::string table_hint(const Comparison& comparison) {
     if (comparison.runs.size() < 2) return {};
     return "Differences and ratios are to the first run. " + html_text(noise_line(comparison));
@@ -170,7 +185,9 @@ std::string report_page(const Comparison& comparison) {
         fmt::runtime(report_template), fmt::arg("version", EXITTOP_VERSION),
         fmt::arg("title", title_of(comparison)), fmt::arg("lead", lead_of(comparison)),
         fmt::arg("warnings", warnings_html(comparison)), fmt::arg("runs", cards_html(comparison)),
-        fmt::arg("time", times), fmt::arg("time_hidden", times.empty() ? "hidden" : ""),
+        fmt::arg("time_legend", time_legend_html(comparison)), fmt::arg("time", times),
+        fmt::arg("reason_times", reason_times_part(comparison)),
+        fmt::arg("time_hidden", times.empty() ? "hidden" : ""),
         fmt::arg("table_hint", table_hint(comparison)),
         fmt::arg("reasons", reasons_html(comparison)),
         fmt::arg("targets", targets_section(comparison)), fmt::arg("meanings", meanings),

@@ -31,8 +31,13 @@ std::string reasons_html(const Comparison& comparison);
 /// A table of what the exits of each reason were about, side by side; empty where no run knows.
 std::string targets_html(const Comparison& comparison);
 
-/// Tables of the runs: where their time went, and under which conditions they were made.
+/// Where the time went: a list of what the parts of the time are, a table of the runs, and one of
+/// the reasons in each run. The tables are empty where no time is known.
+std::string time_legend_html(const Comparison& comparison);
 std::string times_html(const Comparison& comparison);
+std::string reason_times_html(const Comparison& comparison);
+
+/// A table of the conditions under which the runs were made.
 std::string facts_html(const Comparison& comparison);
 
 }  // namespace exittop

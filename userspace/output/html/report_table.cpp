@@ -2,6 +2,7 @@
 // The report's tables of reasons and of targets: groups of columns, one column in each for every
 // run.
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <optional>
 #include <string>
@@ -42,7 +43,11 @@ Measure amount_of(std::string_view key, std::string heading, double Cell::* memb
             [basis](double value) { return print_amount(value, basis); }};
 }
 
-std::vector<Measure> measures_of(Basis basis) {
+// The mean time on a CPU is left out where no run knows it.
+std::vector<Measure> measures_of(const Comparison& comparison) {
+    const Basis basis = comparison.basis;
+    const auto knows = [](const Cell& total) { return total.mean_cpu_ns.has_value(); };
+    const bool knows_on_cpu = std::ranges::any_of(comparison.total.cells, knows);
     std::vector<Measure> measures;
     if (basis != Basis::count) {
         measures.push_back(amount_of("value", basis_name(basis), &Cell::value, basis));
@@ -53,6 +58,7 @@ std::vector<Measure> measures_of(Basis basis) {
     const auto costs = costs_of({});
     for (std::size_t i = 0; i < costs.size(); ++i) {
         const Field& field = *costs[i].field;
+        if (field.key == "mean_cpu" && !knows_on_cpu) continue;
         measures.push_back(
             {field.key, std::string(field.heading),
              [i](const Cell& cell) { return number_of(costs_of(cell)[i].value); },
@@ -212,10 +218,11 @@ std::string reason_row_html(const std::vector<Column>& columns, const ReasonRow&
 // ---- Targets
 
 // How many there were, how long they took in all, and each.
-std::vector<Measure> target_measures(Basis basis) {
-    std::vector<Measure> measures = measures_of(basis);
-    std::erase_if(measures, [](const Measure& measure) {
-        return measure.key == "rate" || measure.key == "p50" || measure.key == "p99";
+std::vector<Measure> target_measures(const Comparison& comparison) {
+    constexpr std::array left_out = {"rate", "mean_cpu", "p50", "p99"};
+    std::vector<Measure> measures = measures_of(comparison);
+    std::erase_if(measures, [&left_out](const Measure& measure) {
+        return std::ranges::find(left_out, measure.key) != left_out.end();
     });
     return measures;
 }
@@ -247,7 +254,7 @@ std::string target_row_html(const std::vector<Column>& columns, const ReasonRow&
 }  // namespace
 
 std::string reasons_html(const Comparison& comparison) {
-    const std::vector<Measure> measures = measures_of(comparison.basis);
+    const std::vector<Measure> measures = measures_of(comparison);
     const std::vector<Column> columns = columns_of(measures, comparison, has_repeats(comparison));
     // On paper the style makes room for all columns.
     std::string out =
@@ -264,7 +271,7 @@ std::string reasons_html(const Comparison& comparison) {
 }
 
 std::string targets_html(const Comparison& comparison) {
-    const std::vector<Measure> measures = target_measures(comparison.basis);
+    const std::vector<Measure> measures = target_measures(comparison);
     const std::vector<Column> columns = columns_of(measures, comparison, false);
     std::string bodies;
     for (const ReasonRow& row : comparison.rows) {

@@ -144,6 +144,64 @@ TEST(Report, RunsWithoutTimesHaveNoTimeSection) {
     EXPECT_EQ(page.find("data-histograms"), page.npos);
 }
 
+// Rows of the table of times by reason, without markup: "A HLT 2.00s ...".
+std::vector<std::string> reason_times(const Runs& runs) {
+    const std::string page = page_of(runs);
+    std::vector<std::string> rows;
+    const std::size_t table = page.find("id=\"split-table\"");
+    const std::size_t end = std::min(page.find("</table>", table), page.size());
+    for (std::size_t at = page.find("<tr data-run", table); at < end;
+         at = page.find("<tr data-run", at + 1)) {
+        std::string& row = rows.emplace_back();
+        for (std::size_t i = at; !page.substr(i).starts_with("</tr>"); ++i) {
+            if (page[i] == '<') {
+                if (page.substr(i).starts_with("<td")) row += " | ";
+                i = page.find('>', i);
+            } else {
+                row += page[i];
+            }
+        }
+    }
+    return rows;
+}
+
+Runs runs_with_parts() {
+    ExitStats halt = test::make_exits(12, {{100'000, 10}});
+    halt.polled_ns = 200'000;
+    halt.preempted_ns = 50'000;
+    halt.halted_ns = 700'000;
+    const ExitStats cpuid = test::make_exits(10, {{1'000, 424}});
+    return {make_run("ept=1", Paging::ept, {cpuid, halt}),
+            make_run("ept=0", Paging::shadow, {cpuid})};
+}
+
+TEST(Report, EachReasonsTimeHasItsParts) {
+    using Rows = std::vector<std::string>;
+    Runs runs = runs_with_parts();
+    // In no run was there any of the VMM's or of blocked time: they have no column.
+    EXPECT_EQ(reason_times(runs),
+              (Rows{"A HLT | 1.00ms | 50.0us 5.0% | 200us 20.0% | 50.0us 5.0% | 700us 70.0%",
+                    "B HLT | - | - | - | - | -", "A CPUID | 424us | 424us 100.0% | 0ns | 0ns | 0ns",
+                    "B CPUID | 424us | 424us 100.0% | 0ns | 0ns | 0ns"}));
+    const std::string page = without_code(page_of(runs));
+    EXPECT_NE(page.find("<b>preempted</b> ready to run, but waited for a CPU"), page.npos);
+    EXPECT_NE(page.find("<b>kernel</b> on a CPU, in the host&#39;s kernel</span>"), page.npos);
+    EXPECT_EQ(page.find("<b>blocked</b>"), page.npos);
+
+    // What one run cannot tell is in its kernel's time, and the page says so.
+    runs[1].repeats[0].known_parts = {TimePart::vmm, TimePart::halted};
+    EXPECT_EQ(reason_times(runs).back(), "B CPUID | 424us | 424us 100.0% | - | - | 0ns");
+    EXPECT_NE(page_of(runs).find("kernel; also parts that are not known"), page.npos);
+}
+
+TEST(Report, WithoutPartsThereIsNoTimeByReason) {
+    Runs runs = runs_with_parts();
+    for (auto& run : runs) run.repeats[0].known_parts = {};
+    EXPECT_EQ(reason_times(runs), std::vector<std::string>{});
+    EXPECT_EQ(page_of(runs).find("id=\"split-figures\""), std::string::npos);
+    EXPECT_EQ(page_of(runs).find(">CPU MEAN<"), std::string::npos);
+}
+
 TEST(Report, NoExitsAtAll) {
     const std::string page = page_of({make_run("idle", Paging::ept, {})});
     EXPECT_NE(page.find("<b>idle</b>: 0 exits."), page.npos);

@@ -47,7 +47,7 @@ function formatNs(ns) {
 
 const formatCount = d3.format("~s");
 
-const nsFields = new Set(["time", "mean", "p50", "p99"]);
+const nsFields = new Set(["time", "mean", "mean_cpu", "p50", "p99"]);
 
 // Within a range; every second, third, ... of them where there is no room for all of their labels.
 function powersOfTen([low, high], room = Infinity) {
@@ -110,29 +110,52 @@ function drawBars(width, barHeight, field) {
 // ---- Where the time goes
 
 const timeTable = document.getElementById("time-table");
-const timeHeadings = [...(timeTable?.tHead.querySelectorAll("[data-part]") ?? [])];
+const splitTable = document.getElementById("split-table");
+const mostSplits = 12;  // Reasons whose time has a bar; the table has all.
 
-// One for each run: the parts one after the other, and their sum as the table prints it.
-function readTimes() {
-  return [...timeTable.tBodies[0].rows].map((row, place) => {
-    let end = 0;
-    const parts = timeHeadings.map(({ cellIndex, dataset: { part } }) => {
-      const { value, text } = cellOf(row, cellIndex);
-      end += value;
-      return { run: runs[place], part, start: end - value, end, label: `${part} ${text}` };
-    });
-    return { run: runs[place], parts, end, total: row.cells[1].textContent };
+// A row of a table of times as a bar: its parts one after the other, and their sum as the table
+// prints it.
+function readBar(row) {
+  const run = runs[Number(row.dataset.run)];
+  const name = row.querySelector(".name").textContent;
+  const headings = [...row.closest("table").tHead.querySelectorAll("[data-part]")];
+  let end = 0;
+  const parts = headings.map(({ cellIndex, dataset: { part, letter } }) => {
+    const { value, text } = cellOf(row, cellIndex);
+    end += value;
+    return { run, name, part, letter, start: end - value, end, text };
   });
+  return { run, name, parts, end, total: row.cells[1].textContent };
+}
+
+// What of a part's name and figures fits into its place; narrow ones have nothing.
+function partLabel({ part, letter, text }, room, fontSize) {
+  const percent = text.split(" ").at(-1);
+  return [`${part} ${text}`, `${part} ${percent}`, part, letter]
+    .find((label) => (0.62 * label.length + 1) * fontSize < room) ?? "";
+}
+
+// The marks of bars of parts; `scale` says how many pixels a part's time takes.
+function partMarks(bars, channels, scale, fontSize) {
+  const parts = bars.flatMap((bar) => bar.parts).filter(({ start, end }) => end > start);
+  const room = (part) => (part.end - part.start) * scale(part) - 2;
+  const describe = ({ run, name, part, text }) =>
+    `${name === run.name ? "" : `${name}, `}${run.name}: ${part} ${text}`;
+  return [
+    Plot.barX(parts, { ...channels, x1: "start", x2: "end", insetRight: 1,
+                       fill: ({ part }) => `var(--${part})`, title: describe }),
+    Plot.text(parts, { ...channels, x: ({ start, end }) => (start + end) / 2,
+                       text: (part) => partLabel(part, room(part), fontSize),
+                       fill: ({ part }) => `var(--on-${part})`, fontSize, fontWeight: 600,
+                       pointerEvents: "none" }),
+  ];
 }
 
 function drawTimes(width) {
-  const bars = readTimes();
+  const bars = [...timeTable.tBodies[0].rows].map(readBar);
   const [marginLeft, marginRight] = [28, 64];
   const longest = d3.max(bars, ({ end }) => end);
-  const room = ({ start, end }) => (end - start) / longest * (width - marginLeft - marginRight);
-  const parts = bars.flatMap((bar) => bar.parts);
-  const labels = parts.filter((part) => room(part) > 7 * part.label.length + 10);
-  const letterOf = ({ run }) => run.letter;
+  const channels = { y: ({ run }) => run.letter };
   return Plot.plot({
     width,
     height: 32 + runs.length * 34,
@@ -145,15 +168,57 @@ function drawTimes(width) {
     color: { type: "identity" },
     marks: [
       Plot.axisY({ label: null, tickSize: 0, fontSize: 13, fontWeight: 700 }),
-      Plot.barX(parts, { y: letterOf, x1: "start", x2: "end", insetRight: 1,
-                         fill: ({ part }) => `var(--${part})`,
-                         title: ({ run, label }) => `${run.name}: ${label}` }),
-      Plot.text(labels, { y: letterOf, x: ({ start, end }) => (start + end) / 2, text: "label",
-                          fill: ({ part }) => `var(--on-${part})`, fontSize: 12, fontWeight: 600 }),
-      Plot.text(bars, { y: letterOf, x: "end", text: "total", textAnchor: "start", dx: 6,
+      ...partMarks(bars, channels, () => (width - marginLeft - marginRight) / longest, 12),
+      Plot.text(bars, { ...channels, x: "end", text: "total", textAnchor: "start", dx: 6,
                         fill: "var(--text)", fontSize: 12 }),
     ],
-    ariaLabel: "Time of each run, by where it went",
+    ariaLabel: "Time of each run, by where it went; the table below has the figures",
+  });
+}
+
+// Bars of the reasons, each as a fraction of the longest of its reason.
+function readSplits() {
+  const groups = [...splitTable.tBodies].slice(0, mostSplits);
+  return groups.map((body) => {
+    const bars = [...body.rows].map(readBar);
+    const longest = d3.max(bars, ({ end }) => end) || 1;
+    const scaled = ({ start, end, ...rest }) =>
+      ({ ...rest, start: (start ?? 0) / longest, end: end / longest });
+    return bars.map((bar) => ({ ...scaled(bar), parts: bar.parts.map(scaled) }));
+  });
+}
+
+function drawSplits(width, barHeight) {
+  const groups = readSplits();
+  const bars = groups.flatMap((group, place) => group.map((bar) => (
+    { ...bar, place, parts: bar.parts.map((part) => ({ ...part, place })) })));
+  const fontSize = width < 500 ? 10 : 12;
+  const longest = d3.max(bars, ({ name }) => name.length);
+  const marginRight = 72;
+  const marginLeft = Math.min(0.72 * fontSize * longest + 14, 0.42 * width);
+  const channels = { fy: "place", y: ({ run }) => run.letter };
+  return Plot.plot({
+    width,
+    height: 4 + groups.length * (runs.length * barHeight + 9),
+    marginLeft,
+    marginRight,
+    marginTop: 2,
+    marginBottom: 2,
+    x: { domain: [0, 1], axis: null },
+    y: { domain: runs.map(({ letter }) => letter), axis: null, padding: 0.12, insetTop: 4,
+         insetBottom: 5 },
+    fy: { domain: d3.range(groups.length), label: null, padding: 0 },
+    color: { type: "identity" },
+    marks: [
+      Plot.axisFy({ anchor: "left", label: null, fontSize, textOverflow: "ellipsis-end",
+                    lineWidth: (marginLeft - 10) / fontSize,
+                    tickFormat: (place) => groups[place][0].name }),
+      ...partMarks(bars, channels, () => width - marginLeft - marginRight,
+                   Math.min(11, barHeight - 2)),
+      Plot.text(bars, { ...channels, x: "end", dx: 5, fontSize: 11, textAnchor: "start",
+                        fill: "var(--text)", text: ({ run, total }) => `${run.letter} ${total}` }),
+    ],
+    ariaLabel: "Time of each reason, by where it went; the table below has the figures",
   });
 }
 
@@ -252,8 +317,6 @@ function fillLegends() {
   const named = ({ letter, name }) => `${letter}: ${name}`;
   fill("bars", runs.map((run) => legendItem(named(run), run.color, 12, "none")));
   fill("distributions", runs.map((run) => legendItem(named(run), run.color, 2.5, run.dash)));
-  fill("time", timeHeadings.map(({ dataset: { part } }) =>
-    legendItem(part, `var(--${part})`, 12, "none")));
 }
 
 function fillMeasures(select) {
@@ -274,6 +337,9 @@ function drawMultiples(container, some, width) {
 function draw(width, barHeight = shownBar) {
   document.getElementById("bars-chart").replaceChildren(drawBars(width, barHeight, measure.value));
   if (timeTable) document.getElementById("time-chart").replaceChildren(drawTimes(width));
+  if (splitTable) {
+    document.getElementById("split-chart").replaceChildren(drawSplits(width, barHeight + 2));
+  }
   const [shown, more] = document.querySelectorAll(".multiples");
   const gap = 28;
   const across = Math.max(1, Math.floor((width + gap) / (300 + gap)));
@@ -288,6 +354,7 @@ function start() {
   const rest = distributions.length - firstMultiples;
   document.getElementById("bars").hidden = reasonRows.length === 0;
   for (const part of document.querySelectorAll("#time [hidden]")) part.hidden = false;
+  for (const figures of document.querySelectorAll("#split-figures")) figures.open = false;
   document.getElementById("distributions").hidden = distributions.length === 0;
   document.querySelector(".more").hidden = rest <= 0;
   document.querySelector(".more > summary").textContent = `${rest} more`;
