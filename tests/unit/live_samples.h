@@ -17,7 +17,12 @@ struct MadeRate {
     std::uint32_t code;
     std::uint64_t per_second;
     std::uint64_t ns;
-    std::uint64_t halted_ns = 0;  ///< Of each.
+    // Parts of the time of each.
+    std::uint64_t halted_ns = 0;
+    std::uint64_t polled_ns = 0;
+    std::uint64_t preempted_ns = 0;
+    std::uint64_t vmm_ns = 0;
+    std::uint64_t blocked_ns = 0;
 };
 
 struct MadeVm {
@@ -45,7 +50,12 @@ inline Vm made_vm(const MadeVm& made, std::uint64_t seconds) {
         for (const MadeRate& rate : made.rates) {
             ExitStats stats = make_exits(
                 rate.code, {{rate.ns, rate.per_second * seconds}, {rate.ns * 8, seconds}});
-            stats.halted_ns = rate.halted_ns * rate.per_second * seconds;
+            const std::uint64_t exits = rate.per_second * seconds;
+            stats.halted_ns = rate.halted_ns * exits;
+            stats.polled_ns = rate.polled_ns * exits;
+            stats.preempted_ns = rate.preempted_ns * exits;
+            stats.vmm_ns = rate.vmm_ns * exits;
+            stats.blocked_ns = rate.blocked_ns * exits;
             vcpu.exits.push_back(std::move(stats));
         }
         vm.vcpus.push_back(std::move(vcpu));
@@ -59,10 +69,10 @@ inline std::vector<MadeVm> made_vms() {
          4242,
          2,
          {{0x72, 420, 1'100},
-          {0x78, 460, 691'000, 650'000},
-          {0x7b, 13'200, 9'540},
+          {0x78, 460, 691'000, 620'000, 40'000, 12'000},
+          {0x7b, 13'200, 9'540, 0, 0, 900, 3'800, 700},
           {0x400, 96, 2'400}}},
-        {"db-primary", 5151, 4, {{0x78, 120, 400'000, 390'000}, {0x400, 2'200, 1'900}}},
+        {"db-primary", 5151, 4, {{0x78, 120, 400'000, 350'000, 0, 40'000}, {0x400, 2'200, 1'900}}},
         {"evil\x1b[2J\n\xff\u202e\u4e2d\u6587",
          977,
          1,

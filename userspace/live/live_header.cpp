@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// The live view's first lines (host, totals, own cost, losses, what is on), its last line (keys),
+// The live view's first lines (host, totals, own cost, losses, what is on, where
+// the opened VM's time went), its last line (keys),
 // and the text instead of an empty list.
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "live/live_draw.h"
+#include "output/split_bar.h"
 
 namespace exittop {
 
@@ -87,6 +90,25 @@ std::string path_of(const State& state) {
     if (state.screen == Screen::vcpus) return path + " › vCPUs";
     const ReasonTrack* reason = find_reason(*track, state.reason);
     return reason == nullptr ? path : path + " › " + reason_label(vm.isa, reason->now);
+}
+
+// Where the time went of what the path leads to, with the bar's letters, as nothing else on a
+// narrow screen tells their names.
+Line split_line(const State& state, const VmTrack& track) {
+    constexpr std::size_t narrowest = 16, widest = 50;
+    const bool of_reason = state.screen == Screen::histogram || state.screen == Screen::targets;
+    const ReasonTrack* reason = of_reason ? find_reason(track, state.reason) : nullptr;
+    const ExitStats stats = reason ? shown_numbers(state, *reason) : shown_sum(state, track);
+    const std::string legend = bar_legend(state.known_parts);
+    const std::size_t beside = display_width(legend) + 3;
+    const std::size_t room = state.width > beside ? state.width - beside : 0;
+    const std::size_t width = std::clamp(room, std::min(state.width, narrowest), widest);
+    Line line;
+    append(line, " ", Role::normal, state.width);
+    append(line, pad(split_bar(stats, state.known_parts, width), width, Align::left), Role::bar,
+           state.width);
+    append(line, "  " + legend, Role::normal, state.width);
+    return line;
 }
 
 // For sums: the time over which the screen's values were summed.
@@ -211,6 +233,7 @@ std::vector<Line> draw_header(const State& state) {
         if (path.size() > before) break;
     }
     lines.push_back(std::move(path));
+    if (shows_split(state)) lines.push_back(split_line(state, *opened(state)));
     return lines;
 }
 

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "model/fields.h"
+
 namespace exittop {
 
 namespace {
@@ -337,12 +339,19 @@ const VmTrack* opened(const State& state) {
     return found == state.tracks.end() ? nullptr : &found->second;
 }
 
+bool shows_split(const State& state) {
+    const VmTrack* track = state.screen == Screen::vms ? nullptr : opened(state);
+    return track != nullptr && !track->vm.silent && !is_uncounted(track->vm) &&
+           is_known(*find_field("kernel"), state.known_parts) && state.height >= 12;
+}
+
 LiveLayout layout_of(const State& state) {
     LiveLayout layout;
     // If there are few lines, the rows have priority; the warning of losses always stays.
     layout.header = state.height < 8 ? 1 : 3;
     if (lost_total(state.lost) > 0 && state.height >= 8) ++layout.header;
     if (counts_targets(state) && state.height >= 8) ++layout.header;
+    if (shows_split(state)) ++layout.header;
     const std::size_t used = layout.header + 2;  // the table's heading and the keys
     const std::size_t body = state.height > used ? state.height - used : 1;
     layout.list_row = layout.header + 1;

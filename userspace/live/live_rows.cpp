@@ -29,6 +29,7 @@ bool contains(std::string_view text, std::string_view part) {
 double vm_value(const VmTrack& track, std::string_view sort) {
     if (sort == "rate") return track.smooth_rate;
     if (sort == "cores") return track.smooth_cores;
+    if (sort == "wait") return track.smooth_waits;
     if (sort == "guest") return track.smooth_guest;
     if (sort == "vcpus") return static_cast<double>(track.vm.vcpus.size());
     if (sort == "pid") return -static_cast<double>(track.vm.pid);
@@ -75,6 +76,7 @@ std::vector<SortedRow> vcpu_rows(const State& state, const VmTrack& track, const
         double value = 0.0;
         if (list.sort == "rate") value = static_cast<double>(sum.count);
         if (list.sort == "time") value = static_cast<double>(sum.time_ns);
+        if (list.sort == "wait") value = static_cast<double>(sum.preempted_ns);
         rows.push_back({value, fmt::format("{:010}", vcpu.id), {}, fmt::format("{}", vcpu.id)});
     }
     return rows;
@@ -168,17 +170,16 @@ std::vector<SortKey> field_sort_keys() {
 
 const std::vector<SortKey>& sort_keys(Screen screen) {
     static const std::vector<SortKey> of_vms = {
-        {"rate", "exits per second"},
-        {"cores", "time spent on exits"},
-        {"guest", "guest share"},
-        {"vcpus", "number of vCPUs"},
-        {"name", "name"},
-        {"pid", "process id"},
-        {"vmm", "VMM"},
+        {"rate", "exits per second"},   {"cores", "time spent on exits"},
+        {"wait", "time without a CPU"}, {"guest", "guest share"},
+        {"vcpus", "number of vCPUs"},   {"name", "name"},
+        {"pid", "process id"},          {"vmm", "VMM"},
     };
     static const std::vector<SortKey> of_reasons = field_sort_keys();
-    static const std::vector<SortKey> of_vcpus = {
-        {"id", "vCPU number"}, {"rate", "exits per second"}, {"time", "time"}};
+    static const std::vector<SortKey> of_vcpus = {{"id", "vCPU number"},
+                                                  {"rate", "exits per second"},
+                                                  {"time", "time"},
+                                                  {"wait", "time without a CPU"}};
     static const std::vector<SortKey> of_targets = {
         {"time", "time"}, {"rate", "exits per second"}, {"mean", "mean time"}, {"name", "target"}};
     static const std::vector<SortKey> none;

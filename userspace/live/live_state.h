@@ -103,9 +103,11 @@ struct VmTrack {
     std::vector<ReasonTrack> reasons;  ///< Ascending by (level, code).
     double rate = 0.0;                 ///< Exits per second.
     double cores = 0.0;                ///< Cores spent on handling exits.
+    double waits = 0.0;                ///< Cores that its vCPUs wanted and did not get.
     double guest = 0.0;                ///< Share of its vCPUs' time that was spent in the guest.
     double smooth_rate = 0.0;
     double smooth_cores = 0.0;
+    double smooth_waits = 0.0;
     double smooth_guest = 0.0;
     std::uint64_t guest_ns = 0;
     Trail trail;
@@ -278,6 +280,8 @@ struct LiveLayout {
     std::size_t below = 0;      ///< Lines below the list, for the histogram.
 };
 LiveLayout layout_of(const State& state);
+/// Whether there is a line that says where the time of the opened VM's exits went.
+bool shows_split(const State& state);
 
 enum class Since { interval, zero, start };
 /// The values shown of a VM's (or vCPU's) reasons: of the last interval, or since the reset to
@@ -294,6 +298,10 @@ Shown shown_reasons(const State& state, const VmTrack& track);
 Shown shown_vcpu(const State& state, const VmTrack& track, std::uint32_t vcpu);
 /// Shown::duration_s of vCPUs.
 double shown_vcpu_s(const State& state, const VmTrack& track);
+
+/// The same of one reason, without a distribution, and of all of a VM's in one.
+ExitStats shown_numbers(const State& state, const ReasonTrack& reason);
+ExitStats shown_sum(const State& state, const VmTrack& track);
 
 /// Id of the VM whose targets are to be counted; empty: of none, or they are counted anyway.
 std::string wants_targets(const State& state);

@@ -11,13 +11,20 @@
 #include <fmt/format.h>
 
 #include "live/live_draw.h"
-#include "model/delta.h"
+#include "output/split_bar.h"
 
 namespace exittop {
 
 namespace {
 
 constexpr std::size_t marker_width = 1;  // ">" before the selected row
+// From this width on, names of reasons are not cut short for the sake of columns.
+constexpr std::size_t wide = 100;
+
+LiveColumn bar_column(int importance, std::size_t most) {
+    constexpr std::string_view heading = "TIME BY PART";
+    return {std::string(heading), heading.size(), most, importance, Align::left, Role::bar};
+}
 
 double as_rate(double count, double seconds) { return seconds > 0.0 ? count / seconds : 0.0; }
 
@@ -31,6 +38,11 @@ std::string print_exits(const State& state, std::uint64_t count, double seconds)
                             : print_rate(as_rate(static_cast<double>(count), seconds));
 }
 
+Role role_in_row(Role row, Role column) {
+    if (row == Role::normal) return column;
+    return row == Role::selected && column == Role::bar ? Role::selected_bar : row;
+}
+
 Line draw_row(const LiveTable& table, const std::vector<std::size_t>& widths,
               const std::function<std::string(std::size_t, std::size_t)>& cell, Role role,
               bool marked, std::size_t width) {
@@ -42,7 +54,7 @@ Line draw_row(const LiveTable& table, const std::vector<std::size_t>& widths,
         const LiveColumn& column = table.columns[i];
         const std::string text = fit(cell(i, widths[i]), widths[i]);
         line.push_back({(first ? "" : " ") + pad(text, widths[i], column.align),
-                        role == Role::normal ? column.role : role});
+                        role_in_row(role, column.role)});
         first = false;
     }
     // A heading or the selected row is one bar over the whole line.
@@ -146,12 +158,12 @@ std::string top_reasons(const VmTrack& track, const State& state, std::size_t wi
     std::vector<std::string> texts;
     for (std::size_t i = 0; i < shown; ++i) {
         const ReasonTrack& reason = *reasons[i];
-        const std::uint64_t sum = exits_since(reason.now, reason.zero).count;
-        if ((state.cumulative ? sum : reason.interval.count) == 0 && reason.smooth_rate < 0.005) {
+        const std::uint64_t count = shown_numbers(state, reason).count;
+        if (count == 0 && reason.smooth_rate < 0.005) {
             continue;
         }
         const double rate = as_rate(static_cast<double>(reason.interval.count), state.interval_s);
-        std::string value = state.cumulative ? group_digits(sum) : print_rate(rate);
+        std::string value = state.cumulative ? group_digits(count) : print_rate(rate);
         if (cells.ratio) {
             const ExitStats* base = find_reason(cells.baseline, reason_key(reason.now));
             value = print_ratio(rate, base ? as_rate(static_cast<double>(base->count),
@@ -167,6 +179,7 @@ std::string top_reasons(const VmTrack& track, const State& state, std::size_t wi
 struct VmNumbers {
     std::string rate;
     std::string cores;
+    std::string waits;
     std::string guest;
 };
 
@@ -178,22 +191,25 @@ VmNumbers known_vm_numbers(const State& state, const VmTrack& track) {
         const double guest = base && base->guest > 0.0 ? base->guest : -1.0;
         return {print_ratio(track.rate, as_rate(static_cast<double>(sum.count), seconds)),
                 print_ratio(track.cores, cores_of(on_cpu_ns(sum), seconds)),
+                print_ratio(track.waits, cores_of(sum.preempted_ns, seconds)),
                 print_ratio(track.guest, guest)};
     }
     if (!state.cumulative) {
-        return {print_rate(track.rate), print_percent(track.cores), print_percent(track.guest)};
+        return {print_rate(track.rate), print_percent(track.cores), print_percent(track.waits),
+                print_percent(track.guest)};
     }
-    ExitStats sum;
-    for (const ReasonTrack& reason : track.reasons) sum += exits_since(reason.now, reason.zero);
-    return {group_digits(sum.count), print_ns(on_cpu_ns(sum)), print_percent(track.guest)};
+    const ExitStats sum = shown_sum(state, track);
+    return {group_digits(sum.count), print_ns(on_cpu_ns(sum)), print_ns(sum.preempted_ns),
+            print_percent(track.guest)};
 }
 
 VmNumbers vm_numbers(const State& state, const VmTrack& track) {
-    if (track.vm.silent || is_uncounted(track.vm)) return {"-", "-", "-"};
+    if (track.vm.silent || is_uncounted(track.vm)) return {"-", "-", "-", "-"};
     VmNumbers numbers = known_vm_numbers(state, track);
     TimeParts known = state.known_parts;
     if (state.baseline) known &= state.baseline->known_parts;
     if (!knows_on_cpu(known)) numbers.cores = "-";
+    if (!known.contains(TimePart::preempted)) numbers.waits = "-";
     return numbers;
 }
 
@@ -273,17 +289,19 @@ LiveTable vm_list(const State& state, Glyphs glyphs) {
     LiveTable table;
     table.columns = {
         {"NAME", 10, std::min<std::size_t>(longest, 40), 0, Align::left, Role::strong},
-        {"PID", 7, 7, 8, Align::right, Role::normal},
-        {"VMM", 12, 12, 9, Align::left, Role::normal},
-        {"vCPUS", 5, 5, 6, Align::right, Role::normal},
-        {"PAGING", 6, 6, 7, Align::left, Role::normal},
+        {"PID", 7, 7, 9, Align::right, Role::normal},
+        {"VMM", 12, 12, 10, Align::left, Role::normal},
+        {"vCPUS", 5, 5, 7, Align::right, Role::normal},
+        {"PAGING", 6, 6, 8, Align::left, Role::normal},
         {state.cumulative && !state.baseline ? "EXITS" : "EXITS/s", 8, 11, 1, Align::right,
          Role::normal},
         {state.cumulative && !state.baseline ? "TIME" : "CORE", 6, 7, 2, Align::right,
          Role::normal},
-        {"GUEST", 6, 6, 5, Align::right, Role::normal},
-        {"TOP REASONS", 20, 60, 3, Align::left, Role::normal},
-        {"LAST MINUTE", 12, 60, 4, Align::right, Role::trail},
+        {"WAIT", 6, 7, 3, Align::right, Role::normal},
+        {"GUEST", 6, 6, 6, Align::right, Role::normal},
+        bar_column(11, 12),
+        {"TOP REASONS", 20, 60, 4, Align::left, Role::normal},
+        {"LAST MINUTE", 11, 60, 5, Align::right, Role::trail},
     };
     table.role = [&state](const std::string& key) {
         return state.tracks.at(key).ended_s < 0.0 ? Role::normal : Role::dim;
@@ -302,8 +320,10 @@ LiveTable vm_list(const State& state, Glyphs glyphs) {
                                                           : paging_name(track.vm.paging);
             case 5: return vm_numbers(state, track).rate;
             case 6: return vm_numbers(state, track).cores;
-            case 7: return vm_numbers(state, track).guest;
-            case 8: return top_reasons(track, state, width);
+            case 7: return vm_numbers(state, track).waits;
+            case 8: return vm_numbers(state, track).guest;
+            case 9: return split_bar(shown_sum(state, track), state.known_parts, width);
+            case 10: return top_reasons(track, state, width);
             default: return draw_trail(track.trail, width, glyphs);
         }
     };
@@ -315,24 +335,30 @@ LiveTable reason_list(const State& state, const VmTrack& track, Glyphs glyphs) {
         FieldCells cells;
         Shown shown;
         FieldContext context;
+        TimeParts known_parts;
     };
     const auto contents = std::make_shared<Contents>();
     contents->cells = field_cells(state, track);
     contents->shown = shown_reasons(state, track);
     contents->context = context_of(track, contents->shown);
+    contents->known_parts = state.known_parts;
     LiveTable table;
-    table.columns = {{"REASON", 9, 22, 0, Align::left, Role::strong}};
+    const std::size_t name = state.width < wide ? 9 : 16;
+    table.columns = {{"REASON", name, 22, 0, Align::left, Role::strong}};
     add_fields(contents->cells, table, &LiveColumnSpace::in_reasons);
-    table.columns.push_back({"LAST MINUTE", 11, 60, 11, Align::right, Role::trail});
-    table.cell = [contents, &track, glyphs](std::size_t column, const std::string& key,
-                                            std::size_t width) {
-        if (column > contents->cells.fields.size()) {
+    const std::size_t bar = table.columns.size();
+    table.columns.push_back(bar_column(10, 20));
+    table.columns.push_back({"LAST MINUTE", 11, 60, 15, Align::right, Role::trail});
+    table.cell = [contents, &track, glyphs, bar](std::size_t column, const std::string& key,
+                                                 std::size_t width) {
+        if (column > bar) {
             const ReasonTrack* reason = find_reason(track, key);
             return reason ? draw_trail(reason->trail, width, glyphs) : std::string();
         }
         const ExitStats* stats = find_reason(contents->shown.exits, key);
         if (stats == nullptr) return std::string();
         if (column == 0) return reason_label(track.vm.isa, *stats);
+        if (column == bar) return split_bar(*stats, contents->known_parts, width);
         return contents->cells.print(column - 1, *stats, contents->context);
     };
     return table;
@@ -349,29 +375,38 @@ std::string vcpu_label(const std::string& key) {
 LiveTable vcpu_list(const State& state, const VmTrack& track) {
     LiveTable table;
     table.columns = {{"VCPU", 10, 10, 0, Align::left, Role::strong},
-                     {"TID", 7, 7, 5, Align::right, Role::normal},
+                     {"TID", 7, 7, 6, Align::right, Role::normal},
                      {state.cumulative ? "EXITS" : "EXITS/s", 9, 11, 1, Align::right, Role::normal},
                      {"CORE", 6, 7, 2, Align::right, Role::normal},
-                     {"HALTED", 6, 7, 4, Align::right, Role::normal},
-                     {"TOP REASONS", 20, 90, 3, Align::left, Role::normal}};
+                     {"WAIT", 6, 7, 3, Align::right, Role::normal},
+                     {"HALTED", 6, 7, 5, Align::right, Role::normal},
+                     bar_column(7, 12),
+                     {"TOP REASONS", 20, 90, 4, Align::left, Role::normal}};
     table.cell = [&state, &track](std::size_t column, const std::string& key, std::size_t width) {
         if (column == 0) return vcpu_label(key);
         if (column == 1) return fmt::format("{}", tid_of(track, key));
         const Shown shown = shown_vcpu(state, track, vcpu_of(key));
         const ExitStats sum = sum_of(shown.exits);
-        const double seconds = shown.duration_s;
-        if (column == 2) return print_exits(state, sum.count, seconds);
-        if (column == 3 && !knows_on_cpu(state.known_parts)) return std::string("-");
-        if (column == 4 && !state.known_parts.contains(TimePart::halted)) return std::string("-");
-        if (column == 3) return print_percent(std::min(cores_of(on_cpu_ns(sum), seconds), 1.0));
-        if (column == 4) return print_percent(std::min(cores_of(sum.halted_ns, seconds), 1.0));
+        const TimeParts known = state.known_parts;
+        const auto core = [&shown](std::uint64_t ns, bool is_known) {
+            if (!is_known) return std::string("-");
+            return print_percent(std::min(cores_of(ns, shown.duration_s), 1.0));
+        };
+        switch (column) {
+            case 2: return print_exits(state, sum.count, shown.duration_s);
+            case 3: return core(on_cpu_ns(sum), knows_on_cpu(known));
+            case 4: return core(sum.preempted_ns, known.contains(TimePart::preempted));
+            case 5: return core(sum.halted_ns, known.contains(TimePart::halted));
+            case 6: return split_bar(sum, known, width);
+            default: break;
+        }
         std::vector<ExitStats> exits = shown.exits;
         sort_exits(exits, *find_field("count"), {});
         std::vector<std::string> texts;
         for (const ExitStats& stats : exits) {
             if (stats.count == 0) break;
             texts.push_back(fmt::format("{} {}", reason_label(track.vm.isa, stats),
-                                        print_exits(state, stats.count, seconds)));
+                                        print_exits(state, stats.count, shown.duration_s)));
         }
         return join_whole(texts, width);
     };

@@ -54,20 +54,24 @@ double guest_share(double guest_ns_per_s, std::size_t vcpus) {
 void sum_up(VmTrack& track, double interval_s, bool first) {
     std::uint64_t count = 0;
     std::uint64_t busy = 0;
+    std::uint64_t waited = 0;
     for (const ReasonTrack& reason : track.reasons) {
         count += reason.interval.count;
         busy += on_cpu_ns(reason.interval);
+        waited += reason.interval.preempted_ns;
     }
     // An exit's time is known when it ends, so that a long one may be longer than the interval.
     const auto vcpus = static_cast<double>(track.vm.vcpus.size());
     track.rate = per_second(count, interval_s);
     track.cores = std::min(per_second(busy, interval_s) * 1e-9, vcpus);
+    track.waits = std::min(per_second(waited, interval_s) * 1e-9, vcpus);
     const std::uint64_t guest_ns = sum_of_vcpus(track.vm).guest_ns;
     const std::uint64_t gained_ns = saturating_subtract(guest_ns, track.guest_ns);
     track.guest = guest_share(per_second(gained_ns, interval_s), track.vm.vcpus.size());
     track.guest_ns = guest_ns;
     track.smooth_rate = smoothed(track.smooth_rate, track.rate, first);
     track.smooth_cores = smoothed(track.smooth_cores, track.cores, first);
+    track.smooth_waits = smoothed(track.smooth_waits, track.waits, first);
     track.smooth_guest = smoothed(track.smooth_guest, track.guest, first);
     track.trail.add(track.rate, interval_s);
 }
@@ -127,7 +131,7 @@ void end_opened(State& state) {
     VmTrack& track = found->second;
     track.vm.ended = true;
     if (track.ended_s < 0.0) track.ended_s = state.duration_s;
-    track.rate = track.cores = track.guest = 0.0;
+    track.rate = track.cores = track.waits = track.guest = 0.0;
 }
 
 // VMs that are no longer in the samples, and ended ones that have faded.
@@ -253,13 +257,22 @@ Shown shown_reasons(const State& state, const VmTrack& track) {
     for (ExitStats& stats : shown.exits) {
         const auto found = std::ranges::find(track.reasons, key_of(stats), key_of_track);
         if (found == track.reasons.end()) continue;
-        counted.push_back(state.cumulative ? exits_since(found->now, found->zero)
-                                           : found->interval);
+        counted.push_back(shown_numbers(state, *found));
         counted.back().histogram = std::move(stats.histogram);
         counted.back().max_ns = stats.max_ns;
     }
     shown.exits = std::move(counted);
     return shown;
+}
+
+ExitStats shown_numbers(const State& state, const ReasonTrack& reason) {
+    return state.cumulative ? exits_since(reason.now, reason.zero) : reason.interval;
+}
+
+ExitStats shown_sum(const State& state, const VmTrack& track) {
+    ExitStats sum;
+    for (const ReasonTrack& reason : track.reasons) sum.add_numbers(shown_numbers(state, reason));
+    return sum;
 }
 
 double shown_vcpu_s(const State& state, const VmTrack& track) {

@@ -10,8 +10,21 @@
 
 namespace exittop {
 
-/// The role of a piece of text. Roles add no information that is not in the text.
-enum class Role { normal, strong, dim, heading, selected, trail, key, notice, alarm };
+/// The role of a piece of text. Roles add no information that is not in the text. A bar is a
+/// split_bar(), each of whose letters has a look of its own, also in the selected row.
+enum class Role {
+    normal,
+    strong,
+    dim,
+    heading,
+    selected,
+    trail,
+    key,
+    notice,
+    alarm,
+    bar,
+    selected_bar
+};
 
 struct Span {
     std::string text;  ///< Sanitised UTF-8.

@@ -4,6 +4,7 @@
 #include <langinfo.h>
 #include <ncurses.h>
 
+#include <algorithm>
 #include <array>
 #include <clocale>
 #include <cstdio>
@@ -11,6 +12,8 @@
 #include <cstring>
 #include <string>
 #include <utility>
+
+#include "output/split_bar.h"
 
 #undef lines  // ncurses.h has short macros
 
@@ -40,9 +43,13 @@ constexpr std::array looks = {
     Look{Role::key, A_BOLD, A_BOLD, 110, COLOR_CYAN},
     Look{Role::notice, A_BOLD, A_BOLD, 179, COLOR_YELLOW},
     Look{Role::alarm, A_REVERSE | A_BOLD, A_REVERSE | A_BOLD, 196, COLOR_RED},
+    Look{Role::bar, A_NORMAL, A_NORMAL, -1, -1},
+    Look{Role::selected_bar, A_REVERSE, A_REVERSE, -1, -1},
 };
 
+// Pairs of colours: those of the looks, and after them those of the letters in bars.
 short pair_of(std::size_t look) { return static_cast<short>(look + 1); }
+short pair_of_letter(std::size_t paint) { return pair_of(looks.size() + paint); }
 
 KeyCode code_of(int key) {
     switch (key) {
@@ -98,6 +105,8 @@ struct Terminal::Screen {
     }
     void choose_colors();
     [[nodiscard]] attr_t attributes(std::size_t look) const;
+    [[nodiscard]] attr_t attributes(std::size_t look, char letter) const;
+    void show(const Span& span) const;
 };
 
 void Terminal::Screen::choose_colors() {
@@ -107,11 +116,39 @@ void Terminal::Screen::choose_colors() {
     for (std::size_t i = 0; i < looks.size(); ++i) {
         init_pair(pair_of(i), COLORS >= 256 ? looks[i].color_256 : looks[i].color_8, -1);
     }
+    const auto paints = bar_paints();
+    for (std::size_t i = 0; i < paints.size(); ++i) {
+        const auto& [letter, text, background, text_8, background_8] = paints[i];
+        const bool all = COLORS >= 256;
+        init_pair(pair_of_letter(i), all ? text : text_8, all ? background : background_8);
+    }
 }
 
 attr_t Terminal::Screen::attributes(std::size_t look) const {
     if (!colored) return looks[look].plain;
     return looks[look].colored | static_cast<attr_t>(COLOR_PAIR(pair_of(look)));
+}
+
+// Of a letter in a bar, which keeps its colour in the selected row.
+attr_t Terminal::Screen::attributes(std::size_t look, char letter) const {
+    const auto paints = bar_paints();
+    const auto paint = std::ranges::find(paints, letter, &BarPaint::letter);
+    if (!colored || paint == paints.end()) return attributes(look);
+    const short pair = pair_of_letter(static_cast<std::size_t>(paint - paints.begin()));
+    return static_cast<attr_t>(COLOR_PAIR(pair));
+}
+
+void Terminal::Screen::show(const Span& span) const {
+    const auto look = static_cast<std::size_t>(span.role);
+    if (span.role != Role::bar && span.role != Role::selected_bar) {
+        attrset(static_cast<int>(attributes(look)));
+        addstr(span.text.c_str());
+        return;
+    }
+    for (const char letter : span.text) {
+        attrset(static_cast<int>(attributes(look, letter)));
+        addch(static_cast<chtype>(static_cast<unsigned char>(letter)));
+    }
 }
 
 std::expected<Terminal, Error> Terminal::open(const TerminalStyle& style) {
@@ -155,10 +192,7 @@ void Terminal::show(const std::vector<Line>& drawn) {
     erase();
     for (std::size_t row = 0; row < drawn.size(); ++row) {
         ::move(static_cast<int>(row), 0);
-        for (const Span& span : drawn[row]) {
-            attrset(static_cast<int>(screen_->attributes(static_cast<std::size_t>(span.role))));
-            addstr(span.text.c_str());
-        }
+        for (const Span& span : drawn[row]) screen_->show(span);
     }
     attrset(A_NORMAL);
     refresh();

@@ -15,16 +15,12 @@ namespace exittop {
 namespace {
 
 // Of the fixed colours among the 256 that terminals have; the first 16 are what users make them.
-struct Paint {
-    char letter;
-    int text;
-    int background;
-};
-constexpr int black = 16, white = 231;
+constexpr short black = 16, white = 231;
 constexpr std::array paints = {
-    Paint{guest_letter, white, 235}, Paint{'K', white, 25}, Paint{'V', black, 215},
-    Paint{'P', black, 167},          Paint{'W', white, 53}, Paint{'H', black, 254},
-    Paint{'B', black, 73},
+    BarPaint{guest_letter, white, 235, 0, 2}, BarPaint{'K', white, 25, 7, 4},
+    BarPaint{'V', black, 215, 0, 3},          BarPaint{'P', black, 167, 7, 1},
+    BarPaint{'W', white, 53, 7, 5},           BarPaint{'H', black, 254, 0, 7},
+    BarPaint{'B', black, 73, 0, 6},
 };
 
 std::vector<const Field*> known_parts(TimeParts known) {
@@ -73,13 +69,15 @@ std::string split_bar(const ExitStats& stats, TimeParts known, std::size_t width
     return share_bar(parts, width);
 }
 
+std::span<const BarPaint> bar_paints() { return paints; }
+
 std::string paint_bar(std::string_view bar, Color color) {
     if (color == Color::off) return std::string(bar);
     std::string painted;
     while (!bar.empty()) {
         const std::size_t end = std::min(bar.find_first_not_of(bar.front()), bar.size());
         const std::string_view run = bar.substr(0, end);
-        const auto* paint = std::ranges::find(paints, bar.front(), &Paint::letter);
+        const auto* paint = std::ranges::find(paints, bar.front(), &BarPaint::letter);
         painted += paint == paints.end() ? std::string(run)
                                          : fmt::format("\x1b[38;5;{};48;5;{}m{}\x1b[0m",
                                                        paint->text, paint->background, run);

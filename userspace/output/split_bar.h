@@ -25,7 +25,16 @@ std::string share_bar(std::span<const BarPart> parts, std::size_t width);
 /// The parts of the exits' time. Empty where there is no time, or the kernel's is not known.
 std::string split_bar(const ExitStats& stats, TimeParts known, std::size_t width);
 
-/// A bar with a colour for each letter. They differ in lightness, too.
+/// A letter's colours, as numbers of a terminal with 256 or with 8 colours.
+struct BarPaint {
+    char letter;
+    short text, background;
+    short text_8, background_8;
+};
+/// Of all letters. Backgrounds of 256 colours differ in lightness, too.
+std::span<const BarPaint> bar_paints();
+
+/// A bar with its letters' colours, of 256.
 std::string paint_bar(std::string_view bar, Color color);
 
 /// "K kernel, V VMM, H halted": the letters of known parts; empty where the kernel's is not known.

@@ -129,11 +129,34 @@ TEST(LiveState, filter_of_reasons) {
 
 TEST(LiveState, sort_picker) {
     State state = press(type(made_state(), "s"), KeyCode::down);
-    state = press(type(std::move(state), "jj"), KeyCode::enter);
+    state = press(type(std::move(state), "jjj"), KeyCode::enter);
     EXPECT_EQ(list_of(state).sort, "vcpus");
     EXPECT_THAT(rows(state), ElementsAre(db, web, evil));
     EXPECT_EQ(list_of(press(press(press(state, KeyCode::sort), KeyCode::up), KeyCode::escape)).sort,
               "vcpus");
+}
+
+TEST(LiveState, sorts_by_what_waited_for_a_cpu) {
+    std::vector<MadeVm> vms = made_vms();
+    vms[2].rates[0].preempted_ns = 900;
+    vms[1].rates[0].preempted_ns = 300'000;
+    State state = apply(State{}, Resize{24, 100});
+    for (std::uint64_t second = 1; second <= 3; ++second) {
+        state = next_second(std::move(state), second, vms);
+    }
+    EXPECT_NEAR(state.tracks.at(db).waits, 4 * 120 * 300e-6, 1e-9);
+    EXPECT_NEAR(state.tracks.at(evil).waits, 12 * 900e-9, 1e-9);
+    const auto by_wait = [](State sorted) {
+        list_of(sorted).sort = "wait";
+        return apply(std::move(sorted), Resize{24, 100});
+    };
+    EXPECT_THAT(rows(by_wait(state)), ElementsAre(db, web, evil));
+
+    state = press(press(made_state(), KeyCode::enter), KeyCode::tab);
+    Sample sample = made_sample(made_vms(), 4, web);
+    sample.overview.in_full->vcpus[1].exits[0].preempted_ns += 1;
+    state = by_wait(apply(std::move(state), std::move(sample)));
+    EXPECT_THAT(rows(state), ElementsAre("1", "0"));
 }
 
 TEST(LiveState, every_sort_key_sorts) {

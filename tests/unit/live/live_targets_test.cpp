@@ -246,7 +246,7 @@ TEST(LiveTargets, that_cannot_be_counted_say_so_as_long_as_they_are_open) {
 TEST(LiveTargets, scroll_with_the_histogram_below) {
     State state = targets_state(24, 80);
     const LiveLayout layout = layout_of(state);
-    EXPECT_EQ(layout.list_rows, 9U);
+    EXPECT_EQ(layout.list_rows, 8U);
     EXPECT_EQ(layout.below, 9U);
     state = press(apply(std::move(state), Resize{16, 80}), KeyCode::end);
     EXPECT_EQ(layout_of(state).list_rows, 5U);

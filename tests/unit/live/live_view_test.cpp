@@ -26,6 +26,8 @@ State opened_state(std::size_t height = 24, std::size_t width = 100) {
 
 TEST(LiveView, first_screen) { expect_golden("live_vms.txt", frame(made_state())); }
 TEST(LiveView, wide) { expect_golden("live_vms_wide.txt", frame(made_state(12, 180))); }
+TEST(LiveView, narrow) { expect_golden("live_vms_80.txt", frame(made_state(24, 80))); }
+TEST(LiveView, less_wide) { expect_golden("live_vms_132.txt", frame(made_state(12, 132))); }
 TEST(LiveView, smallest) { expect_golden("live_vms_small.txt", frame(made_state(5, 20))); }
 TEST(LiveView, ascii) {
     const std::string text = frame(made_state(), Glyphs::ascii);
@@ -33,6 +35,12 @@ TEST(LiveView, ascii) {
     expect_golden("live_vms_ascii.txt", text);
 }
 TEST(LiveView, reasons) { expect_golden("live_reasons.txt", frame(opened_state())); }
+TEST(LiveView, reasons_narrow) {
+    expect_golden("live_reasons_80.txt", frame(opened_state(24, 80)));
+}
+TEST(LiveView, reasons_less_wide) {
+    expect_golden("live_reasons_132.txt", frame(opened_state(12, 132)));
+}
 TEST(LiveView, reasons_wide) {
     expect_golden("live_reasons_wide.txt", frame(opened_state(12, 160)));
 }
@@ -61,7 +69,7 @@ TEST(LiveView, targets_none) {
     expect_golden("live_targets_none.txt", frame(apply(state, Resize{24, 80})));
 }
 TEST(LiveView, sums) { expect_golden("live_sums.txt", frame(type(opened_state(), "c"))); }
-TEST(LiveView, help) { expect_golden("live_help.txt", frame(type(made_state(34), "?"))); }
+TEST(LiveView, help) { expect_golden("live_help.txt", frame(type(made_state(42), "?"))); }
 TEST(LiveView, sort_picker) { expect_golden("live_sort.txt", frame(type(made_state(14), "s"))); }
 
 TEST(LiveView, a_vms_screen_says_who_runs_it) {
@@ -119,6 +127,53 @@ TEST(LiveView, parts_of_the_time_that_are_not_known_have_no_numbers) {
     const std::string vms = frame(state);
     state = apply(std::move(state), Key{KeyCode::enter});
     expect_golden("live_unsplit.txt", vms + frame(state));
+}
+
+TEST(LiveView, waits_are_unknown_where_the_part_is) {
+    Sample sample = made_sample(made_vms(), 4, "4242.1");
+    sample.overview.known_parts = {TimePart::vmm, TimePart::halted};
+    State state = apply(made_state(24, 132), std::move(sample));
+    const auto row = [](const State& shown, std::string_view begin) {
+        const std::string text = frame(shown);
+        const std::size_t at = text.find(begin);
+        return text.substr(at, text.find('\n', at) - at);
+    };
+    EXPECT_NE(row(state, ">web01").find("  27.7%      -  60.0% "), std::string::npos)
+        << row(state, ">web01");
+    // A ratio takes both sides to know it.
+    State ratios = apply(type(state, "b"), made_sample(made_vms(), 5));
+    EXPECT_NE(row(ratios, ">web01").find("      -  1.00x "), std::string::npos)
+        << row(ratios, ">web01");
+    state = press(press(std::move(state), KeyCode::enter), KeyCode::tab);
+    EXPECT_NE(row(state, ">vCPU 0").find(" 13.8%       -  28.5% "), std::string::npos)
+        << row(state, ">vCPU 0");
+    EXPECT_NE(row(state, " KK").find("  K kernel, V VMM, H halted"), std::string::npos)
+        << frame(state);
+}
+
+TEST(LiveView, bars_have_a_role_of_their_own_even_where_selected) {
+    const auto bars = [](const State& state, Role role) {
+        std::vector<std::string> texts;
+        for (const Line& line : draw(state, Glyphs::ascii)) {
+            for (const Span& span : line) {
+                if (span.role == role) texts.push_back(span.text);
+            }
+        }
+        return texts;
+    };
+    using Texts = std::vector<std::string>;
+    const State state = made_state(24, 132);
+    EXPECT_EQ(bars(state, Role::selected_bar), (Texts{" KKVPHHHHHHHH"}));
+    EXPECT_EQ(bars(state, Role::bar), (Texts{" KKWHHHHHHHHH", " KKKKKKKKKKKK"}));
+    EXPECT_EQ(bars(apply(state, Resize{24, 80}), Role::bar), Texts{});
+    // A VM's own, where there are enough lines and the parts are known.
+    EXPECT_EQ(bars(opened_state(12, 80), Role::bar), (Texts{"KKKVVPWHHHHHHHHHHH"}));
+    EXPECT_EQ(bars(opened_state(11, 80), Role::bar), Texts{});
+    State unknown = opened_state(24, 132);
+    unknown.known_parts = {TimePart::preempted};
+    for (const std::string& bar : bars(unknown, Role::bar)) {
+        EXPECT_EQ(bar.find_first_not_of(' '), bar.npos);
+    }
 }
 
 TEST(LiveView, no_vm_yet) {
@@ -249,7 +304,7 @@ TEST(LiveView, ratio_texts) {
 
 TEST(LiveView, numbers_of_reasons_are_not_cut) {
     std::set<std::size_t> shown;
-    for (std::size_t width = 20; width <= 140; ++width) {
+    for (std::size_t width = 20; width <= 160; ++width) {
         const std::string text = frame(made_state(24, width));
         const std::string row = text.substr(text.find(">web01"), width + 8);
         std::size_t reasons = 0;
