@@ -77,7 +77,7 @@ keys Enter
 keys Escape
 keys s
 see picker "SORT BY"
-keys Down Down Down Down Enter
+keys Down Down Down Down Down Enter
 see sorted "by name"
 keys r
 see reversed "reversed"

@@ -21,9 +21,17 @@ constexpr std::size_t marker_width = 1;  // ">" before the selected row
 // From this width on, names of reasons are not cut short for the sake of columns.
 constexpr std::size_t wide = 100;
 
-LiveColumn bar_column(int importance, std::size_t most) {
+// Columns without a single value give way to all others.
+int importance_if(bool known, int importance) {
+    constexpr int least_important = 100;
+    return known ? importance : importance + least_important;
+}
+
+LiveColumn bar_column(const State& state, int importance, std::size_t most) {
     constexpr std::string_view heading = "TIME BY PART";
-    return {std::string(heading), heading.size(), most, importance, Align::left, Role::bar};
+    const bool known = is_known(*find_field("kernel"), state.known_parts);
+    return {std::string(heading), heading.size(), most, importance_if(known, importance),
+            Align::left,          Role::bar};
 }
 
 double as_rate(double count, double seconds) { return seconds > 0.0 ? count / seconds : 0.0; }
@@ -125,9 +133,11 @@ void add_fields(FieldCells& cells, LiveTable& table, int LiveColumnSpace::* impo
         cells.fields.push_back(cells.per_second && is_count ? find_field("rate") : &field);
         const Field& shown = *cells.fields.back();
         const char* per = cells.per_second && shown.sums_up() ? "/s" : "";
-        table.columns.push_back({fmt::format("{}{}", shown.heading, per), field.places.live.width,
-                                 field.places.live.width, field.places.live.*importance,
-                                 Align::right, Role::normal});
+        table.columns.push_back(
+            {fmt::format("{}{}", shown.heading, per), field.places.live.width,
+             field.places.live.width,
+             importance_if(is_known(field, cells.known_parts), field.places.live.*importance),
+             Align::right, Role::normal});
     }
 }
 
@@ -299,7 +309,7 @@ LiveTable vm_list(const State& state, Glyphs glyphs) {
          Role::normal},
         {"WAIT", 6, 7, 3, Align::right, Role::normal},
         {"GUEST", 6, 6, 6, Align::right, Role::normal},
-        bar_column(11, 12),
+        bar_column(state, 11, 12),
         {"TOP REASONS", 20, 60, 4, Align::left, Role::normal},
         {"LAST MINUTE", 11, 60, 5, Align::right, Role::trail},
     };
@@ -347,7 +357,7 @@ LiveTable reason_list(const State& state, const VmTrack& track, Glyphs glyphs) {
     table.columns = {{"REASON", name, 22, 0, Align::left, Role::strong}};
     add_fields(contents->cells, table, &LiveColumnSpace::in_reasons);
     const std::size_t bar = table.columns.size();
-    table.columns.push_back(bar_column(10, 20));
+    table.columns.push_back(bar_column(state, 10, 20));
     table.columns.push_back({"LAST MINUTE", 11, 60, 15, Align::right, Role::trail});
     table.cell = [contents, &track, glyphs, bar](std::size_t column, const std::string& key,
                                                  std::size_t width) {
@@ -380,7 +390,7 @@ LiveTable vcpu_list(const State& state, const VmTrack& track) {
                      {"CORE", 6, 7, 2, Align::right, Role::normal},
                      {"WAIT", 6, 7, 3, Align::right, Role::normal},
                      {"HALTED", 6, 7, 5, Align::right, Role::normal},
-                     bar_column(7, 12),
+                     bar_column(state, 7, 12),
                      {"TOP REASONS", 20, 90, 4, Align::left, Role::normal}};
     table.cell = [&state, &track](std::size_t column, const std::string& key, std::size_t width) {
         if (column == 0) return vcpu_label(key);

@@ -151,6 +151,15 @@ TEST(LiveView, waits_are_unknown_where_the_part_is) {
         << frame(state);
 }
 
+TEST(LiveView, columns_without_a_value_give_way_first) {
+    Sample sample = made_sample(made_vms(), 6, "4242.1");
+    sample.overview.known_parts = {TimePart::vmm, TimePart::halted};
+    const State state = apply(opened_state(24, 120), std::move(sample));
+    EXPECT_NE(frame(state).find(" HALTED/s "), std::string::npos) << frame(state);
+    EXPECT_EQ(frame(state).find("PREEMPTED/s"), std::string::npos) << frame(state);
+    EXPECT_NE(frame(apply(state, Resize{24, 180})).find(" PREEMPTED/s "), std::string::npos);
+}
+
 TEST(LiveView, bars_have_a_role_of_their_own_even_where_selected) {
     const auto bars = [](const State& state, Role role) {
         std::vector<std::string> texts;
