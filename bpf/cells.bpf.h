@@ -9,6 +9,14 @@
 const volatile u8 bucket_table[256];
 #define COUNT_SIZE sizeof(u32) /* of one of short_counts */
 
+/* Whether all vCPUs are counted by target from the start, in areas behind the slots. */
+const volatile bool targets_from_start = false;
+
+/* The kind of a reason's targets (enum exittop_target_kind), by its place in cell_by_code. */
+const volatile u8 target_kinds[EXITTOP_INDEX_CODES];
+/* The kind of all codes that have no place in there. */
+const volatile u8 other_target_kind = EXITTOP_TARGET_NONE;
+
 /* Prepares a new slot, whose cells are all zero. */
 static __always_inline void cells_begin(struct vcpu_slot *slot)
 {
@@ -69,6 +77,16 @@ static __always_inline struct exit_cell *cell_at(struct vcpu_slot *slot, u64 off
 	return slot->cells;
 }
 
+static __always_inline u32 target_kind_of(u32 code)
+{
+	u32 index = index_of_code(code);
+
+	if (index >= EXITTOP_INDEX_CODES)
+		return other_target_kind;
+	hide32(index); /* Else clang takes the mask out, as it knows the range. */
+	return target_kinds[index & (EXITTOP_INDEX_CODES - 1)];
+}
+
 /* Makes the cell of a code. Its number, or that of the overflow cell if all are in use. */
 static __noinline u32 cell_create(struct vcpu_slot *slot, u32 code, bool in_l2)
 {
@@ -82,6 +100,8 @@ static __noinline u32 cell_create(struct vcpu_slot *slot, u32 code, bool in_l2)
 	cell = cell_at(slot, (u64)number * sizeof(*cell));
 	cell->code = code;
 	cell->flags = in_l2 ? EXITTOP_CELL_L2 : 0;
+	if (targets_from_start)
+		cell->flags |= target_kind_of(code) << EXITTOP_CELL_KIND_SHIFT;
 	cell->short_at = short_counts_create(header);
 	/* Whoever sees `cells` grow finds the cell written. */
 	barrier();
@@ -186,7 +206,7 @@ static __always_inline void histogram_add(struct vcpu_slot *slot, struct exit_ce
 	struct short_counts *counts;
 	u64 offset;
 
-	if (likely(ns < 1 << 13)) {
+	if (likely(ns < EXITTOP_SHORT_TIME)) {
 		offset = bucket_table[ns >> EXITTOP_LEVEL_SHIFT];
 	} else if (ns < 1 << 19) {
 		offset = bucket_table[ns >> (EXITTOP_LEVEL_SHIFT + EXITTOP_LEVEL_OCTAVES)] +

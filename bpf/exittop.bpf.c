@@ -99,8 +99,10 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 		bpf_probe_read_kernel(&tdp, sizeof(tdp), (void *)tdp_enabled_address);
 		header->paging = tdp ? EXITTOP_PAGING_TDP : EXITTOP_PAGING_SHADOW;
 	}
-	if (targets_possible)
+	if (targets_possible) {
 		header->registers_hidden = registers_are_hidden((void *)vcpu);
+		area_begin(slot, slot_index);
+	}
 	header->vcpu = vcpu;
 	barrier(); /* The verifier does not let a number be added to a typed pointer. */
 	header->vcpu += memory.by_target;
@@ -193,30 +195,69 @@ static __always_inline struct vcpu_slot *slot_of(u64 vcpu)
 	return slot_at(waiting_of(vcpu) ? 0 : slot_search(vcpu));
 }
 
-/* Worker of kvm_exit: counts, and notes the time last. */
-static __always_inline int count_exit(struct vcpu_slot *slot, u32 number, const bool timed)
+/* Counts an exit in the cell of that number, which it returns. */
+static __always_inline struct exit_cell *cell_count(struct vcpu_slot *slot, u32 number)
+{
+	struct exit_cell *cell = cell_at(slot, (u64)number * sizeof(struct exit_cell));
+
+	cell->count++;
+	return cell;
+}
+
+/* The same where it is timed, too: user space finds the exit under way in its cell. */
+static __always_inline struct exit_cell *cell_begin(struct vcpu_slot *slot, u32 number)
 {
 	struct vcpu_header *header = &slot->header;
-	u64 offset = (u64)number * sizeof(struct exit_cell);
-	struct exit_cell *cell;
 
-	cell = cell_at(slot, offset);
-	cell->count++;
-	if (!timed)
-		return 0;
-	if (unlikely(header->exit_ns) && header->exit_ns > memory.armed_ns)
-		header->exit_without_entry++;
-	header->current_cell = offset;
-	header->exit_ns = bpf_ktime_get_ns();
+	header->current_cell = (u64)number * sizeof(struct exit_cell);
+	if (unlikely(header->exit_ns)) {
+		if (header->exit_ns > memory.armed_ns)
+			header->exit_without_entry++;
+		if (targets_possible) /* What it noted is past. */
+			header->target_kind = EXITTOP_TARGET_NONE;
+	}
+	return cell_count(slot, number);
+}
+
+/* The last thing that is done. */
+static __always_inline int time_begin(struct vcpu_slot *slot)
+{
+	slot->header.exit_ns = bpf_ktime_get_ns();
 	return 0;
 }
 
-/* Worker of kvm_entry: `now` was read before anything else. */
-static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, bool histogram)
+/* Worker of kvm_exit. */
+static __always_inline int count_exit(struct vcpu_slot *slot, u32 number, const bool timed)
+{
+	if (!timed) {
+		cell_count(slot, number);
+		return 0;
+	}
+	cell_begin(slot, number);
+	return time_begin(slot);
+}
+
+/* Adds the time of a completed exit. */
+static __always_inline void time_add(struct vcpu_slot *slot, u64 ns, bool histogram)
+{
+	struct exit_cell *cell = current_cell(slot);
+
+	slot->header.exit_ns = 0;
+	if (unlikely(ns > cell->max_ns))
+		cell->max_ns = ns;
+	cell->time_ns += ns;
+	if (histogram)
+		histogram_add(slot, cell, ns);
+}
+
+/*
+ * Worker of kvm_entry for all but short exits: `now` was read before anything else. Returns the time
+ * of the exit. Out of line, so that the fast path saves no registers.
+ */
+static __noinline u64 time_end(struct vcpu_slot *slot, u64 now, bool histogram)
 {
 	struct vcpu_header *header = &slot->header;
 	u64 ns = now - header->exit_ns;
-	struct exit_cell *cell;
 
 	if (unlikely(!header->exit_ns)) {
 		/* No loss if it is the slot's first event: the exit came before exittop. */
@@ -224,39 +265,86 @@ static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, bool histo
 			header->entry_without_exit++;
 		return 0;
 	}
-	header->exit_ns = 0;
-	cell = current_cell(slot);
-	if (unlikely(ns > cell->max_ns)) {
-		/* The clocks of two CPUs may differ a little: a negative time counts as 0. */
-		if ((s64)ns < 0)
-			ns = 0;
-		else
-			cell->max_ns = ns;
-	}
-	cell->time_ns += ns;
-	if (histogram)
-		histogram_add(slot, cell, ns);
+	/* The clocks of two CPUs may differ a little: a negative time counts as 0. */
+	if ((s64)ns < 0)
+		ns = 0;
+	time_add(slot, ns, histogram);
+	return ns;
+}
+
+/* Time since the exit being handled. If there is none, the host's age: more than a short time. */
+static __always_inline u64 time_since_exit(struct vcpu_slot *slot, u64 now)
+{
+	return now - slot->header.exit_ns;
+}
+
+/* Worker of kvm_entry. */
+static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, bool histogram)
+{
+	u64 ns = time_since_exit(slot, now);
+
+	if (unlikely(ns >= EXITTOP_SHORT_TIME))
+		time_end(slot, now, histogram);
+	else
+		time_add(slot, ns, histogram);
 	return 0;
 }
 
-/* The entry of a vCPU whose exits are counted by target. */
-static __always_inline int entry_by_target(struct vcpu_slot *slot, u32 slot_index, u64 now,
-					   bool histogram, const enum read_by by)
+/* Counts a completed exit by its target. */
+static __always_inline int target_end(struct vcpu_slot *slot, u64 ns, const bool with_slots,
+				      const enum read_by by)
 {
 	struct vcpu_header *header = &slot->header;
-	s64 ns = now - header->exit_ns;
-	u64 target;
-	u32 kind;
+	u64 target = target_of_exit(slot, EXITTOP_VCPU_OF(header->vcpu), header->target_kind, by);
 
-	time_exit(slot, now, histogram);
-	kind = header->target_kind;
-	/* None if it was no exit, or one that came before targets were switched on. */
-	if (!kind)
-		return 0;
-	hide(ns); /* Else both times are kept beyond what follows. */
-	target = target_of_exit(slot, EXITTOP_VCPU_OF(header->vcpu), kind, by);
 	header->target_kind = EXITTOP_TARGET_NONE;
-	return target_add(slot, slot_index, ns < 0 ? 0 : ns, target);
+	return target_add(slot, ns, target, with_slots);
+}
+
+/* Out of line, so that the entries of other exits save no registers for it. */
+#define TARGET_END(name, with_slots, by)                           \
+	static __noinline int name(struct vcpu_slot *slot, u64 ns) \
+	{                                                          \
+		return target_end(slot, ns, with_slots, by);       \
+	}
+TARGET_END(target_end_by_cast, true, READ_BY_CAST)
+TARGET_END(target_end_by_helper, true, READ_BY_HELPER)
+TARGET_END(target_end_later_by_cast, false, READ_BY_CAST)
+TARGET_END(target_end_later_by_helper, false, READ_BY_HELPER)
+
+static __always_inline int target_count(struct vcpu_slot *slot, u64 ns, const bool with_slots,
+					const enum read_by by)
+{
+	/* None if it was no exit, or one that came before targets were switched on. */
+	if (!slot->header.target_kind)
+		return 0;
+	if (with_slots)
+		return by == READ_BY_CAST ? target_end_by_cast(slot, ns)
+					  : target_end_by_helper(slot, ns);
+	return by == READ_BY_CAST ? target_end_later_by_cast(slot, ns)
+				  : target_end_later_by_helper(slot, ns);
+}
+
+/* The same where it was no short exit, or not known to be one. */
+#define ENTRY_BY_TARGET(name, with_slots, by)                                               \
+	static __noinline int name(struct vcpu_slot *slot, u64 now, bool histogram)         \
+	{                                                                                   \
+		return target_count(slot, time_end(slot, now, histogram), with_slots, by);  \
+	}
+ENTRY_BY_TARGET(entry_by_target_cast, true, READ_BY_CAST)
+ENTRY_BY_TARGET(entry_by_target_helper, true, READ_BY_HELPER)
+ENTRY_BY_TARGET(entry_by_target_later_cast, false, READ_BY_CAST)
+ENTRY_BY_TARGET(entry_by_target_later_helper, false, READ_BY_HELPER)
+
+/* The entry of a vCPU whose exits are counted by target, off the fast path. */
+static __always_inline int entry_by_target(struct vcpu_slot *slot, u64 now, bool histogram,
+					   const enum read_by by)
+{
+	if (targets_from_start)
+		return by == READ_BY_CAST ? entry_by_target_cast(slot, now, histogram)
+					  : entry_by_target_helper(slot, now, histogram);
+	return by == READ_BY_CAST ? entry_by_target_later_cast(slot, now, histogram)
+				  : entry_by_target_later_helper(slot, now, histogram);
 }
 
 /*
@@ -275,7 +363,7 @@ static __always_inline int entry_any(struct vcpu_slot *first, u64 vcpu, u64 now,
 		if (!slot)
 			return 0;
 		if (targets_possible && slot->header.vcpu & EXITTOP_BY_TARGET)
-			return entry_by_target(slot, slot_index, now, histogram, by);
+			return entry_by_target(slot, now, histogram, by);
 	}
 	return time_exit(slot, now, histogram);
 }
@@ -307,13 +395,18 @@ static __always_inline int handle_entry_by_target(u64 vcpu, const enum read_by b
 						  const bool histogram)
 {
 	u64 now = bpf_ktime_get_ns();
-	u64 slot_index = hash_slot_index(vcpu);
-	struct vcpu_slot *slot = hash_slot_at(slot_index);
+	struct vcpu_slot *slot = hash_slot(vcpu);
+	u64 ns;
 
 	if (unlikely(!is_by_target(slot, vcpu)))
 		return by == READ_BY_CAST ? entry_slow_path(slot, vcpu, now, histogram)
 					  : entry_slow_path_helper(slot, vcpu, now, histogram);
-	return entry_by_target(slot, slot_index, now, histogram, by);
+	ns = time_since_exit(slot, now);
+	if (unlikely(ns >= EXITTOP_SHORT_TIME))
+		return by == READ_BY_CAST ? entry_by_target_cast(slot, now, histogram)
+					  : entry_by_target_helper(slot, now, histogram);
+	time_add(slot, ns, histogram);
+	return target_count(slot, ns, true, by);
 }
 
 /*
@@ -347,18 +440,35 @@ static __always_inline struct vcpu_slot *exit_slot_slow_path(struct vcpu_slot *f
 	return slot_at(slot_index);
 }
 
+/* The same of a vCPU whose exits are counted by target. */
+static __always_inline int count_exit_by_target(struct vcpu_slot *slot, u32 number, u32 code,
+						bool in_l2, const bool with_slots,
+						const enum read_by by)
+{
+	struct exit_cell *cell = cell_begin(slot, number);
+	u32 kind = with_slots ? cell->flags >> EXITTOP_CELL_KIND_SHIFT : target_kind_of(code);
+
+	if (kind)
+		target_begin(slot, kind, in_l2, by);
+	return time_begin(slot);
+}
+
 /* kvm_exit where the reason is passed. */
 static __always_inline int handle_exit(u64 vcpu, u32 code, u32 isa, bool in_l2, const bool timed)
 {
 	struct vcpu_slot *slot = hash_slot(vcpu);
+	u32 number;
 
 	if (unlikely(slot->header.vcpu != vcpu))
 		slot = exit_slot_slow_path(slot, vcpu, isa);
 	if (!slot)
 		return 0;
+	number = in_l2 ? cell_of(slot, code, true) : cell_of(slot, code, false);
 	if (targets_possible && slot->header.vcpu & EXITTOP_BY_TARGET)
-		target_note(slot, vcpu, code, in_l2, slot->header.code_at, READ_BY_HELPER);
-	return count_exit(slot, in_l2 ? cell_of(slot, code, true) : cell_of(slot, code, false), timed);
+		return targets_from_start
+			       ? count_exit_by_target(slot, number, code, in_l2, true, READ_BY_HELPER)
+			       : count_exit_by_target(slot, number, code, in_l2, false, READ_BY_HELPER);
+	return count_exit(slot, number, timed);
 }
 
 /* kvm_exit since Linux 5.16 (commit 0a62a0319abb): the reason is to be read from the vCPU. */
@@ -376,18 +486,42 @@ static __always_inline int exit_read_at(struct vcpu_slot *slot, u64 vcpu, const 
 }
 
 /* The same where it also has to be known what the exit is about. */
-static __always_inline int exit_by_target(struct vcpu_slot *slot, u64 vcpu, const enum read_by by,
-					  const enum vcpu_type type)
+static __always_inline int exit_l2_by_target(struct vcpu_slot *slot, u64 vcpu, const bool with_slots,
+					     const enum read_by by)
 {
-	bool in_l2 = ran_l2(vcpu, by, type);
-	u64 code_at = slot->header.code_at;
+	u64 code_at = slot->header.isa == KVM_ISA_SVM ? svm_exit_code_address(vcpu, by)
+						      : slot->header.code_at;
+	u32 code = load_u64(code_at, by);
+
+	return count_exit_by_target(slot, cell_of(slot, code, true), code, true, with_slots, by);
+}
+
+static __noinline int exit_l2_by_target_cast(struct vcpu_slot *slot)
+{
+	u64 vcpu = EXITTOP_VCPU_OF(slot->header.vcpu);
+
+	return targets_from_start ? exit_l2_by_target(slot, vcpu, true, READ_BY_CAST)
+				  : exit_l2_by_target(slot, vcpu, false, READ_BY_CAST);
+}
+
+static __noinline int exit_l2_by_target_helper(struct vcpu_slot *slot)
+{
+	u64 vcpu = EXITTOP_VCPU_OF(slot->header.vcpu);
+
+	return targets_from_start ? exit_l2_by_target(slot, vcpu, true, READ_BY_HELPER)
+				  : exit_l2_by_target(slot, vcpu, false, READ_BY_HELPER);
+}
+
+static __always_inline int exit_by_target(struct vcpu_slot *slot, u64 vcpu, const bool with_slots,
+					  const enum read_by by, const enum vcpu_type type)
+{
 	u32 code;
 
-	if (in_l2 && slot->header.isa == KVM_ISA_SVM)
-		code_at = svm_exit_code_address(vcpu, by);
-	code = load_u64(code_at, by);
-	target_note(slot, vcpu, code, in_l2, code_at, by);
-	return count_exit(slot, in_l2 ? cell_of(slot, code, true) : cell_of(slot, code, false), true);
+	if (unlikely(ran_l2(vcpu, by, type)))
+		return by == READ_BY_CAST ? exit_l2_by_target_cast(slot)
+					  : exit_l2_by_target_helper(slot);
+	code = load_u64(slot->header.code_at, by);
+	return count_exit_by_target(slot, cell_of(slot, code, false), code, false, with_slots, by);
 }
 
 #define EXIT_READ_SLOW_PATH(name, by, type)                                                         \
@@ -398,7 +532,8 @@ static __always_inline int exit_by_target(struct vcpu_slot *slot, u64 vcpu, cons
 		if (!slot)                                                                         \
 			return 0;                                                                  \
 		if (targets_possible && slot->header.vcpu & EXITTOP_BY_TARGET)                     \
-			return exit_by_target(slot, vcpu, by, type);                               \
+			return targets_from_start ? exit_by_target(slot, vcpu, true, by, type)     \
+						  : exit_by_target(slot, vcpu, false, by, type);   \
 		return timed ? exit_read_at(slot, vcpu, by, type, true)                            \
 			     : exit_read_at(slot, vcpu, by, type, false);                          \
 	}
@@ -436,7 +571,7 @@ static __always_inline int handle_exit_read_by_target(u64 *ctx, const enum read_
 		return 0;
 	if (unlikely(!is_by_target(slot, vcpu)))
 		return handle_exit_read(ctx, by, type, true);
-	return exit_by_target(slot, vcpu, by, type);
+	return exit_by_target(slot, vcpu, true, by, type);
 }
 
 /*

@@ -32,6 +32,7 @@ typedef int64_t s64;
  * more buckets below 128 ns.
  */
 #define EXITTOP_LEVELS 5
+#define EXITTOP_SHORT_TIME (1 << 13) /* ns; below it, an exit takes the fast path: level 0 */
 #define EXITTOP_LEVEL_SHIFT 5  /* of level 0; each further level shifts by LEVEL_OCTAVES more */
 #define EXITTOP_LEVEL_OCTAVES 6
 #define EXITTOP_LEVEL_BUCKETS 24
@@ -60,6 +61,8 @@ enum exit_cell_flags {
 	EXITTOP_CELL_L2 = 1,    /* its exits are of L2, not of L1 */
 	EXITTOP_CELL_PARTS = 2, /* some of its parts are not 0 */
 };
+/* Above them, where targets are counted from the start: its enum exittop_target_kind. */
+#define EXITTOP_CELL_KIND_SHIFT 3
 
 /* One exit reason of one vCPU, at one guest level. */
 struct exit_cell {
@@ -69,7 +72,7 @@ struct exit_cell {
 	u32 code;       /* full exit code, flags included */
 	u16 short_at;   /* offset in the slot of its short buckets; of lost_counts if it has none */
 	u8 long_block;  /* where its long buckets are, in units of their size; 0: none yet */
-	u8 flags;       /* enum exit_cell_flags */
+	u8 flags;       /* enum exit_cell_flags, and a kind of target */
 };
 EXITTOP_ASSERT(sizeof(struct exit_cell) == 32, "two cells fill a cache line");
 
@@ -140,8 +143,8 @@ struct vcpu_header {
 	u16 is_new;       /* KVM has counted its exits for no longer than we have; bpf/kvm_count.bpf.h */
 	u64 no_room; /* given_back + 1 at the last search from this position that found no free
 			slot; belongs to the position, not to the vCPU in the slot */
+	u32 area;    /* where its targets are: offset from the slots, or place in a map; area_of() */
 	/* What the line has room for. */
-	u32 evicted;  /* the slot ended as another user is to have it: its vCPU is still there */
 	u32 vm_vcpu_index; /* of its VM's vCPUs, in the order of their first events */
 	u32 readable; /* its VM may read its counts through CPUID leaves; user space decides */
 	u32 target_kind;  /* of the exit being handled: enum exittop_target_kind, and TARGET_NOTED */
@@ -168,7 +171,8 @@ struct vcpu_header {
 	u64 kvm_exits_first; /* KVM's count when the slot was made, or EXITTOP_KVM_EXITS_UNKNOWN */
 	s64 kvm_exits_more;  /* exits it counted since and we did not, at the last look; < 0: unknown */
 	s64 kvm_exits_more_at_end; /* the same when the vCPU went */
-	u64 registers_hidden;      /* the guest's registers are encrypted: SEV-ES, SEV-SNP, TDX */
+	u32 registers_hidden;      /* the guest's registers are encrypted: SEV-ES, SEV-SNP, TDX */
+	u32 evicted; /* the slot ended as another user is to have it: its vCPU is still there */
 };
 EXITTOP_ASSERT(sizeof(struct vcpu_header) == 256, "the header fills whole cache lines");
 
@@ -237,6 +241,8 @@ enum exittop_target_kind {
 #define EXITTOP_HAS_ERROR_CODE 0x100
 #define EXITTOP_ERROR_CODE_SHIFT 9
 #define EXITTOP_TARGET_NOTED 0x100 /* in target_kind: target_noted holds the target */
+#define EXITTOP_TARGET_OF_L2 0x200 /* beside a kind, as an argument */
+EXITTOP_ASSERT(EXITTOP_TARGET_HYPERCALL < 256 >> EXITTOP_CELL_KIND_SHIFT, "a cell has room for a kind");
 
 #define EXITTOP_HYPERCALL_SHIFT 56
 enum exittop_hypercall { EXITTOP_HYPERCALL_KVM, EXITTOP_HYPERCALL_HYPERV, EXITTOP_HYPERCALL_XEN,

@@ -10,31 +10,20 @@
 /* Whether targets may be switched on. Otherwise the verifier takes all of this out. */
 const volatile bool targets_possible = false;
 
-/* Whether all vCPUs are counted by target from the start; else user space switches them on later. */
-const volatile bool targets_from_start = false;
-
 /* Entries of an area, the one that is none included, and how many of them one reason may take. */
 const volatile u32 target_entries = EXITTOP_LEAST_TARGETS;
 const volatile u32 reason_entries = EXITTOP_LEAST_TARGETS;
 
-/* The kind of a reason's targets (enum exittop_target_kind), by its place in cell_by_code. */
-const volatile u8 target_kinds[EXITTOP_INDEX_CODES];
-/* The kind of all codes that have no place in there. */
-const volatile u8 other_target_kind = EXITTOP_TARGET_NONE;
-
 /* Entries with one hash that are looked at: a guest chooses its targets, perhaps with malice. */
 #define TARGET_PROBES 32
 
-/* The areas by slot, where targets are counted from the start: found without a call. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(key_size, sizeof(u32));
-	__uint(value_size, EXITTOP_AREA_SIZE(EXITTOP_MOST_TARGETS));
-} start_areas SEC(".maps");
+/* Where the last slot's area is, if all of them are behind the slots; see area_of(). */
+const volatile u32 last_area = 0;
+/* Where the first one is, and how large each. */
+const volatile u32 first_area = 0;
+const volatile u32 area_size = 0;
 
-/* The same where they are switched on later: a map that user space puts in here meanwhile. */
+/* The areas by slot where they are switched on later: a map that user space puts in here meanwhile. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);
@@ -49,20 +38,33 @@ struct {
 		});
 } later_areas SEC(".maps");
 
-/*
- * The area of a slot. Only one of the maps exists, and libbpf lets no program load the address of the
- * other: hidden, it stays in its branch, which the verifier takes out.
- */
-static __always_inline struct target_area *area_of(u32 slot_index)
+/* Notes where a new slot's area is. */
+static __always_inline void area_begin(struct vcpu_slot *slot, u32 slot_index)
 {
-	u32 only = 0;
+	slot->header.area = targets_from_start ? first_area + slot_index * area_size : slot_index;
+}
+
+/*
+ * The area of a slot: behind the slots, found without a call, or in the map. libbpf lets no program
+ * load the address of a map that was not created: hidden, it stays in its branch, which the verifier
+ * takes out.
+ */
+static __always_inline struct target_area *area_of(struct vcpu_slot *slot, const bool with_slots)
+{
+	u64 area = slot->header.area;
+	u32 only = 0, slot_index;
 	void *areas;
 
-	if (targets_from_start) {
-		areas = &start_areas;
-		hide(areas);
-		return bpf_map_lookup_elem(areas, &slot_index);
+	if (with_slots) {
+		if (area > last_area)
+			return NULL;
+		hide(area);
+		areas = ptr_add(slots, area);
+		if (!areas)
+			__builtin_unreachable();
+		return areas;
 	}
+	slot_index = area;
 	areas = &later_areas;
 	hide(areas);
 	areas = bpf_map_lookup_elem(areas, &only);
@@ -174,11 +176,12 @@ static __noinline int target_insert(struct target_area *area, u32 number, u64 ke
 }
 
 /* Counts a completed exit of the present cell by its target. */
-static __always_inline int target_add(struct vcpu_slot *slot, u32 slot_index, u64 ns, u64 value)
+static __always_inline int target_add(struct vcpu_slot *slot, u64 ns, u64 value,
+				      const bool with_slots)
 {
 	u64 number = slot->header.current_cell / sizeof(struct exit_cell) & 31;
 	u64 key = value | number << EXITTOP_TARGET_BITS;
-	struct target_area *area = area_of(slot_index);
+	struct target_area *area = area_of(slot, with_slots);
 	u32 place;
 
 	if (!area)
@@ -207,31 +210,50 @@ static __always_inline int target_add(struct vcpu_slot *slot, u32 slot_index, u6
 	return target_insert(area, number, key, ns);
 }
 
-static __always_inline u32 target_kind_of(u32 code)
-{
-	u32 index = index_of_code(code);
-
-	if (index >= EXITTOP_INDEX_CODES)
-		return other_target_kind;
-	hide32(index); /* Else clang takes the mask out, as it knows the range. */
-	return target_kinds[index & (EXITTOP_INDEX_CODES - 1)];
-}
-
-/* Notes the kind of the target of an exit, and the target where it has to be read now. */
-static __always_inline void target_note(struct vcpu_slot *slot, u64 vcpu, u32 code, bool in_l2,
-					u64 code_at, const enum read_by by)
+/*
+ * Notes the target of an exit where it has to be read now. Out of line, as few have to: so the others
+ * save no registers. `kind` may have EXITTOP_TARGET_OF_L2.
+ */
+static __always_inline int target_note(struct vcpu_slot *slot, u64 vcpu, u32 kind,
+				       const enum read_by by)
 {
 	struct vcpu_header *header = &slot->header;
-	u32 kind = target_kind_of(code);
+	bool in_l2 = kind & EXITTOP_TARGET_OF_L2;
 
-	header->target_kind = kind;
-	if (kind >= EXITTOP_TARGET_EXIT_FIRST)
-		header->target_noted = target_read_at_exit(slot, vcpu, kind, in_l2, by);
-	else if (in_l2 && kind && header->isa == KVM_ISA_SVM) /* The entry may find another VMCB. */
-		header->target_noted = target_read(slot, vcpu, kind, code_at, by);
-	else
-		return;
+	kind &= ~EXITTOP_TARGET_OF_L2;
+	header->target_noted =
+		kind >= EXITTOP_TARGET_EXIT_FIRST
+			? target_read_at_exit(slot, vcpu, kind, in_l2, by)
+			: target_read(slot, vcpu, kind, svm_exit_code_address(vcpu, by), by);
 	header->target_kind = kind | EXITTOP_TARGET_NOTED;
+	return 0;
+}
+
+static __noinline int target_note_by_cast(struct vcpu_slot *slot, u32 kind)
+{
+	return target_note(slot, EXITTOP_VCPU_OF(slot->header.vcpu), kind, READ_BY_CAST);
+}
+
+static __noinline int target_note_by_helper(struct vcpu_slot *slot, u32 kind)
+{
+	return target_note(slot, EXITTOP_VCPU_OF(slot->header.vcpu), kind, READ_BY_HELPER);
+}
+
+/* Notes of which kind the target of an exit is, and the target if it has to be read now. */
+static __always_inline void target_begin(struct vcpu_slot *slot, u32 kind, bool in_l2,
+					 const enum read_by by)
+{
+	slot->header.target_kind = kind;
+	/* Of L2 the entry may find another VMCB. */
+	if (likely(kind < EXITTOP_TARGET_EXIT_FIRST) &&
+	    likely(!in_l2 || slot->header.isa != KVM_ISA_SVM))
+		return;
+	if (in_l2)
+		kind |= EXITTOP_TARGET_OF_L2;
+	if (by == READ_BY_CAST)
+		target_note_by_cast(slot, kind);
+	else
+		target_note_by_helper(slot, kind);
 }
 
 /* The target of the exit being handled, at its entry; `kind` is what target_note() noted. */

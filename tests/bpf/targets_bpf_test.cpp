@@ -12,17 +12,8 @@ namespace {
 
 constexpr std::uint32_t read_cr0 = 0x00, write_cr3 = 0x13, hlt = 0x78, io = 0x7b;
 
-class TargetsOn : public DetachedProgram {
+class CountedByTarget : public DetachedProgram {
 protected:
-    void SetUp() override {
-        load(16, TargetRequest{.choice = {}, .isa = Isa::svm, .from_start = false});
-    }
-
-    void switch_on(std::uint64_t vcpu) {
-        ASSERT_TRUE(program_->open_targets());
-        program_->count_by_target(number_of(vcpu));
-    }
-
     std::vector<ExitStats> exits_of(std::uint64_t vcpu) {
         const std::uint32_t number = number_of(vcpu);
         return read_slot(program_->slots()[number], 0, {}, program_->target_sources()(number))
@@ -33,6 +24,27 @@ protected:
             if (stats.code == code) return stats.targets.value_or(Targets{});
         }
         return {};
+    }
+};
+
+class TargetsOn : public CountedByTarget {
+protected:
+    void SetUp() override {
+        load(16, TargetRequest{.choice = {}, .isa = Isa::svm, .from_start = false});
+    }
+
+    void switch_on(std::uint64_t vcpu) {
+        ASSERT_TRUE(program_->open_targets());
+        program_->count_by_target(number_of(vcpu));
+    }
+};
+
+class TargetsFromStart : public CountedByTarget {
+protected:
+    void SetUp() override {
+        load(16, TargetRequest{.choice = {}, .isa = Isa::svm, .from_start = true});
+        ASSERT_TRUE(program_->open_targets());
+        program_->memory().by_target = EXITTOP_BY_TARGET;
     }
 };
 
@@ -104,6 +116,34 @@ TEST_F(TargetsOn, EndWithTheirVcpu) {
     program_->release_slot(number);
     exit_and_entry(vcpu_a, write_cr3);
     EXPECT_EQ(sum_of(targets_of(vcpu_a, write_cr3)).count, 0U) << "its successor's are not on";
+}
+
+TEST_F(TargetsFromStart, AreCountedInTheAreaOfEachVcpu) {
+    for (int i = 0; i < 3; ++i) exit_and_entry(vcpu_a, write_cr3);
+    exit_and_entry(vcpu_a, read_cr0);
+    exit_and_entry(vcpu_a, hlt);
+    exit_and_entry(vcpu_b, write_cr3);
+    EXPECT_EQ(targets_of(vcpu_a, write_cr3).known.at(0).count, 3U);
+    EXPECT_EQ(targets_of(vcpu_a, read_cr0).known.at(0).target, "cr0 read");
+    EXPECT_EQ(targets_of(vcpu_b, write_cr3).known.at(0).count, 1U);
+    EXPECT_EQ(read(vcpu_a).lost, Lost{});
+}
+
+TEST_F(TargetsFromStart, AreNotThoseOfAnExitWithoutEntry) {
+    exit(vcpu_a, write_cr3);
+    exit_and_entry(vcpu_a, hlt);
+    exit_and_entry(vcpu_a, write_cr3);
+    EXPECT_EQ(sum_of(targets_of(vcpu_a, write_cr3)).count, 1U);
+    EXPECT_EQ(sum_of(targets_of(vcpu_a, hlt)).count, 0U);
+}
+
+TEST_F(TargetsFromStart, BeginAnewWithTheNextVcpuOfTheSlot) {
+    exit_and_entry(vcpu_a, write_cr3);
+    const std::uint32_t number = number_of(vcpu_a);
+    program_->end_slot(number, vcpu_a);
+    program_->release_slot(number);
+    exit_and_entry(vcpu_a, write_cr3);
+    EXPECT_EQ(sum_of(targets_of(vcpu_a, write_cr3)).count, 1U);
 }
 
 }  // namespace

@@ -124,7 +124,9 @@ struct BpfProgram::State {
     FileDescriptor measuring;
     SharedMemory shared;
     ProgramBarrier barrier;
-    FileDescriptor target_map;  ///< The areas, while targets are counted; mapped:
+    bool targets_open = false;      ///< They are counted, or may be: there are areas,
+    bool areas_with_slots = false;  ///< which are behind the slots in `shared`, from the start on;
+    FileDescriptor target_map;      ///< else in a map of their own, mapped:
     SharedMemory target_areas;
     std::vector<std::unique_ptr<bpf_link, LinkDeleter>> target_links;
     std::set<std::uint32_t> limited;                     ///< Users in the map limited_users.
@@ -143,6 +145,7 @@ struct BpfProgram::State {
     std::expected<void, Error> attach();
     [[nodiscard]] bool is_needed(const bpf_program* program) const;
     [[nodiscard]] std::uint32_t slot_count() const { return EXITTOP_SLOTS_OF(max_vcpus); }
+    [[nodiscard]] std::uint64_t memory_size() const;
     std::expected<void, Error> make_memory();
     std::expected<void, Error> prove_memory() const;
     std::expected<void, Error> fill_free_slots();
@@ -150,7 +153,8 @@ struct BpfProgram::State {
     [[nodiscard]] int give_waiting(std::uint32_t place) const;
     void set_leaves(const KernelFacts& facts);
     std::expected<void, Error> fill_known_reasons();
-    std::expected<void, Error> set_targets(const KernelFacts& facts);
+    std::expected<void, Error> choose_targets(const KernelFacts& facts);
+    std::expected<void, Error> set_targets();
     [[nodiscard]] std::vector<bpf_program*> target_programs() const;
     std::expected<void, Error> open_targets();
     [[nodiscard]] std::uint32_t area_size() const;
@@ -176,7 +180,7 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
         order.push_back(typed ? programs.wakeup_btf : programs.wakeup_raw);
     }
     const auto add = [&](const ExitPrograms& exit, const EntryPrograms& entry) {
-        const bool by_target = targets && targets->from_start && exit.targets != nullptr;
+        const bool by_target = areas_with_slots && exit.targets != nullptr;
         if (detail == CountDetail::time) {
             order.push_back(by_target ? entry.targets_time : entry.time);
         }
@@ -229,6 +233,7 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     // first look is made here.
     if (!facts.rdonly_cast) bpf_program__set_attach_target(skeleton->progs.exit_btf, 0, "kvm_exit");
     forget_complaints();
+    if (auto chosen = choose_targets(facts); !chosen) return chosen;
     if (auto made = make_memory(); !made) return made;
     if (const int code = barrier.make()) {
         return std::unexpected(kernel_error("cannot wait for BPF programs", code));
@@ -250,7 +255,7 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     bpf_map__set_max_entries(skeleton->maps.free_overflow_slots,
                              EXITTOP_OVERFLOW_SLOTS(max_vcpus) + 1);
     if (leaves) set_leaves(facts);
-    if (auto set = set_targets(facts); !set) return set;
+    if (auto set = set_targets(); !set) return set;
 
     std::vector<bpf_program*> wanted = programs_in_order();
     std::ranges::copy(target_programs(), std::back_inserter(wanted));
@@ -276,11 +281,8 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     return leaves ? fill_known_reasons() : std::expected<void, Error>{};
 }
 
-/// Before the load: constants and sizes for targets; without them the verifier takes all of it out.
-std::expected<void, Error> BpfProgram::State::set_targets(const KernelFacts& facts) {
-    const bool from_start = targets && targets->from_start;
-    bpf_map__set_autocreate(skeleton->maps.start_areas, from_start);
-    bpf_map__set_autocreate(skeleton->maps.later_areas, targets && !from_start);
+/// Before the memory is made: which reasons have targets, and room for how many.
+std::expected<void, Error> BpfProgram::State::choose_targets(const KernelFacts& facts) {
     if (!targets) return {};
     auto kinds = exittop::target_kinds(*targets, facts.vendor_btf);
     if (!kinds) return std::unexpected(kinds.error());
@@ -288,15 +290,26 @@ std::expected<void, Error> BpfProgram::State::set_targets(const KernelFacts& fac
     if (!room) return std::unexpected(room.error());
     target_kinds = *kinds;
     target_room = *room;
+    areas_with_slots = targets->from_start;
+    return {};
+}
+
+/// Before the load: constants and sizes for targets; without them the verifier takes all of it out.
+std::expected<void, Error> BpfProgram::State::set_targets() {
+    bpf_map__set_autocreate(skeleton->maps.later_areas, targets && !areas_with_slots);
+    if (!targets) return {};
     skeleton->rodata->targets_possible = true;
-    skeleton->rodata->target_entries = room->entries;
-    skeleton->rodata->reason_entries = room->reason_entries;
-    std::ranges::copy(kinds->by_index, skeleton->rodata->target_kinds);
-    skeleton->rodata->other_target_kind = kinds->other;
-    skeleton->rodata->targets_from_start = from_start;
-    if (from_start) {
-        bpf_map__set_value_size(skeleton->maps.start_areas, area_size());
-        bpf_map__set_max_entries(skeleton->maps.start_areas, slot_count());
+    skeleton->rodata->target_entries = target_room.entries;
+    skeleton->rodata->reason_entries = target_room.reason_entries;
+    std::ranges::copy(target_kinds.by_index, skeleton->rodata->target_kinds);
+    skeleton->rodata->other_target_kind = target_kinds.other;
+    skeleton->rodata->targets_from_start = areas_with_slots;
+    if (areas_with_slots) {
+        const std::uint64_t first = EXITTOP_MEMORY_SIZE(max_vcpus) - sizeof(exittop_memory);
+        skeleton->rodata->first_area = std::uint32_t(first);
+        skeleton->rodata->area_size = area_size();
+        skeleton->rodata->last_area =
+            std::uint32_t(first + std::uint64_t{slot_count() - 1} * area_size());
         return {};
     }
     // What later maps will be like. The size of an inner map that libbpf makes cannot be set:
@@ -338,8 +351,9 @@ std::vector<bpf_program*> BpfProgram::State::target_programs() const {
 
 std::expected<void, Error> BpfProgram::State::open_targets() {
     if (!targets) return failed("targets need times: leave out --detail count");
-    if (target_areas) return {};
-    int code = map_areas();
+    if (targets_open) return {};
+    int code = areas_with_slots ? 0 : map_areas();
+    targets_open = code == 0;
     for (bpf_program* program : target_programs()) {
         bpf_link* link = code == 0 ? bpf_program__attach(program) : nullptr;
         if (link == nullptr && code == 0) code = -errno;
@@ -350,15 +364,10 @@ std::expected<void, Error> BpfProgram::State::open_targets() {
     return std::unexpected(kernel_error("cannot count targets", code));
 }
 
-/// Maps the areas, which the program has from the start or is given now. 0, or -errno.
+/// Makes and maps the areas, and gives them to the program. 0, or -errno.
 int BpfProgram::State::map_areas() {
-    const std::size_t size = std::size_t{area_size()} * slot_count();
-    if (targets->from_start) {
-        target_areas = SharedMemory(bpf_map__fd(skeleton->maps.start_areas), size);
-        return target_areas ? 0 : -errno;
-    }
     target_map = make_areas(slot_count());
-    if (target_map) target_areas = SharedMemory(target_map.number(), size);
+    if (target_map) target_areas = SharedMemory(target_map.number(), target_room.bytes);
     if (!target_areas) return -errno;
     const std::uint32_t only = 0;
     const int inner = target_map.number();
@@ -377,15 +386,19 @@ void BpfProgram::State::close_targets() {
     }
     target_links.clear();
     const std::uint32_t only = 0;
-    if (!targets->from_start) bpf_map_delete_elem(bpf_map__fd(skeleton->maps.later_areas), &only);
+    if (target_map) bpf_map_delete_elem(bpf_map__fd(skeleton->maps.later_areas), &only);
     barrier.wait();
+    targets_open = false;
     target_areas = SharedMemory();
     target_map = FileDescriptor();
 }
 
 target_area* BpfProgram::State::area(std::uint32_t slot_index) const {
-    if (!target_areas) return nullptr;
-    return reinterpret_cast<target_area*>(target_areas.at(std::size_t{area_size()} * slot_index));
+    if (!targets_open) return nullptr;
+    const std::size_t offset = std::size_t{area_size()} * slot_index;
+    return reinterpret_cast<target_area*>(areas_with_slots
+                                              ? shared.at(EXITTOP_MEMORY_SIZE(max_vcpus) + offset)
+                                              : target_areas.at(offset));
 }
 
 /// Before the load: constants and sizes for answering leaves.
@@ -415,6 +428,11 @@ std::expected<void, Error> BpfProgram::State::fill_known_reasons() {
     return {};
 }
 
+/// Of the slots, and of the areas where these are behind them.
+std::uint64_t BpfProgram::State::memory_size() const {
+    return EXITTOP_MEMORY_SIZE(max_vcpus) + (areas_with_slots ? target_room.bytes : 0);
+}
+
 /// The object declares its .bss with all the slots there can be; it gets as many as were asked for.
 /// libbpf maps it into the space it reserved for the declared size: a larger one would overlap
 /// other memory.
@@ -423,20 +441,22 @@ std::expected<void, Error> BpfProgram::State::make_memory() {
     LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
     const auto make = [&] {
         return FileDescriptor(bpf_map_create(BPF_MAP_TYPE_ARRAY, "slots", sizeof(std::uint32_t),
-                                             std::uint32_t(EXITTOP_MEMORY_SIZE(max_vcpus)), 1,
-                                             &options));
+                                             std::uint32_t(memory_size()), 1, &options));
     };
+    if (memory_size() > sizeof(*Skeleton::element_type::bss)) areas_with_slots = false;
     FileDescriptor made = make();
     if (!made && errno == E2BIG) {
         // Up to Linux 5.10 the limit is 4 MiB: room for some 500 vCPUs.
+        areas_with_slots = false;
         while (EXITTOP_MEMORY_SIZE(max_vcpus) > 4u << 20) --max_vcpus;
+        if (targets) target_room = exittop::target_room(max_vcpus, targets->memory).value();
         made = make();
     }
     int code = made ? bpf_map__reuse_fd(skeleton->maps.bss, made.number()) : -errno;
     if (code == 0) {
         // Mapped here, not by the skeleton: from libbpf 1.5 on, the skeleton's bss no longer points
         // to the memory of a map that replaced the declared one.
-        shared = SharedMemory(made.number(), EXITTOP_MEMORY_SIZE(max_vcpus));
+        shared = SharedMemory(made.number(), memory_size());
         if (shared) return {};
         code = -errno;
     }
@@ -726,11 +746,11 @@ void BpfProgram::limit_users(const std::set<std::uint32_t>& uids) {
 std::expected<void, Error> BpfProgram::open_targets() { return state_->open_targets(); }
 
 void BpfProgram::close_targets() {
-    if (state_->target_areas) state_->close_targets();
+    if (state_->targets_open) state_->close_targets();
 }
 
 void BpfProgram::count_by_target(std::uint32_t slot_index) {
-    if (!state_->target_areas) return;
+    if (!state_->targets_open) return;
     vcpu_header& header = slots()[slot_index].header;
     std::atomic_ref<u64> word(header.vcpu);
     u64 vcpu = word.load();
@@ -749,7 +769,7 @@ std::function<TargetSource(std::uint32_t)> BpfProgram::target_sources() const {
 }
 
 std::uint64_t BpfProgram::target_bytes() const {
-    return state_->target_areas ? state_->target_room.bytes : 0;
+    return state_->targets_open ? state_->target_room.bytes : 0;
 }
 
 std::vector<ProgramFacts> BpfProgram::programs() const {
@@ -787,13 +807,12 @@ std::size_t BpfProgram::memory_bytes() const {
     std::size_t bytes = 0;
     bpf_map* map = nullptr;
     bpf_object__for_each_map(map, state_->skeleton->obj) {
-        if (map == state_->skeleton->maps.start_areas) continue;  // target_bytes()
         std::ifstream facts(fmt::format("/proc/self/fdinfo/{}", bpf_map__fd(map)));
         for (std::string line; std::getline(facts, line);) {
             if (line.starts_with("memlock:")) bytes += std::strtoul(line.c_str() + 8, nullptr, 10);
         }
     }
-    return bytes;
+    return state_->areas_with_slots ? bytes - state_->target_room.bytes : bytes;  // target_bytes()
 }
 
 int BpfProgram::test_run(const std::string& program, std::span<const std::uint64_t> arguments) {

@@ -123,7 +123,7 @@ std::expected<TargetKinds, Error> target_kinds(const TargetRequest& request, boo
 std::expected<TargetRoom, Error> target_room(std::uint32_t max_vcpus, std::uint64_t memory) {
     const std::uint64_t slots = EXITTOP_SLOTS_OF(max_vcpus);
     const std::uint64_t area = memory / slots;
-    const std::uint64_t least = EXITTOP_AREA_SIZE(EXITTOP_LEAST_TARGETS + 1);
+    const std::uint64_t least = EXITTOP_AREA_SIZE(EXITTOP_LEAST_TARGETS + 2);  // One is none.
     if (area < least) {
         constexpr std::uint64_t mib = 1U << 20;
         return failed("targets of {} vCPUs take at least {} MiB of kernel memory: set "
@@ -133,6 +133,7 @@ std::expected<TargetRoom, Error> target_room(std::uint32_t max_vcpus, std::uint6
     TargetRoom room;
     room.entries = std::uint32_t(std::min<std::uint64_t>(
         (area - EXITTOP_AREA_SIZE(0)) / sizeof(target_entry), EXITTOP_MOST_TARGETS));
+    room.entries -= room.entries % 2;  // vCPUs share no cache line.
     room.reason_entries = std::max<std::uint32_t>(EXITTOP_LEAST_TARGETS, room.entries / 4);
     room.bytes = EXITTOP_AREA_SIZE(room.entries) * slots;
     return room;
