@@ -87,6 +87,26 @@ static __always_inline u32 target_kind_of(u32 code)
 	return target_kinds[index & (EXITTOP_INDEX_CODES - 1)];
 }
 
+/* Whether the parts of the time are told apart. Else the verifier takes all of that out. */
+const volatile bool parts_on = false;
+
+/* APM vol. 2, appendix C; SDM vol. 3, appendix C. */
+#define SVM_EXIT_HLT 0x78
+#define VMX_EXIT_HLT 12
+
+static __always_inline bool is_halt(struct vcpu_slot *slot, u32 code)
+{
+	return code == (slot->header.isa == KVM_ISA_SVM ? SVM_EXIT_HLT : VMX_EXIT_HLT);
+}
+
+/* The exit being handled is to be looked at when it ends, however short it is. */
+static __always_inline void look_at_end(struct vcpu_slot *slot)
+{
+	/* User space may set the other bit meanwhile. */
+	if (!(slot->header.vcpu & EXITTOP_LOOK))
+		__sync_fetch_and_add(&slot->header.vcpu, EXITTOP_LOOK);
+}
+
 /* Makes the cell of a code. Its number, or that of the overflow cell if all are in use. */
 static __noinline u32 cell_create(struct vcpu_slot *slot, u32 code, bool in_l2)
 {
@@ -106,14 +126,23 @@ static __noinline u32 cell_create(struct vcpu_slot *slot, u32 code, bool in_l2)
 	/* Whoever sees `cells` grow finds the cell written. */
 	barrier();
 	header->cells_used = number + 1;
+	if (parts_on && is_halt(slot, code))
+		index = EXITTOP_HALT_INDEX;
 	if (index < EXITTOP_INDEX_CODES)
 		*index_entry(slot, index, in_l2) = number;
 	return number;
 }
 
-/* Finds or makes the cell of a code that cell_by_code does not have. Its number. */
+/* Finds or makes the cell of a code that cell_by_code does not have: HLT, and rare ones. Its number. */
 static __noinline u32 cell_search(struct vcpu_slot *slot, u32 code, bool in_l2)
 {
+	if (parts_on && is_halt(slot, code)) {
+		u32 number = *index_entry(slot, EXITTOP_HALT_INDEX, in_l2);
+
+		look_at_end(slot);
+		if (number)
+			return number;
+	}
 	for (u32 number = 1; number < EXITTOP_CELLS; number++) {
 		struct exit_cell *cell = &slot->cells[number];
 

@@ -19,6 +19,7 @@
 #include "waiting.bpf.h"
 #include "leaves.bpf.h"
 #include "cells.bpf.h"
+#include "parts.bpf.h"
 #include "target_sources.bpf.h"
 #include "targets.bpf.h"
 #include "kvm_count.bpf.h"
@@ -103,6 +104,8 @@ static __noinline u32 slot_create(u64 vcpu, u32 isa)
 		header->registers_hidden = registers_are_hidden((void *)vcpu);
 		area_begin(slot, slot_index);
 	}
+	if (parts_on)
+		parts_begin(slot, vcpu, header->who.first_ns);
 	header->vcpu = vcpu;
 	barrier(); /* The verifier does not let a number be added to a typed pointer. */
 	header->vcpu += memory.by_target;
@@ -170,21 +173,8 @@ static __always_inline bool is_in_second(struct vcpu_slot *first, u64 vcpu)
 	return EXITTOP_VCPU_OF(first[1].header.vcpu) == vcpu;
 }
 
-/*
- * Index of the slot of a vCPU that is not in its first hash slot, or is counted by target, or 0 if it
- * waits for one or is new.
- */
-static __always_inline u32 slot_index_slow_path(struct vcpu_slot *first, u64 vcpu)
-{
-	if (targets_possible && is_by_target(first, vcpu))
-		return hash_slot_index(vcpu);
-	if (is_in_second(first, vcpu))
-		return hash_slot_index(vcpu) + 1;
-	return waiting_of(vcpu) ? 0 : slot_search(vcpu);
-}
-
 /* The slot of a vCPU, or NULL if it has none. */
-static __always_inline struct vcpu_slot *slot_of(u64 vcpu)
+static __always_inline struct vcpu_slot *slot_find(u64 vcpu)
 {
 	struct vcpu_slot *first = hash_slot(vcpu);
 
@@ -193,6 +183,19 @@ static __always_inline struct vcpu_slot *slot_of(u64 vcpu)
 	if (is_in_second(first, vcpu))
 		return first + 1;
 	return slot_at(waiting_of(vcpu) ? 0 : slot_search(vcpu));
+}
+
+static __noinline struct vcpu_slot *slot_of_slow_path(u64 vcpu)
+{
+	return slot_find(vcpu);
+}
+
+/* The same where it is in its first hash slot, most likely. */
+static __always_inline struct vcpu_slot *slot_of(u64 vcpu)
+{
+	struct vcpu_slot *first = hash_slot(vcpu);
+
+	return EXITTOP_VCPU_OF(first->header.vcpu) == vcpu ? first : slot_of_slow_path(vcpu);
 }
 
 /* Counts an exit in the cell of that number, which it returns. */
@@ -213,8 +216,10 @@ static __always_inline struct exit_cell *cell_begin(struct vcpu_slot *slot, u32 
 	if (unlikely(header->exit_ns)) {
 		if (header->exit_ns > memory.armed_ns)
 			header->exit_without_entry++;
-		if (targets_possible) /* What it noted is past. */
+		/* What it noted is past. */
+		if (targets_possible)
 			header->target_kind = EXITTOP_TARGET_NONE;
+		slot->times.vmm.at_ns = slot->times.vmm_ns = 0;
 	}
 	return cell_count(slot, number);
 }
@@ -254,7 +259,8 @@ static __always_inline void time_add(struct vcpu_slot *slot, u64 ns, bool histog
  * Worker of kvm_entry for all but short exits: `now` was read before anything else. Returns the time
  * of the exit. Out of line, so that the fast path saves no registers.
  */
-static __noinline u64 time_end(struct vcpu_slot *slot, u64 now, bool histogram)
+static __always_inline u64 time_end(struct vcpu_slot *slot, u64 now, bool histogram,
+				    const enum read_by by)
 {
 	struct vcpu_header *header = &slot->header;
 	u64 ns = now - header->exit_ns;
@@ -269,7 +275,24 @@ static __noinline u64 time_end(struct vcpu_slot *slot, u64 now, bool histogram)
 	if ((s64)ns < 0)
 		ns = 0;
 	time_add(slot, ns, histogram);
+	if (parts_on) {
+		if (header->vcpu & EXITTOP_LOOK)
+			__sync_fetch_and_add(&header->vcpu, -EXITTOP_LOOK);
+		/* User space reads them before the time. */
+		barrier();
+		parts_end(slot, ns, now, by);
+	}
 	return ns;
+}
+
+static __noinline u64 time_end_by_cast(struct vcpu_slot *slot, u64 now, bool histogram)
+{
+	return time_end(slot, now, histogram, READ_BY_CAST);
+}
+
+static __noinline u64 time_end_by_helper(struct vcpu_slot *slot, u64 now, bool histogram)
+{
+	return time_end(slot, now, histogram, READ_BY_HELPER);
 }
 
 /* Time since the exit being handled. If there is none, the host's age: more than a short time. */
@@ -278,15 +301,18 @@ static __always_inline u64 time_since_exit(struct vcpu_slot *slot, u64 now)
 	return now - slot->header.exit_ns;
 }
 
-/* Worker of kvm_entry. */
-static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, bool histogram)
+/* Worker of kvm_entry. `look`: the end of the exit is looked at, however short it was. */
+static __always_inline int time_exit(struct vcpu_slot *slot, u64 now, bool histogram, bool look,
+				     const enum read_by by)
 {
 	u64 ns = time_since_exit(slot, now);
 
-	if (unlikely(ns >= EXITTOP_SHORT_TIME))
-		time_end(slot, now, histogram);
-	else
+	if (likely(ns < EXITTOP_SHORT_TIME) && !look)
 		time_add(slot, ns, histogram);
+	else if (by == READ_BY_CAST)
+		time_end_by_cast(slot, now, histogram);
+	else
+		time_end_by_helper(slot, now, histogram);
 	return 0;
 }
 
@@ -329,7 +355,9 @@ static __always_inline int target_count(struct vcpu_slot *slot, u64 ns, const bo
 #define ENTRY_BY_TARGET(name, with_slots, by)                                               \
 	static __noinline int name(struct vcpu_slot *slot, u64 now, bool histogram)         \
 	{                                                                                   \
-		return target_count(slot, time_end(slot, now, histogram), with_slots, by);  \
+		u64 ns = by == READ_BY_CAST ? time_end_by_cast(slot, now, histogram)        \
+					    : time_end_by_helper(slot, now, histogram);     \
+		return target_count(slot, ns, with_slots, by);                              \
 	}
 ENTRY_BY_TARGET(entry_by_target_cast, true, READ_BY_CAST)
 ENTRY_BY_TARGET(entry_by_target_helper, true, READ_BY_HELPER)
@@ -348,35 +376,30 @@ static __always_inline int entry_by_target(struct vcpu_slot *slot, u64 now, bool
 }
 
 /*
- * The same for a vCPU that is not in its first hash slot, or is counted by target, or is new. Out of
- * line, so that the fast path saves no registers.
+ * The same for a vCPU that is not in its first hash slot, or has a bit in its address, or is new. Out
+ * of line, so that the fast path saves no registers.
  */
-static __always_inline int entry_any(struct vcpu_slot *first, u64 vcpu, u64 now, bool histogram,
-				     const enum read_by by)
+static __always_inline int entry_any(u64 vcpu, u64 now, bool histogram, const enum read_by by)
 {
-	struct vcpu_slot *slot = first + 1;
-	u32 slot_index;
+	struct vcpu_slot *slot = slot_find(vcpu);
+	u64 word;
 
-	if (slot->header.vcpu != vcpu) {
-		slot_index = slot_index_slow_path(first, vcpu);
-		slot = slot_at(slot_index);
-		if (!slot)
-			return 0;
-		if (targets_possible && slot->header.vcpu & EXITTOP_BY_TARGET)
-			return entry_by_target(slot, now, histogram, by);
-	}
-	return time_exit(slot, now, histogram);
+	if (!slot)
+		return 0;
+	word = slot->header.vcpu;
+	if (targets_possible && word & EXITTOP_BY_TARGET)
+		return entry_by_target(slot, now, histogram, by);
+	return time_exit(slot, now, histogram, word & EXITTOP_LOOK, by);
 }
 
-static __noinline int entry_slow_path(struct vcpu_slot *first, u64 vcpu, u64 now, bool histogram)
+static __noinline int entry_slow_path(u64 vcpu, u64 now, bool histogram)
 {
-	return entry_any(first, vcpu, now, histogram, READ_BY_CAST);
+	return entry_any(vcpu, now, histogram, READ_BY_CAST);
 }
 
-static __noinline int entry_slow_path_helper(struct vcpu_slot *first, u64 vcpu, u64 now,
-					     bool histogram)
+static __noinline int entry_slow_path_helper(u64 vcpu, u64 now, bool histogram)
 {
-	return entry_any(first, vcpu, now, histogram, READ_BY_HELPER);
+	return entry_any(vcpu, now, histogram, READ_BY_HELPER);
 }
 
 static __always_inline int handle_entry(u64 vcpu, const enum read_by by, const bool histogram)
@@ -384,10 +407,13 @@ static __always_inline int handle_entry(u64 vcpu, const enum read_by by, const b
 	u64 now = bpf_ktime_get_ns();
 	struct vcpu_slot *slot = hash_slot(vcpu);
 
-	if (unlikely(slot->header.vcpu != vcpu))
-		return by == READ_BY_CAST ? entry_slow_path(slot, vcpu, now, histogram)
-					  : entry_slow_path_helper(slot, vcpu, now, histogram);
-	return time_exit(slot, now, histogram);
+	if (unlikely(slot->header.vcpu != vcpu)) {
+		if (parts_on && slot->header.vcpu - EXITTOP_LOOK == vcpu)
+			return time_exit(slot, now, histogram, true, by);
+		return by == READ_BY_CAST ? entry_slow_path(vcpu, now, histogram)
+					  : entry_slow_path_helper(vcpu, now, histogram);
+	}
+	return time_exit(slot, now, histogram, false, by);
 }
 
 /* The same where all vCPUs are counted by target: that is the fast path then. */
@@ -399,8 +425,8 @@ static __always_inline int handle_entry_by_target(u64 vcpu, const enum read_by b
 	u64 ns;
 
 	if (unlikely(!is_by_target(slot, vcpu)))
-		return by == READ_BY_CAST ? entry_slow_path(slot, vcpu, now, histogram)
-					  : entry_slow_path_helper(slot, vcpu, now, histogram);
+		return by == READ_BY_CAST ? entry_slow_path(vcpu, now, histogram)
+					  : entry_slow_path_helper(vcpu, now, histogram);
 	ns = time_since_exit(slot, now);
 	if (unlikely(ns >= EXITTOP_SHORT_TIME))
 		return by == READ_BY_CAST ? entry_by_target_cast(slot, now, histogram)
@@ -421,7 +447,7 @@ static __always_inline struct vcpu_slot *exit_slot_slow_path(struct vcpu_slot *f
 	struct waiting_vcpu *waiting;
 	u32 slot_index;
 
-	if (targets_possible && is_by_target(first, vcpu))
+	if (EXITTOP_VCPU_OF(first->header.vcpu) == vcpu)
 		return first;
 	if (is_in_second(first, vcpu))
 		return first + 1;
@@ -599,55 +625,23 @@ static __always_inline int handle_entry_classic(const bool histogram)
 	return FOR_OTHERS_TOO;
 }
 
-/* Prepares to add to the parts of the exit being handled. Those of its cell; NULL if none is. */
-static __always_inline struct exit_parts *parts_begin(struct vcpu_slot *slot)
-{
-	struct vcpu_header *header = &slot->header;
-
-	if (!header->exit_ns)
-		return NULL;
-	if (header->parts_exit_ns != header->exit_ns) {
-		header->parts_exit_ns = header->exit_ns;
-		header->current_parts = (struct exit_parts){};
-	}
-	current_cell(slot)->flags |= EXITTOP_CELL_PARTS;
-	return current_parts(slot);
-}
-
-/* KVM_RUN first loads the guest's FPU state and last puts it back: between two runs, the VMM runs. */
-static __always_inline int handle_fpu(bool load, const bool typed)
+/*
+ * KVM_RUN first loads the guest's FPU state and last puts it back: between two runs, the VMM runs.
+ * Linux 7 preempts tasks within such a program, and skips the program for others on that CPU
+ * meanwhile: what is missing then is told by what is there.
+ */
+static __always_inline int handle_fpu(bool load, const enum read_by by)
 {
 	u64 now = bpf_ktime_get_ns();
-	u64 vcpu = vcpu_of_current(typed);
+	u64 vcpu = vcpu_of_current(has_task_btf(by));
 	struct vcpu_slot *slot = vcpu ? slot_of(vcpu) : NULL;
-	struct exit_parts *parts;
-	u64 since;
 
-	if (!slot)
+	if (!slot || !slot->header.exit_ns)
 		return 0;
-	since = slot->header.vmm_since_ns;
-	slot->header.vmm_since_ns = load ? 0 : now;
-	if (!load || !since || since >= now)
-		return 0;
-	parts = parts_begin(slot);
-	if (parts) {
-		parts->vmm_ns += now - since;
-		slot->header.current_parts.vmm_ns += now - since;
-	}
-	return 0;
-}
-
-/* A halted vCPU wakes up: KVM passes how long it waited. */
-static __always_inline int handle_wakeup(u64 halted_ns, const bool typed)
-{
-	u64 vcpu = vcpu_of_current(typed);
-	struct vcpu_slot *slot = vcpu ? slot_of(vcpu) : NULL;
-	struct exit_parts *parts = slot ? parts_begin(slot) : NULL;
-
-	if (parts) {
-		parts->halted_ns += halted_ns;
-		slot->header.current_parts.halted_ns += halted_ns;
-	}
+	if (load)
+		vmm_end(slot, now, by);
+	else
+		vmm_begin(slot, vcpu, now, by);
 	return 0;
 }
 
@@ -778,27 +772,15 @@ int learn_order(u64 *ctx)
 }
 
 SEC("raw_tp/kvm_fpu")
-int fpu_raw(u64 *ctx)
+int fpu_cast(u64 *ctx)
 {
-	return handle_fpu((u32)ctx[0], false);
+	return handle_fpu((u32)ctx[0], READ_BY_CAST);
 }
 
 SEC("raw_tp/kvm_fpu")
-int fpu_btf(u64 *ctx)
+int fpu_helper(u64 *ctx)
 {
-	return handle_fpu((u32)ctx[0], true);
-}
-
-SEC("raw_tp/kvm_vcpu_wakeup")
-int wakeup_raw(u64 *ctx)
-{
-	return handle_wakeup(ctx[0], false);
-}
-
-SEC("raw_tp/kvm_vcpu_wakeup")
-int wakeup_btf(u64 *ctx)
-{
-	return handle_wakeup(ctx[0], true);
+	return handle_fpu((u32)ctx[0], READ_BY_HELPER);
 }
 
 /*

@@ -50,7 +50,7 @@ struct long_counts {
 	u32 count[EXITTOP_LONG_BUCKETS];
 };
 
-#define EXITTOP_SLOT_SIZE 8704
+#define EXITTOP_SLOT_SIZE 9216
 #define EXITTOP_CACHE_LINE 64
 
 /* Cells of a slot. The first one counts the exits of reasons that found no cell of their own. */
@@ -76,14 +76,39 @@ struct exit_cell {
 };
 EXITTOP_ASSERT(sizeof(struct exit_cell) == 32, "two cells fill a cache line");
 
-/* Parts of time_ns. The last three are reserved: nothing writes them yet. */
+/* Parts of time_ns, disjoint: what is left is the kernel's own work; see parts.bpf.h. */
 struct exit_parts {
-	u64 vmm_ns;       /* outside KVM_RUN */
-	u64 halted_ns;    /* waiting in HLT */
-	u64 polled_ns;    /* of the wait in HLT, what KVM polled */
-	u64 preempted_ns; /* waiting for a CPU */
-	u64 blocked_ns;   /* asleep in the kernel for another reason than HLT */
+	u64 vmm_ns;       /* outside KVM_RUN, on a CPU */
+	u64 halted_ns;    /* asleep in HLT */
+	u64 polled_ns;    /* in HLT, on a CPU: KVM polled for an event */
+	u64 preempted_ns; /* runnable, waiting for a CPU */
+	u64 blocked_ns;   /* asleep elsewhere, in the kernel or the VMM */
 };
+
+/* Where the clocks were that tell how long a thread had no CPU. */
+struct cpu_mark {
+	u64 off_cpu_ns;
+	u64 ran_ns;
+	u64 moves;
+	u64 at_ns;
+};
+
+/* What was seen when a vCPU's exits were last looked at, to tell what came since; see parts.bpf.h. */
+struct vcpu_times {
+	struct cpu_mark last;
+	struct cpu_mark vmm; /* when KVM_RUN returned in the exit being handled; at_ns 0: it has not */
+	u64 run_delay_ns;
+	u64 sleeps;
+	u64 polled_ns;
+	u64 waited_ns;
+	u64 vmm_ns;       /* the VMM's time in the exit being handled */
+	u64 returns;      /* KVM's count of these */
+	u64 vmm_missed;   /* those that no event told */
+	u64 tid;          /* of the thread */
+};
+
+/* Why KVM_RUN returned, by KVM_EXIT_* (include/uapi/linux/kvm.h); the last: others. */
+#define EXITTOP_RETURN_REASONS 48
 
 /*
  * Codes that have an entry in cell_by_code, so that their cell is found without a search: those
@@ -92,7 +117,8 @@ struct exit_parts {
 #define EXITTOP_DIRECT_CODES 192
 #define EXITTOP_NPF_CODE 0x400
 #define EXITTOP_NPF_CODES 16
-#define EXITTOP_INDEX_CODES 256 /* entries per guest level; the rest is never used */
+#define EXITTOP_INDEX_CODES 256 /* entries per guest level; the rest is never used, but for: */
+#define EXITTOP_HALT_INDEX 255  /* that of HLT, which is to be searched for: all of them are looked at */
 
 /*
  * A byte for each slot, all of them together behind the slots: whoever looks for vCPUs that came or
@@ -157,10 +183,7 @@ struct vcpu_header {
 	u32 short_end;        /* offset in the slot at which the next short buckets begin */
 	u32 long_block_begin; /* where the last long buckets begin, in units of their size */
 
-	/* The exit being handled: what of its time is already in the parts of its cell. */
-	u64 parts_exit_ns; /* exit_ns of the exit that these speak of */
-	struct exit_parts current_parts;
-	u64 vmm_since_ns; /* clock when KVM_RUN returned to the VMM; 0 = it has not */
+	u64 reserved[7];
 
 	/* Rare: losses of this vCPU. */
 	u64 histogram_full;
@@ -182,6 +205,8 @@ struct vcpu_slot {
 	u8 cell_by_code[2 * EXITTOP_INDEX_CODES];
 	struct exit_cell cells[EXITTOP_CELLS];
 	struct exit_parts parts[EXITTOP_CELLS];
+	struct vcpu_times times;
+	u64 returns[EXITTOP_RETURN_REASONS];
 	/* Short buckets of all cells that found no room for their own: so an entry need not check. */
 	struct short_counts lost_counts;
 	/* Handed out as needed: short buckets from the beginning, long buckets from the end. */
@@ -204,7 +229,9 @@ EXITTOP_ASSERT(EXITTOP_SLOT_SIZE % sizeof(struct long_counts) == 0,
  * they are off.
  */
 #define EXITTOP_BY_TARGET 1ull
-#define EXITTOP_VCPU_OF(word) ((word) & ~EXITTOP_BY_TARGET)
+/* Another one: the end of the exit being handled is to be looked at, however short it was. */
+#define EXITTOP_LOOK 2ull
+#define EXITTOP_VCPU_OF(word) ((word) & ~(EXITTOP_BY_TARGET | EXITTOP_LOOK))
 
 /* Where the target of a reason's exits is. Which reason has which kind is the loader's to say. */
 enum exittop_target_kind {
@@ -321,7 +348,7 @@ struct target_area {
 #define EXITTOP_HASH_SLOT_OF(low_half, hash_slots) \
 	((u64)EXITTOP_HASH_OF(low_half) * (hash_slots) >> 32)
 
-/* vCPUs that can be asked for (--max-vcpus): 281 MiB. */
+/* vCPUs that can be asked for (--max-vcpus): 297 MiB. */
 #define EXITTOP_MAX_SLOTS 32768
 #define EXITTOP_SLOTS_OF(hash_slots) (1 + (hash_slots) + EXITTOP_OVERFLOW_SLOTS(hash_slots))
 

@@ -21,7 +21,7 @@ _CEILINGS = {
     "exittop-count": {"cpuid": 201},
     "exittop-time": {"cpuid": 397},
     "exittop-histogram": {"cpuid": 409, "msr": 409, "port": 409, "doorbell": 415, "wbinvd": 409},
-    "exittop-targets": {"cpuid": 626, "msr": 698, "port": 606, "doorbell": 629, "wbinvd": 444},
+    "exittop-targets": {"cpuid": 631, "msr": 685, "port": 589, "doorbell": 609, "wbinvd": 417},
 }
 
 

@@ -19,10 +19,9 @@ _CASES = {
     "fentry": ("destroy_fpu", set(), ""),
     "create": ("create_fpu", set(), ""),
     "kprobes": ("destroy create", set(), ""),
-    "fpu": ("fpu_btf", {"split_missed"}, "no time is told to be the VMM's or halted: "
+    "fpu": ("fpu_helper", {"split_missed"}, "the parts of the exits' time are not known: "
             "cannot attach raw_tp/kvm_fpu: No such file"),
-    "wakeup": ("wakeup_btf", {"split_missed"}, "cannot attach raw_tp/kvm_vcpu_wakeup: No such"),
-    "both": ("destroy_fpu fpu_btf", {"split_missed"}, "no time is told"),
+    "both": ("destroy_fpu fpu_helper", {"split_missed"}, "the parts of the exits' time"),
     "order": ("learn_order", set(), ""),
 }
 
@@ -51,9 +50,9 @@ def check(result: Result) -> None:
         if said not in told or (not said and "cannot" in told):
             raise Mismatch(f"{name}: it says {told}")
         parts = {each[part] is None for vm in run["vms"] for each in vm["vcpus"][0]["exits"]
-                 for part in ("vmm_ns", "halted_ns")}
+                 for part in ("vmm_ns", "polled_ns", "preempted_ns", "halted_ns", "blocked_ns")}
         if parts != {bool(missing)}:
-            raise Mismatch(f"{name}: the VMM's time and the halted time should "
+            raise Mismatch(f"{name}: the parts of the time should "
                            f"{'not ' if missing else ''}be known: {run['vms'][0]}")
         known = all(vm["vcpus"][0]["kvm_exits"] is not None for vm in run["vms"])
         if known == (name == "order"):

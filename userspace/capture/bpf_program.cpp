@@ -98,7 +98,7 @@ enum class VcpuEnds { fentry, kprobe };
 /// What is tried beside the programs that count.
 struct Extras {
     VcpuEnds ends;
-    bool split;  ///< Tells the VMM's and the halted time apart; exits are counted without it, too.
+    bool split;  ///< Tells the parts of the time apart; exits are counted without it, too.
 };
 
 /// In the order of what is missing.
@@ -139,6 +139,9 @@ struct BpfProgram::State {
     [[nodiscard]] std::span<vcpu_slot> slots() const {
         return {reinterpret_cast<vcpu_slot*>(shared.at(sizeof(exittop_memory))), slot_count()};
     }
+    [[nodiscard]] bool reads_by_cast() const {
+        return variant == AttachVariant::typed || variant == AttachVariant::raw;
+    }
     [[nodiscard]] std::vector<bpf_program*> programs_in_order() const;
     std::expected<void, Error> start(const KernelFacts& facts);
     std::expected<void, Error> open(const KernelFacts& facts);
@@ -170,14 +173,11 @@ struct BpfProgram::State {
 /// counts follows the entry, because it must not delay the entry's clock.
 std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
     auto& programs = skeleton->progs;
-    // The task's type is in vmlinux's BTF, which exists wherever kvm's does, and elsewhere too.
-    const bool typed = variant != AttachVariant::raw_reason && variant != AttachVariant::classic;
     std::vector<bpf_program*> order;
     if (extras.ends == VcpuEnds::fentry) order = {programs.destroy_fpu, programs.create_fpu};
     order.insert(order.end(), {programs.destroy, programs.create});
     if (extras.split && detail >= CountDetail::time) {
-        order.push_back(typed ? programs.fpu_btf : programs.fpu_raw);
-        order.push_back(typed ? programs.wakeup_btf : programs.wakeup_raw);
+        order.push_back(reads_by_cast() ? programs.fpu_cast : programs.fpu_helper);
     }
     const auto add = [&](const ExitPrograms& exit, const EntryPrograms& entry) {
         const bool by_target = areas_with_slots && exit.targets != nullptr;
@@ -254,6 +254,7 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     bpf_map__set_max_entries(skeleton->maps.free_hash_slots, max_vcpus);
     bpf_map__set_max_entries(skeleton->maps.free_overflow_slots,
                              EXITTOP_OVERFLOW_SLOTS(max_vcpus) + 1);
+    skeleton->rodata->parts_on = extras.split && detail >= CountDetail::time;
     if (leaves) set_leaves(facts);
     if (auto set = set_targets(); !set) return set;
 
@@ -379,9 +380,9 @@ void BpfProgram::State::close_targets() {
     for (vcpu_slot& slot : slots()) {
         std::atomic_ref<u64> word(slot.header.vcpu);
         u64 vcpu = word.load();
-        // Where the vCPU goes meanwhile, the word becomes 0.
-        if ((vcpu & EXITTOP_BY_TARGET) != 0) {
-            word.compare_exchange_strong(vcpu, EXITTOP_VCPU_OF(vcpu));
+        // Where the vCPU goes meanwhile, the word becomes 0. The program sets and clears another bit.
+        while ((vcpu & EXITTOP_BY_TARGET) != 0 &&
+               !word.compare_exchange_weak(vcpu, vcpu & ~EXITTOP_BY_TARGET)) {
         }
     }
     target_links.clear();
@@ -606,7 +607,7 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
             if (!done && !first_error) first_error = done.error();
             if (!done) continue;
             if (!extras.split && detail >= CountDetail::time) {
-                state->missing = "no time is told to be the VMM's or halted: " + first_error->text;
+                state->missing = "the parts of the exits' time are not known: " + first_error->text;
             }
             return BpfProgram(std::move(state));
         }
@@ -757,8 +758,9 @@ void BpfProgram::count_by_target(std::uint32_t slot_index) {
     if (vcpu == 0 || (vcpu & EXITTOP_BY_TARGET) != 0) return;
     // What was noted of an exit under way when they were switched off is of no later one.
     std::atomic_ref(header.target_kind).store(EXITTOP_TARGET_NONE);
-    // Where the vCPU goes meanwhile, the word becomes 0.
-    word.compare_exchange_strong(vcpu, vcpu | EXITTOP_BY_TARGET);
+    // Where the vCPU goes meanwhile, the word becomes 0. The program sets and clears another bit.
+    while (vcpu != 0 && !word.compare_exchange_weak(vcpu, vcpu | EXITTOP_BY_TARGET)) {
+    }
 }
 
 std::function<TargetSource(std::uint32_t)> BpfProgram::target_sources() const {
@@ -775,11 +777,11 @@ std::uint64_t BpfProgram::target_bytes() const {
 std::vector<ProgramFacts> BpfProgram::programs() const {
     std::vector<ProgramFacts> result;
     const auto& programs = state_->skeleton->progs;
-    const std::array splits = {programs.fpu_raw, programs.fpu_btf, programs.wakeup_raw,
-                               programs.wakeup_btf};
-    // A missed end or beginning is noticed by the other program, or later: nothing is lost.
-    const std::array ends = {programs.destroy_fpu, programs.create_fpu, programs.destroy,
-                             programs.create};
+    // Since Linux 7.0 a task may be preempted within a raw tracepoint; the kernel does not run the
+    // same program for others on that CPU then. kvm_exit and kvm_entry are safe, as interrupts are
+    // off there; what the other programs miss is noticed elsewhere.
+    const std::array noticed = {programs.destroy_fpu, programs.create_fpu, programs.destroy,
+                                programs.create, programs.fpu_cast, programs.fpu_helper};
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, state_->skeleton->obj) {
         const int fd = bpf_program__fd(program);
@@ -788,8 +790,8 @@ std::vector<ProgramFacts> BpfProgram::programs() const {
         if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) != 0) continue;
         result.push_back(
             {bpf_program__name(program), info.verified_insns, info.jited_prog_len,
-             std::ranges::find(ends, program) != ends.end() ? 0 : info.recursion_misses,
-             std::ranges::find(splits, program) != splits.end(), info.run_time_ns, info.run_cnt});
+             std::ranges::find(noticed, program) != noticed.end() ? 0 : info.recursion_misses,
+             info.run_time_ns, info.run_cnt});
     }
     return result;
 }

@@ -29,7 +29,6 @@ struct ProgramFacts {
     std::uint32_t verified_instructions = 0;  ///< Instructions the verifier walked.
     std::uint32_t jited_bytes = 0;
     std::uint64_t missed = 0;  ///< Times the kernel did not run it (recursion), if that matters.
-    bool splits_time = false;  ///< Tells VMM and halted time apart; counts nothing.
     std::uint64_t run_ns = 0;  ///< Time in it and times it ran, while the kernel measured that.
     std::uint64_t runs = 0;
 };
@@ -65,7 +64,7 @@ public:
     [[nodiscard]] CountDetail detail() const;
     /// What this kernel does not allow besides counting, and why, in one line; empty if nothing.
     [[nodiscard]] const std::string& missing() const;
-    /// Whether the VMM's and the halted time are told apart.
+    /// Whether the parts of the exits' time are told apart.
     [[nodiscard]] bool splits_time() const;
     /// Whether it can read each VM's paging: the kernel hides its address from those without
     /// CAP_SYSLOG.

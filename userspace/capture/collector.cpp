@@ -353,16 +353,11 @@ SnapshotInfo Collector::info(const Lost& lost, std::uint64_t exits) {
     info.cost.vcpus_used = vms_.slots_in_use();
     info.cost.vcpus_limit = program_.max_vcpus();
     for (const ProgramFacts& program : program_.programs()) {
-        // Since Linux 7.0 a task may be preempted within a raw tracepoint; the kernel does not run
-        // the same program for others on that CPU then. kvm_exit and kvm_entry are safe: interrupts
-        // are off there.
-        auto& missed = program.splits_time ? info.lost.split_missed : info.lost.program_missed;
-        missed += program.missed;
+        info.lost.program_missed += program.missed;
         info.cost.run_ns += program.run_ns;
         info.cost.runs += program.runs;
     }
-    info.known_parts =
-        program_.splits_time() ? TimeParts{TimePart::vmm, TimePart::halted} : TimeParts{};
+    if (program_.splits_time()) info.known_parts = TimeParts::all();
     if (info.known_parts.empty() && info.detail >= CountDetail::time) {
         info.lost.split_missed += exits;
     }

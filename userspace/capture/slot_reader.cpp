@@ -73,22 +73,13 @@ void read_counts(const vcpu_slot& slot, unsigned number, ExitStats& stats) {
     stats.code = cell.code;
     stats.level = (flags & EXITTOP_CELL_L2) != 0 ? GuestLevel::l2 : GuestLevel::l1;
     stats.count = load(cell.count);
+    // The parts first, as they are written last: so they never are more than the time.
+    const bool has_parts = (flags & EXITTOP_CELL_PARTS) != 0;
+    for (const SlotPart& part : slot_parts) {
+        stats.*part.stats = has_parts ? load(slot.parts[number].*part.slot) : 0;
+    }
     stats.time_ns = load(cell.time_ns);
     stats.max_ns = load(cell.max_ns);
-    for (const SlotPart& part : slot_parts) stats.*part.stats = 0;
-    if ((flags & EXITTOP_CELL_PARTS) == 0) return;
-    for (const SlotPart& part : slot_parts) stats.*part.stats = load(slot.parts[number].*part.slot);
-
-    // Of the exit being handled, parts are there already while its time is not.
-    const vcpu_header& header = slot.header;
-    const std::uint64_t pending = load(header.exit_ns);
-    if (pending != 0 && header.parts_exit_ns == pending &&
-        header.current_cell == number * sizeof cell) {
-        for (const SlotPart& part : slot_parts) {
-            std::uint64_t& ns = stats.*part.stats;
-            ns = saturating_subtract(ns, header.current_parts.*part.slot);
-        }
-    }
 }
 
 /// One more than the number of the last cell in use. Cell 0 is the overflow cell.
@@ -133,6 +124,7 @@ Lost read_lost(const vcpu_slot& slot) {
     lost.reasons_full = load(slot.cells[EXITTOP_OVERFLOW_CELL].count);
     lost.histogram_full = load(header.histogram_full) + without_histogram(slot);
     lost.exit_without_entry = load(header.exit_without_entry);
+    lost.split_missed = load(slot.times.vmm_missed);
     // Where KVM's own count is known, what entries tell of exits that it did not trace is in there.
     if (const auto untraced = untraced_exits(header)) {
         lost.untraced = *untraced;

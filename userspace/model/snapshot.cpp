@@ -107,7 +107,7 @@ const std::vector<LostCause>& lost_causes() {
          &Lost::entry_without_exit},
         {"untraced", "not counted: only KVM itself counted them", &Lost::untraced},
         {"program_missed", "not counted: the kernel skipped the program", &Lost::program_missed},
-        {"split_missed", "counted and timed; VMM, halted time too low", &Lost::split_missed},
+        {"split_missed", "counted and timed; parts of the time missing", &Lost::split_missed},
         {"unnamed", "VMs, counted: their name could not be read", &Lost::unnamed},
     };
     return causes;

@@ -73,7 +73,21 @@ struct mm_struct {
 	unsigned long arg_end;
 };
 
+struct sched_info {
+	u64 run_delay;
+};
+
+struct sched_entity {
+	u64 exec_start;
+	u64 sum_exec_runtime;
+	u64 nr_migrations;
+};
+
 struct task_struct {
+	int pid;
+	struct sched_info sched_info;
+	struct sched_entity se;
+	unsigned long nvcsw;
 	struct mm_struct *mm;
 	struct task_struct *group_leader;
 	u64 start_time;
@@ -133,6 +147,10 @@ struct kvm_vcpu___bitmap {
 	struct kvm_vcpu_arch___bitmap arch;
 };
 
+enum bpf_func_id {
+	BPF_FUNC_get_current_task_btf = 158, /* since 5.11 */
+};
+
 enum kvm_reg {
 	VCPU_EXREG_EXIT_INFO_1 = 0, /* up to 6.19 */
 	VCPU_EXREG_EXIT_INFO_2 = 1, /* up to 6.19 */
@@ -142,12 +160,28 @@ enum kvm_reg___seven {
 	VCPU_REG_EXIT_INFO_2 = 1, /* from 7.0 on */
 };
 
+/* Since 5.14. */
+struct kvm_vcpu_stat_generic {
+	u64 halt_poll_success_ns;
+	u64 halt_poll_fail_ns;
+	u64 halt_wait_ns;
+};
+
 struct kvm_vcpu_stat {
 	u64 exits;
+	u64 fpu_reload;
+	struct kvm_vcpu_stat_generic generic; /* since 5.14 */
+	u64 halt_poll_success_ns;             /* up to 5.13 */
+	u64 halt_poll_fail_ns;                /* up to 5.13 */
+};
+
+struct kvm_run {
+	u32 exit_reason;
 };
 
 struct kvm_vcpu {
 	struct kvm *kvm;
+	struct kvm_run *run;
 	struct preempt_notifier preempt_notifier;
 	int vcpu_id;
 	struct kvm_vcpu_arch arch;

@@ -130,68 +130,31 @@ TEST_F(CountsBeyond32Bits, WithoutHistogramsNothingIsMissing) {
     EXPECT_EQ(read().lost, Lost{});
 }
 
-/// An exit being handled of which 30 ns in the VMM, 7 ns halted and 1, 2 and 3 ns of the others are
-/// in its parts already.
-OneSlot with_pending_exit() {
+TEST(ReadSlot, TellsThePartsOfTheTime) {
     OneSlot one;
-    const unsigned io = one.writer.cell_number(svm_io);
     exit_cell& cell = one.writer.cell(svm_io);
     cell.count = 2;
     cell.time_ns = 500;
-    cell.max_ns = 500;
-    one.writer.parts(cell).vmm_ns = 130;
-    one.writer.parts(cell).halted_ns = 57;
-    one.writer.parts(cell).polled_ns = 11;
-    one.writer.parts(cell).preempted_ns = 22;
-    one.writer.parts(cell).blocked_ns = 33;
-    vcpu_header& header = one.slots.all()[1].header;
-    header.current_cell = static_cast<std::uint16_t>(io * sizeof(exit_cell));
-    header.exit_ns = 9'000;
-    header.parts_exit_ns = 9'000;
-    header.current_parts.vmm_ns = 30;
-    header.current_parts.halted_ns = 7;
-    header.current_parts.polled_ns = 1;
-    header.current_parts.preempted_ns = 2;
-    header.current_parts.blocked_ns = 3;
-    return one;
+    one.writer.parts(cell) = {.vmm_ns = 100,
+                              .halted_ns = 50,
+                              .polled_ns = 10,
+                              .preempted_ns = 20,
+                              .blocked_ns = 30};
+    one.writer.cell(svm_cpuid).count = 1;
+    const auto exits = one.read().vcpu.exits;
+    EXPECT_EQ(exits.at(0).vmm_ns + exits.at(0).halted_ns, 0U) << "none were written for CPUID";
+    EXPECT_EQ(exits.at(1).vmm_ns, 100U);
+    EXPECT_EQ(exits.at(1).halted_ns, 50U);
+    EXPECT_EQ(exits.at(1).polled_ns, 10U);
+    EXPECT_EQ(exits.at(1).preempted_ns, 20U);
+    EXPECT_EQ(exits.at(1).blocked_ns, 30U);
+    EXPECT_EQ(exits.at(1).time_ns, 500U);
 }
 
-TEST(ReadSlot, LeavesOutPartsOfTheExitBeingHandled) {
-    OneSlot one = with_pending_exit();
-    const ExitStats stats = one.read().vcpu.exits.at(0);
-    EXPECT_EQ(stats.vmm_ns, 100U);
-    EXPECT_EQ(stats.halted_ns, 50U);
-    EXPECT_EQ(stats.polled_ns, 10U);
-    EXPECT_EQ(stats.preempted_ns, 20U);
-    EXPECT_EQ(stats.blocked_ns, 30U);
-    EXPECT_EQ(stats.time_ns, 500U);
-}
-
-TEST(ReadSlot, LeavesOutNothingOfACompletedExit) {
-    OneSlot one = with_pending_exit();
-    one.slots.all()[1].header.exit_ns = 0;
-    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 130U);
-    EXPECT_EQ(one.read().vcpu.exits.at(0).halted_ns, 57U);
-    EXPECT_EQ(one.read().vcpu.exits.at(0).blocked_ns, 33U);
-}
-
-TEST(ReadSlot, LeavesOutNothingWhenThePartsAreOfAnEarlierExit) {
-    OneSlot one = with_pending_exit();
-    one.slots.all()[1].header.exit_ns = 9'500;
-    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 130U);
-}
-
-TEST(ReadSlot, LeavesOutNothingOfOtherReasons) {
-    OneSlot one = with_pending_exit();
-    one.writer.parts(one.writer.cell(svm_cpuid)).vmm_ns = 45;
-    EXPECT_EQ(one.read().vcpu.exits.at(0).code, svm_cpuid);
-    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 45U);
-}
-
-TEST(ReadSlot, NeverLeavesOutMoreThanThereIs) {
-    OneSlot one = with_pending_exit();
-    one.slots.all()[1].header.current_parts.vmm_ns = 1'000'000;
-    EXPECT_EQ(one.read().vcpu.exits.at(0).vmm_ns, 0U);
+TEST(ReadSlot, TellsReturnsToTheVmmThatNoEventTold) {
+    OneSlot one;
+    one.slots.all()[1].times.vmm_missed = 3;
+    EXPECT_EQ(one.read().lost.split_missed, 3U);
 }
 
 TEST(ReadSlot, CountsWhatItCannotName) {
