@@ -625,11 +625,7 @@ static __always_inline int handle_entry_classic(const bool histogram)
 	return FOR_OTHERS_TOO;
 }
 
-/*
- * KVM_RUN first loads the guest's FPU state and last puts it back: between two runs, the VMM runs.
- * Linux 7 preempts tasks within such a program, and skips the program for others on that CPU
- * meanwhile: what is missing then is told by what is there.
- */
+/* KVM_RUN first loads the guest's FPU state and last puts it back: between two runs, the VMM runs. */
 static __always_inline int handle_fpu(bool load, const enum read_by by)
 {
 	u64 now = bpf_ktime_get_ns();
@@ -781,6 +777,17 @@ SEC("raw_tp/kvm_fpu")
 int fpu_helper(u64 *ctx)
 {
 	return handle_fpu((u32)ctx[0], READ_BY_HELPER);
+}
+
+/*
+ * Linux 7 preempts tasks within a raw tracepoint's program, and skips that program for others on the
+ * CPU meanwhile; a classic one costs more, but there no task is preempted.
+ */
+SEC("tp/kvm/kvm_fpu")
+int fpu_classic(struct trace_kvm_fpu *ctx)
+{
+	handle_fpu(ctx->load, READ_BY_CAST);
+	return FOR_OTHERS_TOO;
 }
 
 /*

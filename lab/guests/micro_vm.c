@@ -41,7 +41,7 @@ struct options {
     unsigned int vms, vcpus, slow_outs, slow_us, halts, halt_us, move_us, start_ms, end_ms;
     unsigned int vary_rounds;
     uint64_t rounds;
-    bool one_after_another, switch_thread, stuck, quiet;
+    bool one_after_another, switch_thread, stuck, quiet, spin;
 };
 
 struct vm;
@@ -128,6 +128,18 @@ static void sleep_us(uint64_t microseconds)
 
     while (!ending && nanosleep(&time, &time) && errno == EINTR)
         ;
+}
+
+/* Takes a CPU for that long. */
+static void spin_us(uint64_t microseconds)
+{
+    struct timespec start, now;
+
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - start.tv_sec) * 1000000 + (now.tv_nsec - start.tv_nsec) / 1000 <
+           (long)microseconds);
 }
 
 static uint64_t code_address(const uint8_t *label)
@@ -244,7 +256,7 @@ static void handle_out(struct vcpu *vcpu)
         see_round(vcpu);
         break;
     case PORT_SLOW:
-        sleep_us(options.slow_us);
+        options.spin ? spin_us(options.slow_us) : sleep_us(options.slow_us);
         break;
     case PORT_HALTING:
         atomic_fetch_add(&vcpu->halts_seen, 1);
@@ -477,6 +489,7 @@ static void usage(FILE *to)
           "  --move-us N        microseconds until a vCPU is moved to the next CPU (0: never)\n"
           "  --slow-outs N      OUTs that sleep here, after the rounds (0)\n"
           "  --slow-us N        microseconds of each such sleep (1000)\n"
+          "  --spin             spin in them instead of sleeping\n"
           "  --halts N          HLTs that wait in the kernel until an NMI comes (0)\n"
           "  --halt-us N        microseconds until it comes (1000)\n"
           "  --start-ms N       wait before the vCPUs start (0)\n"
@@ -508,7 +521,7 @@ static void parse_options(int argc, char **argv)
         {"end-ms", required_argument, NULL, 'e'},    {"stuck", no_argument, NULL, 'k'},
         {"quiet", no_argument, NULL, 'n'},           {"help", no_argument, NULL, '?'},
         {"move-us", required_argument, NULL, 'm'},   {"vary-rounds", required_argument, NULL, 'y'},
-        {NULL, 0, NULL, 0},
+        {"spin", no_argument, NULL, 'p'},            {NULL, 0, NULL, 0},
     };
     unsigned int unused, *target;
     int option;
@@ -531,6 +544,7 @@ static void parse_options(int argc, char **argv)
         case 't': options.switch_thread = true; break;
         case 'k': options.stuck = true; break;
         case 'n': options.quiet = true; break;
+        case 'p': options.spin = true; break;
         default:
             usage(stderr);
             exit(2);

@@ -125,6 +125,7 @@ _POINTERS_BEFORE = {"kvm_vcpu_arch.guest_fpu": ("-5.10", "fpu")}
 # Functions: those by which the loader knows something else, and those that are traced.
 _FUNCTIONS = [
     ("vmlinux", "bpf_rdonly_cast", "6.12+", None),
+    ("vmlinux", "srcu_free_old_probes", "-6.12", None),
     ("vmlinux", "fpu_alloc_guest_fpstate", "6.1+", "fpu_guest"),
     ("vmlinux", "fpu_free_guest_fpstate", "6.1+", "fpu_guest"),
     ("kvm", "kvm_arch_vcpu_create", "6.1+", "kvm_vcpu"),

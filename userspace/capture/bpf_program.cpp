@@ -95,16 +95,22 @@ int take_command_line(void* lines, void* record, std::size_t /*size*/) noexcept 
 /// task is preempted within a kprobe, so the kernel never skips it for another task.
 enum class VcpuEnds { fentry, kprobe };
 
+/// How the VMM's time is told. A classic tracepoint's program costs more and needs more privilege,
+/// but on Linux 7 the kernel runs it each time: no task is preempted within it. `none`: the parts of
+/// the time are not told apart; exits are counted without that, too.
+enum class FpuEvent { classic, raw, none };
+
 /// What is tried beside the programs that count.
 struct Extras {
     VcpuEnds ends;
-    bool split;  ///< Tells the parts of the time apart; exits are counted without it, too.
+    FpuEvent fpu;
 };
 
 /// In the order of what is missing.
 constexpr std::array extras_to_try = {
-    Extras{VcpuEnds::fentry, true}, Extras{VcpuEnds::kprobe, true}, Extras{VcpuEnds::fentry, false},
-    Extras{VcpuEnds::kprobe, false}};
+    Extras{VcpuEnds::fentry, FpuEvent::classic}, Extras{VcpuEnds::fentry, FpuEvent::raw},
+    Extras{VcpuEnds::kprobe, FpuEvent::raw},     Extras{VcpuEnds::fentry, FpuEvent::none},
+    Extras{VcpuEnds::kprobe, FpuEvent::none}};
 
 }  // namespace
 
@@ -142,6 +148,10 @@ struct BpfProgram::State {
     [[nodiscard]] bool reads_by_cast() const {
         return variant == AttachVariant::typed || variant == AttachVariant::raw;
     }
+    [[nodiscard]] bool splits_time() const {
+        return extras.fpu != FpuEvent::none && detail >= CountDetail::time;
+    }
+    [[nodiscard]] bpf_program* fpu_program() const;
     [[nodiscard]] std::vector<bpf_program*> programs_in_order() const;
     std::expected<void, Error> start(const KernelFacts& facts);
     std::expected<void, Error> open(const KernelFacts& facts);
@@ -167,6 +177,13 @@ struct BpfProgram::State {
     [[nodiscard]] target_area* area(std::uint32_t slot_index) const;
 };
 
+/// The one that tells the VMM's time.
+bpf_program* BpfProgram::State::fpu_program() const {
+    const auto& programs = skeleton->progs;
+    if (!reads_by_cast()) return programs.fpu_helper;
+    return extras.fpu == FpuEvent::classic ? programs.fpu_classic : programs.fpu_cast;
+}
+
 /// The programs of this variant in the order of attachment. First those that end a vCPU, so that no
 /// slot is left behind; last the exit, which creates the slots, without which the others do
 /// nothing. Programs on one tracepoint run in the order of attachment: the one that learns how KVM
@@ -176,8 +193,8 @@ std::vector<bpf_program*> BpfProgram::State::programs_in_order() const {
     std::vector<bpf_program*> order;
     if (extras.ends == VcpuEnds::fentry) order = {programs.destroy_fpu, programs.create_fpu};
     order.insert(order.end(), {programs.destroy, programs.create});
-    if (extras.split && detail >= CountDetail::time) {
-        order.push_back(reads_by_cast() ? programs.fpu_cast : programs.fpu_helper);
+    if (splits_time()) {
+        order.push_back(fpu_program());
     }
     const auto add = [&](const ExitPrograms& exit, const EntryPrograms& entry) {
         const bool by_target = areas_with_slots && exit.targets != nullptr;
@@ -254,7 +271,7 @@ std::expected<void, Error> BpfProgram::State::open(const KernelFacts& facts) {
     bpf_map__set_max_entries(skeleton->maps.free_hash_slots, max_vcpus);
     bpf_map__set_max_entries(skeleton->maps.free_overflow_slots,
                              EXITTOP_OVERFLOW_SLOTS(max_vcpus) + 1);
-    skeleton->rodata->parts_on = extras.split && detail >= CountDetail::time;
+    skeleton->rodata->parts_on = splits_time();
     if (leaves) set_leaves(facts);
     if (auto set = set_targets(); !set) return set;
 
@@ -596,6 +613,7 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
         std::optional<Error> first_error;
         for (const Extras& extras : extras_to_try) {
             if (extras.ends == VcpuEnds::fentry && !facts->guest_fpu_freed) continue;
+            if (extras.fpu == FpuEvent::classic && !facts->preempts_raw_tracepoints) continue;
             auto state = std::make_unique<State>();
             state->variant = variant;
             state->extras = extras;
@@ -606,7 +624,7 @@ std::expected<BpfProgram, Error> BpfProgram::start(AttachChoice choice, std::uin
             const auto done = state->start(*facts);
             if (!done && !first_error) first_error = done.error();
             if (!done) continue;
-            if (!extras.split && detail >= CountDetail::time) {
+            if (extras.fpu == FpuEvent::none && detail >= CountDetail::time) {
                 state->missing = "the parts of the exits' time are not known: " + first_error->text;
             }
             return BpfProgram(std::move(state));
@@ -650,7 +668,7 @@ CountDetail BpfProgram::detail() const { return state_->detail; }
 const std::string& BpfProgram::missing() const { return state_->missing; }
 
 bool BpfProgram::splits_time() const {
-    return state_->extras.split && state_->detail >= CountDetail::time;
+    return state_->splits_time();
 }
 
 bool BpfProgram::sees_paging() const { return state_->skeleton->rodata->tdp_enabled_address != 0; }
@@ -781,7 +799,8 @@ std::vector<ProgramFacts> BpfProgram::programs() const {
     // same program for others on that CPU then. kvm_exit and kvm_entry are safe, as interrupts are
     // off there; what the other programs miss is noticed elsewhere.
     const std::array noticed = {programs.destroy_fpu, programs.create_fpu, programs.destroy,
-                                programs.create, programs.fpu_cast, programs.fpu_helper};
+                                programs.create, programs.fpu_cast, programs.fpu_helper,
+                                programs.fpu_classic};
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, state_->skeleton->obj) {
         const int fd = bpf_program__fd(program);

@@ -104,6 +104,9 @@ std::expected<KernelFacts, Error> read_kernel_facts() {
     KernelFacts facts;
     facts.tdp_enabled_address = tdp_enabled_address(vmlinux);
     facts.rdonly_cast = has(vmlinux, "bpf_rdonly_cast", BTF_KIND_FUNC);
+    // It came with SRCU around tracepoints, and the end of how their old lists were freed before.
+    facts.preempts_raw_tracepoints =
+        facts.rdonly_cast && !has(vmlinux, "srcu_free_old_probes", BTF_KIND_FUNC);
     facts.guest_fpu_freed = has(vmlinux, "fpu_free_guest_fpstate", BTF_KIND_FUNC);
     // A KVM that is built in has its types in vmlinux.
     const BtfPointer module = module_btf("kvm", vmlinux);

@@ -18,6 +18,8 @@ struct KernelFacts {
     bool reason_passed = false;  ///< kvm_exit passes the reason (before 5.16).
     bool vendor_btf = false;     ///< struct vcpu_svm or struct vcpu_vmx is known.
     bool rdonly_cast = false;
+    /// Whether tasks may be preempted within the program of a raw tracepoint (Linux 7.0).
+    bool preempts_raw_tracepoints = false;
     bool guest_fpu_freed = false;  ///< fpu_free_guest_fpstate() is there (5.16 and later).
     std::string types = "/sys/kernel/btf/vmlinux";  ///< BTF that has the vendor's types, too.
     FileDescriptor joined_types;                    ///< What `types` names, where it is no file.

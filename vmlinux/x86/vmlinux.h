@@ -247,14 +247,19 @@ struct bpf_pidns_info {
 };
 
 /*
- * Record of the classic tracepoint, behind the 8 bytes of its common fields. Not in BTF: its offsets
- * are those of events/kvm/kvm_exit/format, the same from 5.10 to 7.3.
+ * Records of classic tracepoints, behind the 8 bytes of their common fields. Not in BTF: the offsets
+ * are those of events/kvm/.../format, the same from 5.10 to 7.3.
  */
 struct trace_kvm_exit {
 	u64 common;
 	u32 exit_reason;
 	u64 guest_rip;
 	u32 isa;
+};
+
+struct trace_kvm_fpu {
+	u64 common;
+	u32 load;
 };
 
 #endif
