@@ -15,11 +15,12 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 enum { HALTED = 0x1f000, STACK_END = 0x1f000, RESULTS = 0x20000, MEMORY = 0x100000 };
-enum { MAX_BATCHES = 1000 };
-enum { PORT_EXIT = 0x10, PORT_DONE = 0x11, PORT_DOORBELL = 0x12 };
+enum { MAX_BATCHES = 1000, WATCHERS = 100 };
+enum { PORT_EXIT = 0x10, PORT_DONE = 0x11, PORT_DOORBELL = 0x12, PORT_WATCHED = 0x13 };
 enum { DOORBELL = MEMORY }; // no memory, so an address of a device
 
 // rdi: HALTED, r12: exits of a batch, r13: batches, r14: where the next result goes, r15: exits
@@ -58,6 +59,7 @@ LOOP(msr_loop, 0, "mov $0x8b, %ecx\n rdmsr");
 // Handled in the kernel, which signals an eventfd.
 LOOP(port_loop, 0, "out %al, $0x12");
 LOOP(doorbell_loop, 0, "mov %eax, 0x100000");
+LOOP(long_loop, 0, "out %al, $0x13"); // the same, with so many watchers that it takes 8 us and more
 LOOP(wbinvd_loop, 0, "wbinvd"); // without a target
 // Waits in the kernel, until the waker's NMI comes.
 LOOP(halt_loop, 0, "movl $1, (%rdi)\n hlt\n movl $0, (%rdi)");
@@ -74,6 +76,7 @@ static const struct loop loops[] = {
     {"msr", msr_loop, msr_loop_nmi, msr_loop_end, false},
     {"port", port_loop, port_loop_nmi, port_loop_end, false},
     {"doorbell", doorbell_loop, doorbell_loop_nmi, doorbell_loop_end, false},
+    {"long", long_loop, long_loop_nmi, long_loop_end, false},
     {"wbinvd", wbinvd_loop, wbinvd_loop_nmi, wbinvd_loop_end, false},
     {"halt", halt_loop, halt_loop_nmi, halt_loop_end, true},
 };
@@ -112,6 +115,25 @@ static void add_doorbells(int vm_fd)
         fail("eventfd: %s", strerror(errno));
     IOCTL(vm_fd, KVM_IOEVENTFD, &port);
     IOCTL(vm_fd, KVM_IOEVENTFD, &address);
+}
+
+// Each of the watchers is told of each write.
+static void add_watched_doorbell(int vm_fd)
+{
+    const int event = eventfd(0, 0);
+    struct kvm_ioeventfd port = {.addr = PORT_WATCHED, .len = 1, .fd = event,
+                                 .flags = KVM_IOEVENTFD_FLAG_PIO};
+    struct epoll_event wanted = {.events = EPOLLIN};
+
+    if (event < 0)
+        fail("eventfd: %s", strerror(errno));
+    for (int i = 0; i < WATCHERS; i++) {
+        const int watcher = epoll_create1(0);
+
+        if (watcher < 0 || epoll_ctl(watcher, EPOLL_CTL_ADD, event, &wanted))
+            fail("epoll: %s", strerror(errno));
+    }
+    IOCTL(vm_fd, KVM_IOEVENTFD, &port);
 }
 
 static void run(int vcpu_fd, const struct kvm_run *state)
@@ -185,7 +207,7 @@ int main(int argc, char **argv)
     const struct kvm_run *state;
 
     if (!loop)
-        fail("usage: exit_loop_vm cpuid|leaf|out|msr|port|doorbell|wbinvd|halt EXITS BATCHES");
+        fail("usage: exit_loop_vm cpuid|leaf|out|msr|port|doorbell|long|wbinvd|halt EXITS BATCHES");
     exits = number_of(argv[2], 1000000);
     batches = number_of(argv[3], MAX_BATCHES);
 
@@ -195,6 +217,7 @@ int main(int argc, char **argv)
     if (loop->halts)
         IOCTL(vm, KVM_CREATE_IRQCHIP, 0);
     add_doorbells(vm);
+    add_watched_doorbell(vm);
     write_page_tables(memory, DOORBELL + PAGE);
     write_gdt(memory);
     write_nmi_gate(memory, CODE + (uint64_t)(loop->nmi - loop->code));

@@ -140,20 +140,15 @@ def _rows(tools: tuple[Tool, ...], boots: list[Runs]) -> list[tuple[str, ...]]:
 
 
 def _split_rows(boots: list[Runs]) -> list[tuple[str, ...]]:
-    """What exits to the VMM and halts cost beyond their exits, per event of the split."""
-    rows = [("tool", "exit to the VMM", "kvm_fpu", "halt", "kvm_vcpu_wakeup", "2nd boot")]
+    """What exits cost that are looked at when they end."""
+    loops = {"long": "8 us and more", "out": "to the VMM", "halt": "halt"}
+    rows = [("tool", *loops.values(), "2nd boot")]
     for tool in traced(OWN):
-        costs = []
-        for boot in boots:
-            pair, out, halt = (cost(boot, tool, loop) for loop in ("cpuid", "out", "halt"))
-            # KVM tells how many exits a halt takes: its end by an NMI may be another exit.
-            halts = boot["none", "halt"]
-            exits = round(halts.kvm_exits / halts.exits)
-            costs.append((out, (out - pair) / 2, halt, halt - exits * pair))
-        first, *others = costs
+        first, *others = [[cost(boot, tool, loop) for loop in loops] for boot in boots]
         rows.append((tool.title, *(str(round(cost)) for cost in first),
-                     " ".join(f"{round(other[1] - first[1]):+d}, {round(other[3] - first[3]):+d}"
-                              for other in others)))
+                     "; ".join(", ".join(f"{round(there - here):+d}"
+                                         for here, there in zip(first, other))
+                               for other in others)))
     return rows
 
 
@@ -243,11 +238,12 @@ offer BPF programs no cheaper clock.
 `perf kvm stat live` loses exits here because its reader is slow in an emulated host. Its counts
 here say nothing about hardware.
 
-Separate programs on kvm_fpu and kvm_vcpu_wakeup split the time into kernel, VMM and halted. They
-run only when a vCPU's thread goes to its VMM and back, or halts. The second table of each kernel
-shows their cost per event. *exit to the VMM* is an OUT, with two kvm_fpu events beyond its exit.
-*halt* is a HLT that waits in the kernel until an NMI comes, with one kvm_vcpu_wakeup event beyond
-its exits (two exits on AMD). *2nd boot* is the difference in each event's cost.
+Exits of less than 8 us that stay in the kernel take the fast path. Of all others, exittop also
+looks where the time went when they end. The second table of each kernel shows what these cost:
+exits of *8 us and more* on one CPU, here an OUT that wakes many watchers; exits *to the VMM*, an
+OUT with two kvm_fpu events beyond its exit; and a *halt*, a HLT that waits in the kernel until an
+NMI comes (two exits on AMD). On Linux 7 kvm_fpu is a classic tracepoint, as the kernel does not run
+a program on a raw one each time.
 
 The third table shows what it costs to know what an exit was about (`--targets`), by the kind of
 exit. None of these exits goes to the VMM: the port of *I/O* and the address of *npf* signal an

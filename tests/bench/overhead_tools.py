@@ -16,11 +16,11 @@ _CPUID_OF_ISA = {"svm": _CPUID, "vmx": 10}
 
 
 # What the guest does.
-LOOPS = ("cpuid", "out", "halt", "msr", "port", "doorbell", "wbinvd")
+LOOPS = ("cpuid", "long", "out", "halt", "msr", "port", "doorbell", "wbinvd")
 # Exits of a batch, and batches: longer than the 20 ms until exittop has detached the program that
 # learns, from a host's first exits, when KVM counts an exit.
 SIZE = "200 120"
-_SPLIT = ("cpuid", "out", "halt")
+_SPLIT = ("cpuid", "long", "out", "halt")
 # Reasons whose exits have targets, and one without. No exit goes to the VMM.
 TARGETS = {"cpuid": "CPUID", "msr": "MSR", "port": "I/O", "doorbell": "npf, EPT_MISCONFIG",
            "wbinvd": "another"}
