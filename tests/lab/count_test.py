@@ -140,8 +140,8 @@ def check_times(run: dict) -> None:
 
 
 def check_split(run: dict, waits: dict[int, int]) -> None:
-    """Each vCPU waits 3 times in HLT, and 3 times the VMM sleeps. What the kernel's own event says of
-    the waits includes the wait for a CPU after the wake-up, and that for the event's own work."""
+    """Each vCPU waits 3 times in HLT, and 3 times the VMM sleeps. What the kernel's own event says
+    of the waits includes the wait for a CPU after the wake-up, and the event's own work."""
     vcpus = 0
     for vm in run["vms"]:
         if vm["name"] not in ("slow1", "waits1", "slow2", "waits2"):

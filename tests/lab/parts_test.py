@@ -2,8 +2,8 @@
 """The six parts of the exits' time are what the scheduler and KVM say they are.
 
 VMs whose vCPUs compete with a busy program for one CPU, that halt with halt polling and without,
-and whose VMM sleeps and spins. For each vCPU, the times in which it wanted a CPU, and slept, between
-an exit and the next entry are made from the kernel's own events of the same run.
+and whose VMM sleeps and spins. For each vCPU, the times in which it wanted a CPU, and slept,
+between an exit and the next entry are made from the kernel's own events of the same run.
 """
 
 import json
@@ -119,10 +119,9 @@ def threads(trace: str) -> dict[int, Thread]:
 
 
 def near(what: str, ours_ns: int, theirs_us: float, events: int) -> None:
-    """Equal to 2%, and to what may pass between a clock's reading and the event that tells it: an
-    emulated CPU stands still while the other one's turn is."""
+    """Equal to 2%, and to what may pass between a clock's reading and the event that tells it."""
     difference = abs(ours_ns / 1000 - theirs_us)
-    if difference > 0.02 * theirs_us + 50 * (events + 1):
+    if difference > 0.02 * theirs_us + 20 * (events + 1):
         raise Mismatch(f"{what}: {ours_ns / 1000:.0f} us, the kernel's events say {theirs_us:.0f}")
 
 
@@ -182,7 +181,10 @@ def check(result: Result, cpus: int) -> None:
 
 def main() -> int:
     options = harness.options()
-    job = Job(kernel=options.kernel, vendor=options.vendor, cpus=options.cpus, timeout_s=300,
+    # Where it can be, time is counted in instructions: what else the machine does has no part in it.
+    icount = options.vendor == "amd" and options.cpus == 1
+    job = Job(kernel=options.kernel, vendor=options.vendor, cpus=options.cpus, icount=icount,
+              timeout_s=120 if icount else 300,
               script=_SCRIPT, programs={"/bin/exittop": options.exittop,
                                         **workloads.guest_programs(options.guests, "micro_vm")})
     return harness.run(job, lambda result: check(result, options.cpus))
