@@ -357,7 +357,7 @@ SnapshotInfo Collector::info(const Lost& lost, std::uint64_t exits) {
         info.cost.run_ns += program.run_ns;
         info.cost.runs += program.runs;
     }
-    if (program_.splits_time()) info.known_parts = TimeParts::all();
+    info.known_parts = program_.splits_time() ? TimeParts::all() : TimeParts{};
     if (info.known_parts.empty() && info.detail >= CountDetail::time) {
         info.lost.split_missed += exits;
     }
