@@ -195,7 +195,8 @@ TEST_F(Counting, FollowsTheGuestLevelOfTheVcpu) {
     // the word where a vCPU keeps its struct kvm.
     std::set<GuestLevel> levels;
     ASSERT_NO_FATAL_FAILURE(load(32));
-    // A vCPU's address is a multiple of four: its lowest bits have a meaning of their own in a slot.
+    // A vCPU's address is a multiple of four: its lowest bits have a meaning of their own in a
+    // slot.
     ASSERT_EQ(layout->kvm % 4, layout->hflags % 4);
     const std::uint64_t first = (code + 3) / 4 * 4 + layout->kvm % 4;
     for (std::uint64_t word = first; word < first + 48; word += 4) {

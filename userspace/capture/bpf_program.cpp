@@ -96,8 +96,8 @@ int take_command_line(void* lines, void* record, std::size_t /*size*/) noexcept 
 enum class VcpuEnds { fentry, kprobe };
 
 /// How the VMM's time is told. A classic tracepoint's program costs more and needs more privilege,
-/// but on Linux 7 the kernel runs it each time: no task is preempted within it. `none`: the parts of
-/// the time are not told apart; exits are counted without that, too.
+/// but on Linux 7 the kernel runs it each time: no task is preempted within it. `none`: the parts
+/// of the time are not told apart; exits are counted without that, too.
 enum class FpuEvent { classic, raw, none };
 
 /// What is tried beside the programs that count.
@@ -109,7 +109,7 @@ struct Extras {
 /// In the order of what is missing.
 constexpr std::array extras_to_try = {
     Extras{VcpuEnds::fentry, FpuEvent::classic}, Extras{VcpuEnds::fentry, FpuEvent::raw},
-    Extras{VcpuEnds::kprobe, FpuEvent::raw},     Extras{VcpuEnds::fentry, FpuEvent::none},
+    Extras{VcpuEnds::kprobe, FpuEvent::raw}, Extras{VcpuEnds::fentry, FpuEvent::none},
     Extras{VcpuEnds::kprobe, FpuEvent::none}};
 
 }  // namespace
@@ -397,10 +397,10 @@ void BpfProgram::State::close_targets() {
     for (vcpu_slot& slot : slots()) {
         std::atomic_ref<u64> word(slot.header.vcpu);
         u64 vcpu = word.load();
-        // Where the vCPU goes meanwhile, the word becomes 0. The program sets and clears another bit.
+        // Where the vCPU goes meanwhile, the word becomes 0. The program sets and clears another
+        // bit.
         while ((vcpu & EXITTOP_BY_TARGET) != 0 &&
-               !word.compare_exchange_weak(vcpu, vcpu & ~EXITTOP_BY_TARGET)) {
-        }
+               !word.compare_exchange_weak(vcpu, vcpu & ~EXITTOP_BY_TARGET)) {}
     }
     target_links.clear();
     const std::uint32_t only = 0;
@@ -667,9 +667,7 @@ CountDetail BpfProgram::detail() const { return state_->detail; }
 
 const std::string& BpfProgram::missing() const { return state_->missing; }
 
-bool BpfProgram::splits_time() const {
-    return state_->splits_time();
-}
+bool BpfProgram::splits_time() const { return state_->splits_time(); }
 
 bool BpfProgram::sees_paging() const { return state_->skeleton->rodata->tdp_enabled_address != 0; }
 
@@ -777,8 +775,7 @@ void BpfProgram::count_by_target(std::uint32_t slot_index) {
     // What was noted of an exit under way when they were switched off is of no later one.
     std::atomic_ref(header.target_kind).store(EXITTOP_TARGET_NONE);
     // Where the vCPU goes meanwhile, the word becomes 0. The program sets and clears another bit.
-    while (vcpu != 0 && !word.compare_exchange_weak(vcpu, vcpu | EXITTOP_BY_TARGET)) {
-    }
+    while (vcpu != 0 && !word.compare_exchange_weak(vcpu, vcpu | EXITTOP_BY_TARGET)) {}
 }
 
 std::function<TargetSource(std::uint32_t)> BpfProgram::target_sources() const {
@@ -799,7 +796,7 @@ std::vector<ProgramFacts> BpfProgram::programs() const {
     // same program for others on that CPU then. kvm_exit and kvm_entry are safe, as interrupts are
     // off there; what the other programs miss is noticed elsewhere.
     const std::array noticed = {programs.destroy_fpu, programs.create_fpu, programs.destroy,
-                                programs.create, programs.fpu_cast, programs.fpu_helper,
+                                programs.create,      programs.fpu_cast,   programs.fpu_helper,
                                 programs.fpu_classic};
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, state_->skeleton->obj) {

@@ -18,7 +18,7 @@ namespace exittop {
 namespace {
 
 constexpr std::size_t marker_width = 1;  // ">" before the selected row
-// From this width on, names of reasons are not cut short for the sake of columns.
+// From this width on, names of VMs and reasons are not cut short for the sake of columns.
 constexpr std::size_t wide = 100;
 
 // Columns without a single value give way to all others.
@@ -298,7 +298,8 @@ LiveTable vm_list(const State& state, Glyphs glyphs) {
     }
     LiveTable table;
     table.columns = {
-        {"NAME", 10, std::min<std::size_t>(longest, 40), 0, Align::left, Role::strong},
+        {"NAME", state.width < wide ? 10 : std::min<std::size_t>(longest, 14),
+         std::min<std::size_t>(longest, 40), 0, Align::left, Role::strong},
         {"PID", 7, 7, 9, Align::right, Role::normal},
         {"VMM", 12, 12, 10, Align::left, Role::normal},
         {"vCPUS", 5, 5, 7, Align::right, Role::normal},

@@ -135,11 +135,8 @@ TEST(ReadSlot, TellsThePartsOfTheTime) {
     exit_cell& cell = one.writer.cell(svm_io);
     cell.count = 2;
     cell.time_ns = 500;
-    one.writer.parts(cell) = {.vmm_ns = 100,
-                              .halted_ns = 50,
-                              .polled_ns = 10,
-                              .preempted_ns = 20,
-                              .blocked_ns = 30};
+    one.writer.parts(cell) = {
+        .vmm_ns = 100, .halted_ns = 50, .polled_ns = 10, .preempted_ns = 20, .blocked_ns = 30};
     one.writer.cell(svm_cpuid).count = 1;
     const auto exits = one.read().vcpu.exits;
     EXPECT_EQ(exits.at(0).vmm_ns + exits.at(0).halted_ns, 0U) << "none were written for CPUID";
