@@ -48,8 +48,8 @@ TEST(ShareBar, IsAsWideAsItIsToBeAndInOrder) {
     EXPECT_TRUE(rc::check("width and order", [] {
         const auto numbers =
             *rc::gen::container<std::vector<std::uint64_t>>(rc::gen::arbitrary<std::uint64_t>());
-        const std::vector<double> amounts(numbers.begin(),
-                                          numbers.begin() + std::min<long>(numbers.size(), 20));
+        const std::vector<double> amounts(
+            numbers.begin(), numbers.begin() + std::min(std::ssize(numbers), std::ptrdiff_t{20}));
         const auto width = *rc::gen::inRange<std::size_t>(0, 300);
         const std::string bar = bar_of(amounts, width);
         double all = 0.0;
