@@ -180,8 +180,8 @@ struct BpfProgram::State {
 /// The one that tells the VMM's time.
 bpf_program* BpfProgram::State::fpu_program() const {
     const auto& programs = skeleton->progs;
-    if (!reads_by_cast()) return programs.fpu_helper;
-    return extras.fpu == FpuEvent::classic ? programs.fpu_classic : programs.fpu_cast;
+    if (extras.fpu == FpuEvent::classic) return programs.fpu_classic;
+    return reads_by_cast() ? programs.fpu_cast : programs.fpu_helper;
 }
 
 /// The programs of this variant in the order of attachment. First those that end a vCPU, so that no
@@ -639,7 +639,7 @@ std::expected<BpfProgram, Error> BpfProgram::load_detached(
     keep_complaints();
     auto state = std::make_unique<State>();
     state->variant = AttachVariant::raw_reason;
-    state->extras.ends = VcpuEnds::kprobe;
+    state->extras = {VcpuEnds::kprobe, FpuEvent::raw};
     state->max_vcpus = max_vcpus;
     state->targets = targets;
     if (auto done = state->open(KernelFacts{}); !done) {
