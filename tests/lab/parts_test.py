@@ -181,7 +181,7 @@ def check(result: Result, cpus: int) -> None:
 
 def main() -> int:
     options = harness.options()
-    # Where it can be, time is counted in instructions: what else the machine does has no part in it.
+    # Where it can be, time is counted in instructions: other work of the machine has no part in it.
     icount = options.vendor == "amd" and options.cpus == 1
     job = Job(kernel=options.kernel, vendor=options.vendor, cpus=options.cpus, icount=icount,
               timeout_s=120 if icount else 300,
